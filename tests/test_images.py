@@ -1,0 +1,119 @@
+"""Reading photographs: every kind of file, one resize path, the pixel cache, and faults that name the file."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vg_core import paths
+from vg_core.places import images
+from vg_core.places.images import IMAGENET_MEAN, IMAGENET_STD, Photographs, UnreadableImage, normalise, read_image
+
+
+@pytest.fixture
+def colours():
+    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def save(array, path, mode="RGB", **options):
+    Image.fromarray(array).convert(mode).save(path, **options)
+    return path
+
+
+def test_png_comes_back_as_it_was(colours, tmp_path):
+    assert np.array_equal(read_image(save(colours, tmp_path / "a.png")), colours)
+
+
+def test_size_is_height_then_width(colours, tmp_path):
+    assert read_image(save(colours, tmp_path / "a.png"), (12, 18)).shape == (12, 18, 3)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, 3), (8, 1)])
+def test_exif_orientation_is_applied(colours, tmp_path, orientation, turns):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = save(colours, tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_image(file), np.rot90(colours, turns))
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("L", "jpg"), ("CMYK", "jpg"), ("P", "png"), ("LA", "png"), ("1", "png")])
+def test_every_mode_becomes_rgb(colours, tmp_path, mode, suffix):
+    pixels = read_image(save(colours, tmp_path / f"a.{suffix}", mode))
+    assert pixels.shape == (20, 30, 3)
+    assert pixels.dtype == np.uint8
+
+
+def test_transparent_pixels_become_white(tmp_path):
+    rgba = np.zeros((4, 4, 4), np.uint8)
+    rgba[:2] = 255, 0, 0, 255
+    pixels = read_image(save(rgba, tmp_path / "a.png", "RGBA"))
+    assert (pixels[:2] == (255, 0, 0)).all()
+    assert (pixels[2:] == 255).all()
+
+
+def test_sixteen_bit_grey_keeps_its_range(tmp_path):
+    deep = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    assert np.abs(read_image(tmp_path / "a.png")[..., 0].astype(int) - deep / 257).max() <= 1
+
+
+def test_unreadable_files_are_named(colours, tmp_path):
+    truncated = save(colours, tmp_path / "cut.jpg")
+    truncated.write_bytes(truncated.read_bytes()[:300])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("no picture")
+    for name in ("cut.jpg", "empty.jpg", "text.jpg", "absent.jpg"):
+        with pytest.raises(UnreadableImage, match=name):
+            read_image(tmp_path / name)
+    complaints = images.unreadable([tmp_path / "cut.jpg", save(colours, tmp_path / "good.png")], progress=False)
+    assert len(complaints) == 1
+    assert "cut.jpg" in complaints[0]
+
+
+def test_normalise_is_imagenets():
+    pixels = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).view(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    result = normalise(pixels)
+    torch.testing.assert_close(result, (pixels / 255.0 - mean) / std)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.fixture
+def files(tmp_path, write_photo):
+    return [write_photo(tmp_path / "set", 500_000 + i, 5_000_000, i) for i in range(7)]
+
+
+def test_mapped_pixels_equal_decoded_ones(files):
+    direct, mapped = Photographs(files, (24, 32)), Photographs(files, (24, 32), mapped=True)
+    wanted = [[0, 1, 2], [6, 3], [3]]
+    for a, b, indices in zip(direct.batches(wanted), mapped.batches(wanted), wanted, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a[0], torch.from_numpy(read_image(files[indices[0]], (24, 32))).permute(2, 0, 1))
+
+
+def test_second_mapping_decodes_nothing(files, monkeypatch):
+    Photographs(files, (24, 32), mapped=True)
+    monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("decoded again"))
+    assert Photographs(files, (24, 32), mapped=True).batch([0]).shape == (1, 3, 24, 32)
+
+
+def test_a_changed_file_is_decoded_again(files, write_photo):
+    before = Photographs(files, (24, 32), mapped=True).batch([0]).clone()
+    Image.new("RGB", (64, 48), "red").save(files[0])
+    after = Photographs(files, (24, 32), mapped=True).batch([0])
+    assert not torch.equal(before, after)
+
+
+def test_a_corrupt_file_leaves_no_half_written_cache(files):
+    files[3].write_bytes(b"broken")
+    with pytest.raises(UnreadableImage, match=files[3].name):
+        Photographs(files, (24, 32), mapped=True)
+    assert list(paths.pixels_folder().iterdir()) == []
+
+
+def test_a_set_too_large_for_the_disk_is_decoded_on_every_pass(files, monkeypatch, capsys):
+    monkeypatch.setattr(images, "MAPPED_SHARE_OF_DISK", 0.0)
+    photographs = Photographs(files, (24, 32), mapped=True)
+    assert photographs.pixels is None
+    assert "decoding them on every pass" in capsys.readouterr().out
+    assert photographs.batch([0, 1]).shape == (2, 3, 24, 32)

@@ -1,0 +1,1 @@
+"""Visual geo-localization by retrieval: models, mining, evaluation, and what they need."""

@@ -1,0 +1,129 @@
+"""One frozen object is one experiment; a variant is ``dataclasses.replace(base, …)``. An unknown option is an error."""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Literal, get_args, get_origin, get_type_hints
+
+Optimizer = Literal["adam", "adamw", "sgd"]
+Mining = Literal["full", "partial", "random"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a number. Defaults are the brief's (Pitts30k, ResNet-18 cut at conv4, triplet loss)."""
+
+    # --- photographs -------------------------------------------------------------------------------------------
+    dataset: str = "pitts30k"  # folder below VG_DATA, trained, validated and tested on
+    image_size: tuple[int, int] = (480, 640)  # (height, width) in pixels, in training and validation
+    skip_unreadable: bool = False  # leave broken files out, counted and listed, instead of stopping
+    # --- network -----------------------------------------------------------------------------------------------
+    backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"
+    layer: str = "layer3"  # last layer kept; layer3 is "conv4" of the literature
+    freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
+    weights: str = "imagenet"  # "imagenet", "none" (random), or the path of a state dict
+    pooling: Literal["average", "max", "gem", "netvlad"] = "gem"
+    l2: Literal["before_pool", "after_pool", "both"] = "both"  # where descriptors are normalised
+    clusters: int = 64  # NetVLAD only
+    # --- loss and mining ---------------------------------------------------------------------------------------
+    loss: str = "triplet"  # a key of vg_core.losses.LOSSES
+    margin: float = 0.1
+    mining: Mining = "full"
+    negs_num_per_query: int = 10
+    neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
+    train_positives_dist_threshold: float = 10.0  # metres; hard positives
+    val_positives_dist_threshold: float = 25.0  # metres; a retrieval is right within, a negative lies beyond
+    # --- optimisation ------------------------------------------------------------------------------------------
+    optimizer: Optimizer = "adam"
+    lr: float = 1e-5
+    momentum: float = 0.9  # SGD only
+    weight_decay: float = 0.0
+    train_batch_size: int = 4  # tuples of 1 query + 1 positive + negatives
+    infer_batch_size: int = 16  # images
+    queries_per_epoch: int = 5000
+    cache_refresh_rate: int = 1000  # queries between two mining rounds
+    epochs_num: int = 50  # 0 evaluates the network untrained
+    patience: int = 3  # epochs without a better val recall@5 before stopping
+    seed: int = 0
+    # --- test: these never retrain -----------------------------------------------------------------------------
+    test_dataset: str = ""  # another dataset to test on; "" is the one trained on
+    test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
+    # --- where results go --------------------------------------------------------------------------------------
+    profile: Literal["smoke", "full"] = "full"  # smoke is a rehearsal: it can never overwrite results
+
+    def __post_init__(self):
+        _check_choices(self)
+        _check_numbers(self)
+
+    @property
+    def tested_on(self) -> str:
+        return self.test_dataset or self.dataset
+
+    @property
+    def tested_at(self) -> tuple[int, int]:
+        return self.test_image_size or self.image_size
+
+    def training(self) -> "Config":
+        """The part that decides the weights: what only concerns the test is reset."""
+        return replace(self, test_dataset="", test_image_size=None)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """Config of a JSON object; ValueError names keys that no option has."""
+        values = json.loads(text)
+        unknown = sorted(values.keys() - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown option {', '.join(unknown)}; made by another version of vg_core?")
+        pairs = {"image_size", "test_image_size"}
+        return cls(**{k: tuple(v) if k in pairs and v is not None else v for k, v in values.items()})
+
+
+def _check_choices(config: Config) -> None:
+    for name, hint in get_type_hints(Config).items():
+        if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
+            known = ", ".join(get_args(hint))
+            raise ValueError(f"{name}={getattr(config, name)!r} is unknown; choose one of: {known}")
+
+
+def _check_numbers(config: Config) -> None:
+    positive = (
+        "clusters train_batch_size infer_batch_size queries_per_epoch cache_refresh_rate negs_num_per_query "
+        "neg_samples_num lr patience train_positives_dist_threshold val_positives_dist_threshold"
+    )
+    for name in positive.split():
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name}={getattr(config, name)} must be above zero")
+    if config.epochs_num < 0:
+        raise ValueError(f"epochs_num={config.epochs_num} must not be negative")
+    if config.queries_per_epoch % config.cache_refresh_rate:
+        raise ValueError(
+            f"queries_per_epoch={config.queries_per_epoch} must be a multiple of "
+            f"cache_refresh_rate={config.cache_refresh_rate}: each mining round serves as many queries"
+        )
+    for name, size in (("image_size", config.image_size), ("test_image_size", config.test_image_size)):
+        if size is not None and (len(size) != 2 or min(size) < 32):
+            raise ValueError(f"{name}={size} must be (height, width), both at least 32 pixels")
+
+
+PROFILES: dict[str, dict] = {
+    # toy city, two CPU cores, minutes: a network trained from random weights on images of 96 x 128
+    "smoke": {
+        "profile": "smoke",
+        "dataset": "toycity",
+        "image_size": (96, 128),
+        "weights": "none",
+        "freeze": "none",
+        "clusters": 16,
+        "lr": 1e-3,
+        "infer_batch_size": 64,
+        "queries_per_epoch": 100,
+        "cache_refresh_rate": 100,
+        "negs_num_per_query": 5,
+        "neg_samples_num": 200,
+        "epochs_num": 4,
+    },
+    # the brief: Pitts30k, ImageNet weights, one GPU, hours
+    "full": {"profile": "full"},
+}

@@ -1,0 +1,29 @@
+"""Writing so that a killed process or a full disk never leaves half a file under the real name."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends well and vanishes when it does not.
+
+    Raises OSError, naming the file and what to do, when it cannot be written; the old file is then still whole.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{path} could not be written ({error.strerror or error}); free some space and run again"
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)

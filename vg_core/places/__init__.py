@@ -1,0 +1,1 @@
+"""Where photographs were taken, and the photographs themselves."""

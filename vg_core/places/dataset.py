@@ -1,0 +1,187 @@
+"""A set of places: which photographs there are, where they were taken, and which of them show the same spot."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import utm
+from scipy.spatial import cKDTree
+
+from vg_core import paths
+from vg_core.places.images import unreadable
+from vg_core.places.labels import IMAGE_SUFFIXES, parse_name
+
+SPLITS = ("train", "val", "test")
+GENERATED = ("toycity", "toycity_drive")  # rendered on first use, nothing is downloaded
+ROUNDING_METRES = 1e-6  # names carry centimetres; binary fractions must not push 25.00 m over the line
+NUMBERS = ["easting", "northing", "latitude", "longitude", "heading"]
+COLUMNS = [*NUMBERS, "zone_number", "zone_letter", "pano_id", "timestamp", "note"]
+
+
+@dataclass(frozen=True)
+class PlaceSet:
+    """Database and queries of one split: two tables with one row an image, in file-name order.
+
+    Columns: path, easting and northing (metres), zone_number, zone_letter, latitude, longitude and heading (degrees;
+    NaN if unknown), pano_id, timestamp, note.
+    """
+
+    name: str
+    split: str
+    database: pd.DataFrame
+    queries: pd.DataFrame
+    skipped: tuple[str, ...] = field(default=())  # sentences about unreadable files that were left out
+
+    @classmethod
+    def from_folders(cls, database, queries, name: str = "photographs", split: str = "test") -> "PlaceSet":
+        """PlaceSet of two folders, searched recursively. Raises FileNotFoundError or ValueError in a sentence."""
+        tables = read_folder(database), read_folder(queries)
+        _one_zone(*tables)
+        return cls(name, split, *tables)
+
+    @classmethod
+    def load(cls, name: str, split: str, skip_unreadable: bool = False) -> "PlaceSet":
+        """PlaceSet of ``<VG_DATA>/<name>/images/<split>``; ``name`` may also be the path of a dataset folder.
+
+        A folder that holds ``database/`` and ``queries/`` directly is taken as it is for any split. The toy city is
+        rendered when it is not there yet. With ``skip_unreadable`` every file is decoded once and broken ones are left
+        out, counted and listed in ``skipped``.
+        """
+        folder = find_split(name, split)
+        places = cls.from_folders(folder / "database", folder / "queries", Path(name).name, split)
+        return places.readable() if skip_unreadable else places
+
+    def readable(self) -> "PlaceSet":
+        """The set without the files that cannot be decoded; says how many there were."""
+        complaints = unreadable([*self.database.path, *self.queries.path])
+        broken = {sentence.split(": ")[0] for sentence in complaints}
+        if not broken:
+            return self
+        print(f"{self.name} {self.split}: {len(broken)} unreadable images left out:", *complaints, sep="\n  ")
+        tables = [t[~t.path.isin(broken)].reset_index(drop=True) for t in (self.database, self.queries)]
+        return replace(self, database=tables[0], queries=tables[1], skipped=tuple(complaints))
+
+    def neighbours(self, radius_m: float) -> list[np.ndarray]:
+        """For each query the sorted indices of the database images at most ``radius_m`` metres away."""
+        return neighbours(_positions(self.database), _positions(self.queries), radius_m)
+
+    def nearest_m(self) -> np.ndarray:
+        """Metres from each query to the closest database image, float (Q,)."""
+        return cKDTree(_positions(self.database)).query(_positions(self.queries))[0]
+
+    def without_positives(self, radius_m: float) -> list[str]:
+        """Paths of the queries that no database image shows within ``radius_m`` metres: misses, whatever the model."""
+        alone = self.nearest_m() > radius_m + ROUNDING_METRES
+        return list(self.queries.path[alone])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change when a file is added, removed, renamed or changes its size."""
+        digest = hashlib.sha256()
+        for table in (self.database, self.queries):
+            for path in table.path:
+                digest.update(f"{os.path.basename(path)}|{os.stat(path).st_size}\n".encode())
+            digest.update(b"--\n")
+        return digest.hexdigest()[:12]
+
+    def card(self, threshold_m: float) -> dict:
+        """The protocol that a recall on this set depends on, for printing beside every number."""
+        return {
+            "dataset": self.name,
+            "split": self.split,
+            "database": len(self.database),
+            "queries": len(self.queries),
+            "queries_without_positives": len(self.without_positives(threshold_m)),
+            "threshold_m": threshold_m,
+            "unreadable_left_out": len(self.skipped),
+            "fingerprint": self.fingerprint,
+        }
+
+
+def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> list[np.ndarray]:
+    """For each row of ``queries`` (Q, 2) the sorted rows of ``database`` (N, 2) within ``radius_m``, inclusive.
+
+    Views that share a position are searched once: panoramas give dozens of images the same coordinates.
+    """
+    places, place_of = np.unique(database, axis=0, return_inverse=True)
+    members = np.argsort(place_of, kind="stable")  # database indices, grouped by place
+    first = np.searchsorted(place_of[members], np.arange(len(places) + 1))
+    spots, spot_of = np.unique(queries, axis=0, return_inverse=True)
+    near = cKDTree(places).query_ball_point(spots, radius_m + ROUNDING_METRES)
+    found = [np.sort(_concatenate([members[first[p] : first[p + 1]] for p in spot])) for spot in near]
+    return [found[s] for s in spot_of]
+
+
+def read_folder(folder) -> pd.DataFrame:
+    """One row for each image below ``folder``, sorted by path; the columns of PlaceSet.
+
+    Raises FileNotFoundError for a missing folder and ValueError when it holds no image or a name has no coordinates.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such folder")
+    files = image_files(folder)
+    if not files:
+        raise ValueError(f"{folder}: no image found ({' '.join(IMAGE_SUFFIXES)}, in any case)")
+    labels = [parse_name(file) for file in files]
+    table = pd.DataFrame({column: [getattr(label, column) for label in labels] for column in COLUMNS})
+    table[NUMBERS] = table[NUMBERS].astype(float)
+    table.insert(0, "path", files)
+    return _with_degrees(table)
+
+
+def image_files(folder) -> list[str]:
+    """Sorted paths of the image files below ``folder``; hidden files are no photographs."""
+    found = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    return sorted(f for f in found if f.lower().endswith(IMAGE_SUFFIXES) and not os.path.basename(f).startswith("."))
+
+
+def find_split(name: str, split: str) -> Path:
+    """Folder that holds ``database/`` and ``queries/`` of a split; FileNotFoundError says where it looked."""
+    if split not in SPLITS:
+        raise ValueError(f"split '{split}' is unknown; choose one of: {', '.join(SPLITS)}")
+    root = Path(name).expanduser() if os.sep in str(name) else paths.data_root() / name
+    if name in GENERATED and not root.is_dir():
+        print(f"{name} is not in {paths.data_root()} yet: rendering it (about a minute, once).", flush=True)
+        script = paths.DATA_SCRIPTS / "toy_city.py"
+        subprocess.run([sys.executable, str(script), "--city", name], check=True)
+    for folder in (root / "images" / split, root / split, root):
+        if (folder / "database").is_dir() and (folder / "queries").is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"dataset '{name}' has no {split} split: expected {root / 'images' / split}/database and …/queries. "
+        "Set VG_DATA to the folder that holds datasets, or give the path of the dataset folder."
+    )
+
+
+def _positions(table: pd.DataFrame) -> np.ndarray:
+    return table[["easting", "northing"]].to_numpy(float)
+
+
+def _concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if len(parts) else np.empty(0, dtype=np.int64)
+
+
+def _with_degrees(table: pd.DataFrame) -> pd.DataFrame:
+    """Fill latitude and longitude (degrees) from UTM where the name gives a zone but no degrees."""
+    known = table.zone_number.notna() & (table.zone_letter != "")
+    for (number, letter), rows in table[known & table.latitude.isna()].groupby(["zone_number", "zone_letter"]):
+        degrees = utm.to_latlon(rows.easting.to_numpy(), rows.northing.to_numpy(), int(number), letter, strict=False)
+        table.loc[rows.index, "latitude"], table.loc[rows.index, "longitude"] = degrees
+    return table
+
+
+def _one_zone(*tables: pd.DataFrame) -> None:
+    """Distances are planar, so eastings of two zones must never meet."""
+    every = pd.concat(tables)
+    zones = (every.zone_number.astype("Int64").astype(str) + every.zone_letter.str.upper()).value_counts()
+    if len(zones) > 1:
+        counts = ", ".join(f"{zone.replace('<NA>', 'no zone')} ({n} images)" for zone, n in zones.items())
+        raise ValueError(f"mixed UTM zones: {counts}. Distances in metres need one zone: split the set by zone.")

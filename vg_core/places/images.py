@@ -1,0 +1,168 @@
+"""Photographs as uint8 tensors: one way to read, one way to resize, decoded once and memory-mapped afterwards."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from vg_core.paths import pixels_folder
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+MAPPED_SHARE_OF_DISK = 0.5  # of the free space; beyond it images are decoded each time instead
+WORKERS = os.cpu_count() or 1
+
+
+class UnreadableImage(ValueError):
+    """A file that should be a photograph and is not; the message names it."""
+
+
+def read_image(path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """uint8 (H, W, 3) RGB pixels, upright by their EXIF orientation, resized to ``size`` = (height, width) if given.
+
+    Resizing is bilinear with anti-aliasing, the same for training and inference. Raises UnreadableImage.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            rgb = _to_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise UnreadableImage(f"{path}: there is no such file") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(f"{path}: not a readable image ({error}); replace or remove it") from error
+    if size is not None and rgb.size != (size[1], size[0]):
+        rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Grey, palette, alpha, CMYK and 16-bit pictures as 8-bit RGB; what is transparent becomes white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        pixels = np.asarray(image, dtype=np.float64)
+        depth = 255.0 if pixels.max(initial=0) <= 255 else 65535.0
+        image = Image.fromarray((pixels * (255.0 / depth)).clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def normalise(images: Tensor) -> Tensor:
+    """float32 (B, 3, H, W) with ImageNet mean and standard deviation from uint8; keeps device and memory layout."""
+    scale = 255.0 * torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1)
+    shift = -torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1) * 255.0 / scale
+    return torch.addcmul(shift, images.float(), 1.0 / scale)
+
+
+def unreadable(paths: Sequence, progress: bool = True) -> list[str]:
+    """Sentences about the files that cannot be decoded, in order; reads every file once."""
+
+    def complaint(path) -> str:
+        try:
+            read_image(path)
+        except UnreadableImage as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = tqdm(pool.map(complaint, paths), total=len(paths), desc="checking images", disable=not progress)
+        return [sentence for sentence in found if sentence]
+
+
+class Photographs:
+    """The images of a list of files at one size (height, width).
+
+    ``mapped=True`` decodes every file once into a memory-mapped array in the cache folder, keyed by the files' names,
+    sizes and times; later passes read it at memory speed. A set too large for the disk is decoded on every pass.
+    """
+
+    def __init__(self, paths: Sequence, size: tuple[int, int], mapped: bool = False, progress: bool = True):
+        self.paths = [str(path) for path in paths]
+        self.size = tuple(size)
+        self.pixels = self._map(progress) if mapped and self._fits() else None  # (N, H, W, 3) uint8
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def batch(self, indices) -> Tensor:
+        """uint8 (B, 3, H, W) in channels-last layout, which is how pixels are stored."""
+        if self.pixels is not None:
+            rows = self.pixels[np.asarray(indices, dtype=np.int64)]
+        else:
+            rows = np.stack([read_image(self.paths[i], self.size) for i in indices])
+        return torch.from_numpy(rows).permute(0, 3, 1, 2)
+
+    def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        """One tensor for each list of indices; the next ones are read in threads while the present one is used."""
+        waiting: deque = deque()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            try:
+                for wanted in indices:
+                    waiting.append(pool.submit(self.batch, wanted))
+                    if len(waiting) > 2 * WORKERS:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the decoded images take."""
+        return len(self.paths) * self.size[0] * self.size[1] * 3
+
+    def _fits(self) -> bool:
+        folder = pixels_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if self._file().exists() or self.nbytes <= MAPPED_SHARE_OF_DISK * free:
+            return True
+        print(
+            f"{len(self)} images at {self.size[0]}x{self.size[1]} would take {self.nbytes / 1e9:.1f} GB of the "
+            f"{free / 1e9:.1f} GB free in {folder}: decoding them on every pass instead (slower)."
+        )
+        return False
+
+    def _file(self) -> Path:
+        digest = hashlib.sha256(repr(self.size).encode())
+        for path in self.paths:
+            stat = os.stat(path) if os.path.exists(path) else None  # a missing file is named when it is read
+            digest.update(f"{path}|{stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
+        return pixels_folder() / f"{digest.hexdigest()[:20]}_{self.size[0]}x{self.size[1]}.npy"
+
+    def _map(self, progress: bool) -> np.ndarray:
+        file = self._file()
+        if not file.exists():
+            self._decode_into(file, progress)
+        return np.load(file, mmap_mode="r")
+
+    def _decode_into(self, file: Path, progress: bool) -> None:
+        """Decode into a temporary file, then rename: two processes may both do it, neither harms the other."""
+        unfinished = file.with_name(f".{uuid.uuid4().hex}.npy")
+        shape = (len(self.paths), *self.size, 3)
+        try:
+            pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+
+            def decode(i: int) -> None:
+                pixels[i] = read_image(self.paths[i], self.size)
+
+            with ThreadPoolExecutor(WORKERS) as pool:
+                todo = pool.map(decode, range(len(self.paths)))
+                label = f"decoding to {self.size[0]}x{self.size[1]}, {self.nbytes / 1e6:.0f} MB"
+                deque(tqdm(todo, total=len(self.paths), desc=label, disable=not progress, leave=False), maxlen=0)
+            pixels.flush()
+            os.replace(unfinished, file)
+        finally:
+            unfinished.unlink(missing_ok=True)
