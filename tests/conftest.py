@@ -1,5 +1,6 @@
 """Small sets of photographs that tests share, and a cache of their own for each test."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 from PIL import Image
 
 from vg_core.places.labels import Label, format_name
+
+# before torch is imported, and inherited by child processes: numbers that are compared bit for bit need one setting
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)

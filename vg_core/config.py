@@ -1,5 +1,6 @@
 """One frozen object is one experiment; a variant is ``dataclasses.replace(base, …)``. An unknown option is an error."""
 
+import difflib
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args, get_origin, get_type_hints
@@ -54,6 +55,18 @@ class Config:
         _check_choices(self)
         _check_numbers(self)
 
+    @classmethod
+    def of(cls, profile: str, **options) -> "Config":
+        """Config of a profile with some options replaced; ValueError names what is unknown and what is known."""
+        if profile not in PROFILES:
+            raise ValueError(f"profile '{profile}' is unknown; choose one of: {', '.join(PROFILES)}")
+        known = [field.name for field in fields(cls)]
+        for name in options.keys() - set(known):
+            near = difflib.get_close_matches(name, known, 1) or [", ".join(known)]
+            raise ValueError(f"there is no option '{name}'; did you mean {near[0]}?")
+        pairs = {name: tuple(options[name]) for name in ("image_size", "test_image_size") if options.get(name)}
+        return cls(**PROFILES[profile] | options | pairs)
+
     @property
     def tested_on(self) -> str:
         return self.test_dataset or self.dataset
@@ -71,13 +84,8 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> "Config":
-        """Config of a JSON object; ValueError names keys that no option has."""
-        values = json.loads(text)
-        unknown = sorted(values.keys() - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown option {', '.join(unknown)}; made by another version of vg_core?")
-        pairs = {"image_size", "test_image_size"}
-        return cls(**{k: tuple(v) if k in pairs and v is not None else v for k, v in values.items()})
+        """Config of a JSON object that ``to_json`` made; ValueError names an option that is unknown."""
+        return cls.of(**{"profile": "full"} | json.loads(text))
 
 
 def _check_choices(config: Config) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from vg_core.paths import pixels_folder
+from vg_core.watch import bar
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -76,7 +76,7 @@ def unreadable(paths: Sequence, progress: bool = True) -> list[str]:
         return ""
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = tqdm(pool.map(complaint, paths), total=len(paths), desc="checking images", disable=not progress)
+        found = bar(pool.map(complaint, paths), wanted=progress, total=len(paths), desc="checking images")
         return [sentence for sentence in found if sentence]
 
 
@@ -161,7 +161,7 @@ class Photographs:
             with ThreadPoolExecutor(WORKERS) as pool:
                 todo = pool.map(decode, range(len(self.paths)))
                 label = f"decoding to {self.size[0]}x{self.size[1]}, {self.nbytes / 1e6:.0f} MB"
-                deque(tqdm(todo, total=len(self.paths), desc=label, disable=not progress, leave=False), maxlen=0)
+                deque(bar(todo, wanted=progress, total=len(self.paths), desc=label), maxlen=0)
             pixels.flush()
             os.replace(unfinished, file)
         finally:

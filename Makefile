@@ -1,0 +1,43 @@
+# Each target does all the set-up that it needs. `make` lists them.
+# For GNU make 3.81 and later, on Linux and macOS.
+
+SHELL = /bin/sh
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
+READY = .venv/.ready
+RUN = .venv/bin/python
+THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
+STRIP = metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info
+
+.PHONY: help report test lab strip
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+report: $(READY) ## render the toy city, run the notebooks, build reports/draft.pdf
+	$(RUN) data_scripts/toy_city.py --city toycity
+	$(RUN) reports/run_notebooks.py --profile smoke
+	$(RUN) reports/build.py --profile smoke
+
+test: $(READY) ## run the tests
+	$(THREADS) $(RUN) -m pytest
+
+lab: $(READY) ## render the toy city, open the notebooks in JupyterLab
+	$(RUN) data_scripts/toy_city.py --city toycity
+	.venv/bin/jupyter lab notebooks
+
+strip: $(READY) ## clean outputs out of the notebooks, format and check all code
+	.venv/bin/nbstripout --keep-id --extra-keys "$(STRIP)" notebooks/*.ipynb
+	.venv/bin/ruff format .
+	.venv/bin/ruff check .
+
+# The stamp comes last. A set-up that was killed leaves .venv/.unfinished behind and is begun anew.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
+	  "$(PYTHON) is Python %d.%d; 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	@test ! -e .venv/.unfinished || rm -rf .venv
+	@echo 'Setting up .venv, once: a few minutes and several GB, most of them PyTorch.'
+	@mkdir -p .venv && touch .venv/.unfinished && rm -f $(READY)
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check uv
+	.venv/bin/uv pip install --python $(RUN) --editable '.[dev]'
+	@mv .venv/.unfinished $(READY)

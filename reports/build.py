@@ -1,0 +1,125 @@
+"""The paper as PDF from what the notebooks exported: ``python reports/build.py --profile smoke | full``.
+
+``full`` writes reports/report.pdf from reports/assets; ``smoke`` writes reports/draft.pdf from the cache. The same
+results give the same bytes. Nothing is computed here and nothing typed by hand: what is missing stops the build.
+"""
+
+import argparse
+import io
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import typst
+from PIL import Image
+
+from vg_core import paths
+
+SOURCE = paths.REPORTS / "report.typ"
+REQUIRED = "10_baseline"  # the chapter that the paper cannot do without; others appear when they are there
+PREVIEW_PPI = 40  # enough to see where ink is
+PAPER_WHITE = 250
+CHAPTER = re.compile(r"\d\d_[a-z0-9_]+")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--profile", default="smoke", choices=("smoke", "full"), help="whose results to print")
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    profile = parser().parse_args(arguments).profile
+    try:
+        pdf = build(profile)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"no report: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {pdf} ({pdf.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def build(profile: str) -> Path:
+    """Path of the PDF made from the results of a profile. Raises ValueError or FileNotFoundError in a sentence."""
+    manifest = find_results(paths.assets_folder(profile), profile)
+    manifest["roomy"] = bool(crowded(manifest | {"roomy": False}))
+    for page in crowded(manifest) if manifest["roomy"] else ():
+        print(f"page {page}: a figure or table runs into the margin; move it in reports/sections", file=sys.stderr)
+    pdf = compile_paper(manifest)
+    target = paths.REPORTS / ("report.pdf" if profile == "full" else "draft.pdf")
+    unfinished = target.with_name(f".{target.name}.new")
+    unfinished.write_bytes(pdf)
+    os.replace(unfinished, target)
+    return target
+
+
+def find_results(folder: Path, profile: str) -> dict:
+    """What the paper may draw on: {profile, folder, chapters: {slug: [file, …]}, sections: [slug, …]}."""
+    found = sorted(f for f in folder.glob("[0-9]*") if f.is_dir() and CHAPTER.fullmatch(f.name))
+    chapters = {f.name: sorted(file.name for file in f.iterdir()) for f in found}
+    if REQUIRED not in chapters:
+        command = f"python reports/run_notebooks.py --profile {profile}"
+        raise FileNotFoundError(f"{folder} holds no results of {REQUIRED}; make them with: {command}")
+    check_same_city(folder, chapters)
+    sections = [slug for slug in chapters if (paths.REPORTS / "sections" / f"{slug}.typ").exists()]
+    for slug in chapters.keys() - set(sections):
+        print(f"{slug} has results but no reports/sections/{slug}.typ: it is not in the report")
+    return {"profile": profile, "folder": str(folder), "chapters": chapters, "sections": sections}
+
+
+def check_same_city(folder: Path, chapters: dict[str, list[str]]) -> None:
+    """ValueError when the dataset chapter describes another dataset than the baselines were measured on."""
+    datasets = {}
+    for slug in chapters:
+        origin = folder / slug / "origin.json"
+        if not origin.exists():
+            raise FileNotFoundError(f"{folder / slug} has no origin.json: vg_core did not export it; run {slug} again")
+        datasets[slug] = ", ".join(json.loads(origin.read_text())["datasets"])
+    described, measured = datasets.get("00_dataset", datasets[REQUIRED]), datasets[REQUIRED]
+    if described != measured:
+        raise ValueError(
+            f"00_dataset describes {described}, but {REQUIRED} was run on {measured}: run both on one dataset"
+        )
+
+
+def compile_paper(manifest: dict, form: str = "pdf", **options) -> bytes | list[bytes]:
+    """The compiled paper, ``form`` pdf or png; ValueError with a sentence about what stopped it."""
+    folder = Path(manifest["folder"]).resolve()
+    root = Path(os.path.commonpath([paths.ROOT, folder]))  # Typst reads nothing outside
+    manifest = manifest | {"folder": f"/{folder.relative_to(root).as_posix()}"}
+    try:
+        return typst.compile(
+            str(SOURCE),
+            root=str(root),
+            format=form,
+            sys_inputs={"manifest": json.dumps(manifest)},
+            ignore_system_fonts=True,  # the fonts that come with Typst are the same everywhere
+            **options,
+        )
+    except typst.TypstError as error:
+        raise ValueError(sentence(error)) from None
+
+
+def crowded(manifest: dict) -> list[int]:
+    """Numbers of the pages with ink beside the columns, or between them and the page number."""
+    found = []
+    for number, page in enumerate(compile_paper(manifest, "png", ppi=PREVIEW_PPI), start=1):
+        paper = np.asarray(Image.open(io.BytesIO(page)).convert("L"))  # (height, width) of US letter
+        side, below, footer = (int(inches * PREVIEW_PPI) for inches in (0.7, 10.07, 10.22))
+        if min(paper[:, :side].min(), paper[:, -side:].min(), paper[below:footer].min()) < PAPER_WHITE:
+            found.append(number)
+    return found
+
+
+def sentence(error: typst.TypstError) -> str:
+    """What a Typst error says: the template's own sentence, or the full diagnosis of a fault in the template."""
+    own = re.match(r'panicked with: "?(\d\d_.+?)"?$', error.message, flags=re.MULTILINE)
+    return own[1] if own else f"the template does not compile: {error.diagnostic.strip()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

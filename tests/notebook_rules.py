@@ -1,0 +1,183 @@
+"""The rules of the notebooks: functions from a notebook (name without suffix, content) to a list of complaints."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+
+from nbformat import NotebookNode
+
+MOST_CODE_CELLS = 14
+MOST_LINES = 15
+WELCOME = {*sys.stdlib_module_names, "numpy", "pandas", "torch", "matplotlib", "IPython", "vg_core"}
+PROMISES = ("question", "expectation", "cost", "command")  # of the first cell
+MEASURED = re.compile(
+    r"\d\s*%"  # 71.2 %
+    r"|(?:R@|recall@)\d+\D{0,12}[=:≈]\s*\d"  # R@1 = 0.712
+    r"|(?:R@|recall@)\d+\s+(?:is|was|of|reaches|rises to|falls to)\s+\d"
+    r"|[+−-]\s?\d+(?:\.\d+)?\s+points"  # +3.1 points
+    r"|\d\s*±\s*\d",
+    flags=re.IGNORECASE,
+)
+MACHINE = re.compile(r"(?<![\w.:/])(?:/(?:home|Users|root|work|mnt|tmp|content|data|opt|srv|media)/|~/|[A-Za-z]:\\)")
+
+
+def code(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def parsed(notebook: NotebookNode) -> Iterator[tuple[int, ast.Module]]:
+    """(number, syntax tree) of each code cell that is plain Python; the others are the complaint of plain_python."""
+    for number, cell in enumerate(code(notebook), start=1):
+        try:
+            yield number, ast.parse(cell.source)
+        except SyntaxError:
+            continue
+
+
+def plain_python(name: str, notebook: NotebookNode) -> list[str]:
+    known = {number for number, _ in parsed(notebook)}
+    every = range(1, len(code(notebook)) + 1)
+    return [f"code cell {number} is not plain Python: no magics, no shell" for number in every if number not in known]
+
+
+def titled(name: str, notebook: NotebookNode) -> list[str]:
+    if not re.fullmatch(r"\d\d_[a-z0-9_]+", name):
+        return [f"the name '{name}' is not NN_noun"]
+    first = notebook.cells[0]
+    if first.cell_type != "markdown" or not re.match(rf"# {name[:2]} · \S", first.source):
+        return [f"the first cell must begin with '# {name[:2]} · …'"]
+    return []
+
+
+def promising(name: str, notebook: NotebookNode) -> list[str]:
+    """The first cell asks, expects, and says what it costs and how to run it."""
+    first = notebook.cells[0].source
+    labels = {label.lower() for label in re.findall(r"\*\*(\w+)[.:]?\*\*", first)}
+    complaints = [f"the first cell has no **{promise}**" for promise in PROMISES if promise not in labels]
+    if "?" not in first:
+        complaints.append("the first cell asks no question")
+    if "run_notebooks.py" not in first or name not in first:
+        complaints.append(f"the first cell gives no command: python reports/run_notebooks.py … {name}")
+    return complaints
+
+
+def clean(name: str, notebook: NotebookNode) -> list[str]:
+    """No outputs, no counts, nothing that an execution leaves behind: what ``make strip`` makes."""
+    complaints = []
+    for number, cell in enumerate(code(notebook), start=1):
+        if cell.outputs or cell.execution_count is not None:
+            complaints.append(f"code cell {number} carries outputs or a count: make strip")
+    left = {"papermill", "language_info", "widgets"} & notebook.metadata.keys()
+    left |= {key for cell in notebook.cells for key in ("papermill", "execution") if key in cell.metadata}
+    if left:
+        complaints.append(f"metadata of a run are left ({', '.join(sorted(left))}): make strip")
+    return complaints
+
+
+def small(name: str, notebook: NotebookNode) -> list[str]:
+    lines = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code(notebook)]
+    complaints = [
+        f"code cell {number} has {count} lines, more than {MOST_LINES}"
+        for number, count in enumerate(lines, start=1)
+        if count > MOST_LINES
+    ]
+    if len(lines) > MOST_CODE_CELLS:
+        complaints.append(f"{len(lines)} code cells, more than {MOST_CODE_CELLS}")
+    return complaints
+
+
+def parameterised(name: str, notebook: NotebookNode) -> list[str]:
+    """One parameters cell, the first with code, of literals only (papermill injects after it), in rehearsal."""
+    cells = code(notebook)
+    tagged = [number for number, cell in enumerate(cells, start=1) if "parameters" in cell.metadata.get("tags", [])]
+    if tagged != [1]:
+        return [f"exactly the first code cell must carry the tag parameters, not {tagged or 'none'}"]
+    values = {}
+    for line in ast.parse(cells[0].source).body:
+        try:
+            (target,) = line.targets
+            values[target.id] = ast.literal_eval(line.value)
+        except (AttributeError, TypeError, ValueError):
+            return [f"parameters: '{ast.unparse(line)}' is not the assignment of a literal to one name"]
+    return [] if values.get("profile") == "smoke" else ['parameters: profile must be "smoke"']
+
+
+def without_definitions(name: str, notebook: NotebookNode) -> list[str]:
+    made = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    complaints = []
+    for number, tree in parsed(notebook):
+        for node in ast.walk(tree):
+            named_lambda = isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Lambda)
+            if isinstance(node, made) or named_lambda:
+                complaints.append(f"code cell {number} defines a function or class: that belongs to vg_core")
+    return complaints
+
+
+def importing_little(name: str, notebook: NotebookNode) -> list[str]:
+    complaints = []
+    for number, tree in parsed(notebook):
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names = [node.module or "."] if isinstance(node, ast.ImportFrom) else names
+            strange = {module.split(".")[0] for module in names} - WELCOME
+            complaints += [f"code cell {number} imports {module or 'by a relative path'}" for module in sorted(strange)]
+    return complaints
+
+
+def without_measurements(name: str, notebook: NotebookNode) -> list[str]:
+    found = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "markdown":
+            found += [f"cell {number} types a measured number: '{m[0]}'" for m in MEASURED.finditer(cell.source)]
+    return found
+
+
+def at_home_everywhere(name: str, notebook: NotebookNode) -> list[str]:
+    found = [(number, MACHINE.search(cell.source)) for number, cell in enumerate(notebook.cells, start=1)]
+    return [f"cell {number} names a path of one machine: '{match[0]}'" for number, match in found if match]
+
+
+def exporting(name: str, notebook: NotebookNode) -> list[str]:
+    """The last code cell exports under the notebook's own name."""
+    trees = dict(parsed(notebook))
+    last = trees.get(len(code(notebook)), ast.Module([], []))
+    for node in ast.walk(last):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "export":
+            slug = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+            return [] if slug == name else [f"export is given {slug!r}, not '{name}'"]
+    return ["the last code cell does not call export"]
+
+
+RULES = (
+    plain_python,
+    titled,
+    promising,
+    clean,
+    small,
+    parameterised,
+    without_definitions,
+    importing_little,
+    without_measurements,
+    at_home_everywhere,
+    exporting,
+)
+
+
+def complaints(name: str, notebook: NotebookNode) -> list[str]:
+    return [complaint for rule in RULES for complaint in rule(name, notebook)]
+
+
+def repeated(notebooks: dict[str, NotebookNode]) -> list[str]:
+    """Code cells that two notebooks share; parameters, imports and single calls of a stage may look alike."""
+    seen, found = {}, []
+    for name, notebook in notebooks.items():
+        for number, tree in list(parsed(notebook))[1:]:
+            body = [node for node in tree.body if not isinstance(node, (ast.Import, ast.ImportFrom))]
+            if len(body) < 2:
+                continue
+            text = ast.dump(ast.Module(body, []))
+            other = seen.setdefault(text, name)
+            if other != name:
+                found.append(f"{name}, code cell {number}, repeats a cell of {other}")
+    return found

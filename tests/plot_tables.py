@@ -1,0 +1,64 @@
+"""Small tables that plots are tried on."""
+
+import numpy as np
+import pandas as pd
+
+NAMES = ["untrained", "GeM", "NetVLAD", "SGD", "Adam", "crops", "jitter", "flip", "resize", "night", "VGG", "R50"]
+AT = (1, 5, 10, 20)
+
+
+def recalls(count: int) -> pd.DataFrame:
+    """Recall table of the first variants: 10, 14, … % at N = 1, and 15 points more at each N."""
+    rows = [
+        {"variant": name, "n": n, "recall": 10.0 + 4 * i + 15 * k, "low": 8.0 + 4 * i + 15 * k, "queries": 315}
+        for i, name in enumerate(NAMES[:count])
+        for k, n in enumerate(AT)
+    ]
+    table = pd.DataFrame(rows, columns=["variant", "n", "recall", "low", "queries"])
+    return table.assign(high=table.recall + 3, seed_std=1.0, seeds=3)
+
+
+def comparison() -> pd.DataFrame:
+    rows = [("GeM", 4.0, 1.0, 7.0, 0.0004), ("SGD", -5.0, -8.0, -2.0, 0.01), ("jitter", 1.0, -2.0, 4.0, 0.6)]
+    return pd.DataFrame(rows, columns=["variant", "gain", "low", "high", "p_holm"])
+
+
+def history(*variants: str, seeds: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two epochs of two rounds, and the validations around them; the best recall@5 is that of epoch 1."""
+    runs = [{"variant": variant, "seed": seed} for variant in variants for seed in range(seeds)]
+    rounds = [
+        run | {"epoch": e, "round": r, "loss": 0.5 / (2 * e + r), "active": 0.9 / e, "excluded": 7}
+        | {"positive_distance": 0.5, "negative_distance": 0.6}
+        for run in runs for e in (1, 2) for r in (1, 2)
+    ]  # fmt: skip
+    epochs = [
+        run | {"epoch": e, "recall_1": 20.0 + e, "recall_5": (40.0, 60.0, 55.0)[e]} for run in runs for e in range(3)
+    ]
+    return pd.DataFrame(rounds), pd.DataFrame(epochs)
+
+
+def grid() -> pd.DataFrame:
+    rows = [("SGD", 0.1, np.nan), ("SGD", 0.01, 50.0), ("Adam", 0.01, 40.0)]
+    return pd.DataFrame(rows, columns=["optimizer", "lr", "recall_1"])
+
+
+def images(**columns) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    facts = {
+        "easting": 500_000 + rng.uniform(0, 200, 90),
+        "northing": 5_000_000 + rng.uniform(0, 100, 90),
+        "heading": np.where(np.arange(90) < 9, np.nan, 350.0 + np.arange(90) % 20),
+        "timestamp": ["20240611_103000"] * 40 + ["20240612_210000"] * 30 + [""] * 20,
+        "nearest_m": np.linspace(0, 90, 90),
+    }
+    return pd.DataFrame(facts | columns)
+
+
+def metres() -> pd.DataFrame:
+    rows = [(v, t, 1, 40 + t / 2 + i) for i, v in enumerate(NAMES[:2]) for t in (1.0, 10.0, 25.0, 100.0)]
+    table = pd.DataFrame(rows, columns=["variant", "threshold", "n", "recall"])
+    return table.assign(low=table.recall - 1, high=table.recall + 1)
+
+
+def rates() -> pd.DataFrame:
+    return pd.DataFrame({"lr": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1], "loss": [0.1, 0.08, 0.05, 40.0, np.nan]})

@@ -1,0 +1,166 @@
+"""Checkpoints that describe themselves, and every way in which a file can be wrong."""
+
+import json
+import resource
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from vg_core.config import Config
+from vg_core.models import build_model, load_model, save_model
+from vg_core.models.checkpoint import FORMAT, read_facts
+
+CONFIG = Config(weights="none", layer="layer1", freeze="conv1", pooling="netvlad", clusters=3, seed=5)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A small network that has been trained for a step, so that nothing in it is as built."""
+    model = build_model(CONFIG).train()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    model(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))[:, 0].sum().backward()
+    optimizer.step()
+    return model.eval()
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    file = tmp_path / "model.safetensors"
+    save_model(model, file, recall_5=71.5, epoch=3)
+    return file
+
+
+def rewritten(file, header=None, tensors=None):
+    """Change the header or the tensors of a checkpoint."""
+    with safe_open(file, "pt") as opened:
+        stored = json.loads(opened.metadata()[FORMAT])
+        values = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    values = {name: value for name, value in (values | (tensors or {})).items() if value is not None}
+    save_file(values, file, {FORMAT: json.dumps(stored | (header or {}))})
+
+
+def test_a_model_comes_back_from_its_file_alone(model, saved):
+    images = torch.randn(2, 3, 64, 64)
+    found = load_model(saved)
+    assert found.config == CONFIG
+    assert found.dim == model.dim
+    assert not found.training
+    assert torch.equal(found(images), model(images))
+    assert [p.requires_grad for p in found.parameters()] == [p.requires_grad for p in model.parameters()]
+
+
+def test_facts_travel_with_the_model(saved):
+    assert read_facts(saved) == {"recall_5": 71.5, "epoch": 3}
+
+
+def test_the_same_model_gives_the_same_bytes(model, saved, tmp_path):
+    save_model(model.to(memory_format=torch.channels_last), tmp_path / "again.safetensors", epoch=3, recall_5=71.5)
+    assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "/nowhere/weights.pth"])
+def test_loading_needs_no_other_weights(model, tmp_path, weights):
+    there = load_with(model, replace(CONFIG, weights=weights), tmp_path)
+    assert there.config.weights == weights
+    assert torch.equal(there.backbone.conv1.weight, model.backbone.conv1.weight)
+
+
+def load_with(model, config, folder):
+    """The model read back after it was saved with another configuration."""
+    model.config = config
+    try:
+        save_model(model, folder / "other.safetensors")
+    finally:
+        model.config = CONFIG
+    return load_model(folder / "other.safetensors")
+
+
+def test_folders_are_made_and_nothing_else_is_left(model, tmp_path):
+    save_model(model, tmp_path / "a" / "b" / "model.safetensors")
+    assert [file.name for file in (tmp_path / "a" / "b").iterdir()] == ["model.safetensors"]
+
+
+def test_a_full_disk_leaves_the_old_model(model, saved):
+    before, limits = saved.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # writing stops in the middle of the file
+    try:
+        with pytest.raises(OSError, match=r"model\.safetensors could not be written"):
+            save_model(model, saved, epoch=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_facts_that_are_no_json_are_refused_before_writing(model, saved):
+    before = saved.read_bytes()
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        save_model(model, saved, recall=torch.ones(1))
+    assert saved.read_bytes() == before
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*lost\.safetensors; train a model"):
+        load_model(tmp_path / "lost.safetensors")
+
+
+@pytest.mark.parametrize("length", [0, 5, 500, -1])
+def test_a_truncated_file(saved, length):
+    saved.write_bytes(saved.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"model\.safetensors is no checkpoint of ours, or is damaged"):
+        load_model(saved)
+
+
+def test_a_text_file(saved):
+    saved.write_text("recall@1 71.5\n" * 20)
+    with pytest.raises(ValueError, match="is no checkpoint of ours"):
+        load_model(saved)
+
+
+def test_a_pickle_is_never_opened(saved):
+    torch.save({"model_state_dict": {}}, saved)
+    with pytest.raises(ValueError, match="is no checkpoint of ours"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_another_safetensors_file(saved, metadata):
+    save_file({"conv1.weight": torch.zeros(1)}, saved, metadata)
+    with pytest.raises(ValueError, match="weights of a backbone alone are given as weights=PATH"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (
+            {"pooling.centroids": torch.zeros(3, 9)},
+            r"of another shape: pooling.centroids \(3, 9\) instead of \(3, 64\)",
+        ),
+        ({"pooling.weight": None}, "missing: pooling.weight"),
+        ({"whitening.weight": torch.zeros(1)}, "unknown: whitening.weight"),
+    ],
+)
+def test_tensors_that_do_not_fit_the_configuration(saved, tensors, message):
+    rewritten(saved, tensors=tensors)
+    with pytest.raises(ValueError, match=rf"does not fit its own configuration; tensors {message}"):
+        load_model(saved)
+
+
+def test_a_newer_version(saved):
+    rewritten(saved, header={"version": 2})
+    with pytest.raises(ValueError, match="has version 2 of the format, this vg_core reads up to 1: update it"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"whitening": 512}, ".*whitening"), ({"pooling": "crn"}, "pooling='crn' is unknown")],
+)
+def test_a_configuration_of_another_time(saved, changes, message):
+    rewritten(saved, header={"config": json.loads(CONFIG.to_json()) | changes})
+    with pytest.raises(ValueError, match=f"model.safetensors has a configuration .* cannot build: {message}"):
+        load_model(saved)

@@ -1,0 +1,67 @@
+"""Configurations: every fault is a sentence, every round trip is exact."""
+
+from dataclasses import FrozenInstanceError, asdict, fields, replace
+from typing import get_args, get_type_hints
+
+import pytest
+
+from vg_core.config import PROFILES, Config
+from vg_core.models import build_model
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profiles_survive_a_round_trip(profile):
+    config = Config.of(profile)
+    assert Config.from_json(config.to_json()) == config
+    assert config.profile == profile
+
+
+def test_defaults_are_the_briefs():
+    config = Config()
+    assert (config.train_batch_size, config.negs_num_per_query, config.neg_samples_num) == (4, 10, 1000)
+    assert (config.queries_per_epoch, config.cache_refresh_rate, config.epochs_num) == (5000, 1000, 50)
+    assert (config.lr, config.margin, config.patience, config.optimizer) == (1e-5, 0.1, 3, "adam")
+    assert (config.train_positives_dist_threshold, config.val_positives_dist_threshold) == (10, 25)
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Config().lr = 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"poolng": "gem"}, "no option 'poolng'; did you mean pooling"),
+        ({"pooling": "gemm"}, "pooling='gemm' is unknown; choose one of: average, max, gem, netvlad"),
+        ({"mining": "hard"}, "choose one of: full, partial, random"),
+        ({"lr": 0}, "lr=0 must be above zero"),
+        ({"queries_per_epoch": 1500}, "must be a multiple of cache_refresh_rate=1000"),
+        ({"image_size": [480, 20]}, r"image_size=\(480, 20\) must be \(height, width\)"),
+        ({"epochs_num": -1}, "must not be negative"),
+    ],
+)
+def test_bad_options_are_sentences(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Config.of("full", **options)
+
+
+def test_unknown_profile():
+    with pytest.raises(ValueError, match="choose one of: smoke, full"):
+        Config.of("fast")
+
+
+def test_what_only_concerns_the_test_does_not_change_the_training():
+    config = Config.of("smoke")
+    assert replace(config, test_dataset="elsewhere", test_image_size=(64, 64)).training() == config
+    assert replace(config, lr=0.5).training() != config
+
+
+def test_every_pooling_that_may_be_asked_for_exists():
+    for pooling in get_args(get_type_hints(Config)["pooling"]):
+        config = Config.of("smoke", pooling=pooling, layer="layer1", clusters=2)
+        assert build_model(config).dim == (128 if pooling == "netvlad" else 64)
+
+
+def test_json_holds_every_field():
+    assert asdict(Config()).keys() == {field.name for field in fields(Config)}

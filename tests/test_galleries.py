@@ -1,0 +1,72 @@
+"""Galleries show photographs upright and whole, judge them by colour and mark, and survive broken files."""
+
+import numpy as np
+import pytest
+from matplotlib import style
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from vg_core.galleries import photo_grid, retrieval_gallery
+from vg_core.plots.canvas import ink
+
+
+@pytest.fixture
+def photos(tmp_path, write_photo) -> list:
+    return [write_photo(tmp_path, 500_000 + i, 5_000_000, seed=i) for i in range(7)]
+
+
+def texts(axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def test_a_grid_has_every_photograph_in_order(photos):
+    figure = photo_grid(photos, titles=[f"{i}°" for i in range(7)], columns=3)
+    assert [texts(axes) for axes in figure.axes] == [[f"{i}°"] for i in range(7)]
+    lefts = [round(axes.get_position().x0, 6) for axes in figure.axes]
+    assert lefts[0] == lefts[3] == lefts[6] < lefts[1] < lefts[2]
+    for axes, path in zip(figure.axes, photos, strict=True):
+        with Image.open(path) as photo:
+            np.testing.assert_array_equal(axes.get_images()[0].get_array(), photo)
+
+
+def test_a_photograph_lying_on_its_side_is_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    Image.new("RGB", (80, 40)).save(tmp_path / "lying.jpg", exif=exif)
+    assert photo_grid([tmp_path / "lying.jpg"]).axes[0].get_images()[0].get_array().shape == (80, 40, 3)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xd8nonsense"])
+def test_a_file_that_cannot_be_read_is_a_frame_with_its_name(photos, tmp_path, content):
+    broken = tmp_path / "broken.jpg"
+    if content is not None:
+        broken.write_bytes(content)
+    _, frame = photo_grid([photos[0], broken]).axes
+    assert not frame.get_images() and texts(frame) == ["cannot be read\nbroken.jpg"]
+
+
+def test_right_and_wrong_differ_in_colour_and_in_mark(photos):
+    rows = [
+        {
+            "query": photos[0],
+            "retrieved": photos[1:4],
+            "metres": [3.2, 1500.0, np.nan],
+            "correct": [True, False, False],
+        },
+        {"query": photos[4], "retrieved": photos[5:7], "metres": [0.0, 25.0], "correct": [True, True]},
+    ]
+    figure = retrieval_gallery(rows)
+    with style.context("vg_core.house"):
+        green, red = ink("green"), ink("vermillion")
+    judged = [axes for axes in figure.axes if len(axes.texts) == 2]
+    assert len(figure.axes) == 7 and len(judged) == 5
+    frames = [to_hex(axes.spines["left"].get_edgecolor()) for axes in judged]
+    assert frames == [green, red, red, green, green]
+    found = [texts(axes) for axes in judged]
+    assert found == [["✓", "3 m"], ["✗", "1,500 m"], ["✗", "– m"], ["✓", "0 m"], ["✓", "25 m"]]
+    assert [axes.get_title() for axes in figure.axes[:4]] == ["query", "1", "2", "3"]
+
+
+def test_nothing_to_show_is_said():
+    for figure in (photo_grid([]), retrieval_gallery([])):
+        assert figure.texts[0].get_text() == "no data"

@@ -1,0 +1,167 @@
+"""Maps put photographs where they were taken, open without a network, stay small, and count what they leave out."""
+
+import io
+import re
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import style
+from matplotlib.colors import to_hex
+
+from vg_core import maps
+from vg_core.maps.static import SPLIT_COLOURS
+from vg_core.places.labels import to_utm
+from vg_core.plots.canvas import COLOURS, GROUPS
+
+
+def photographs(count: int, seed: int = 0, folder="nowhere") -> pd.DataFrame:
+    """Photographs within some 200 m; two of them share each position."""
+    rng = np.random.default_rng(seed)
+    degrees = np.repeat(np.array([43.3, 8.4]) + rng.uniform(0, 0.002, ((count + 1) // 2, 2)), 2, axis=0)[:count]
+    metres = np.array([to_utm(*pair)[:2] for pair in degrees]).reshape(-1, 2)
+    columns = {"latitude": degrees[:, 0], "longitude": degrees[:, 1], "easting": metres[:, 0], "northing": metres[:, 1]}
+    return pd.DataFrame({"path": [f"{folder}/{i}.jpg" for i in range(count)]} | columns)
+
+
+def svg(figure) -> bytes:
+    file = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "vg_core"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def page(chart) -> str:
+    return chart.get_root().render()
+
+
+# --- on paper -----------------------------------------------------------------------------------------------------
+def splits() -> dict:
+    return {"val": (photographs(20), photographs(10)), "train": (photographs(8, 2), photographs(6, 3))}
+
+
+def test_colours_of_splits_are_those_of_the_plots():
+    assert {split: f"C{COLOURS.index(GROUPS[split])}" for split in ("train", "val", "test")} == SPLIT_COLOURS
+
+
+def test_positions_are_drawn_once_each_and_images_are_counted():
+    figure = maps.static_map(splits())
+    for axes, (database, queries) in zip(figure.axes, splits().values(), strict=True):
+        for dots, table in zip(axes.collections, (database, queries), strict=False):
+            places = np.unique(table[["easting", "northing"]], axis=0)
+            np.testing.assert_array_equal(dots.get_offsets(), places)
+        texts = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert texts[:2] == [f"{len(database)} database", f"{len(queries)} queries"]
+    with style.context("vg_core.house"):
+        assert to_hex(figure.axes[0].collections[0].get_facecolor()[0]) == to_hex(SPLIT_COLOURS["val"])
+
+
+def test_queries_without_positives_are_crossed():
+    database = pd.DataFrame({"easting": [500_000.0], "northing": [5_000_000.0]})
+    queries = database.loc[[0] * 3].assign(easting=[500_000.0, 500_025.0, 500_025.02])
+    _, _, crosses = maps.static_map({"test": (database, queries)}).axes[0].collections
+    assert crosses.get_offsets().tolist() == [[500_025.02, 5_000_000.0]]
+    assert crosses.get_label() == "1 without positives"
+
+
+def test_a_database_that_is_empty_leaves_every_query_without_positives():
+    nothing, queries = photographs(0), photographs(4)
+    assert maps.static_map({"test": (nothing, queries)}).axes[0].collections[2].get_label() == "4 without positives"
+
+
+def test_the_scale_bar_is_as_long_as_it_says():
+    axes = maps.static_map({"val": splits()["val"]}).axes[0]
+    (bar,) = [line for line in axes.lines if line.get_gid() == "scale"]
+    start, end = bar.get_xdata()
+    assert f" {end - start:g} m" in [text.get_text() for text in axes.texts]
+    assert end - start <= np.ptp(axes.get_xlim()) / 4
+
+
+def test_cells_hold_the_images_inside_them():
+    table = pd.DataFrame({"easting": [1000.0, 1024.9, 1025.0, 1080.0], "northing": [50.0, 50.0, 60.0, 99.0]})
+    mesh = maps.density_map({"test": table}).axes[0].collections[0]
+    counts = mesh.get_array().reshape(2, 4)  # northwards, eastwards
+    np.testing.assert_array_equal(counts.filled(0), [[2, 1, 0, 0], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "draw", [maps.static_map, lambda pairs: maps.density_map({k: a for k, (a, _) in pairs.items()})]
+)
+def test_paper_maps_have_the_same_bytes_and_touch_nothing(draw):
+    before = dict(mpl.rcParams)
+    first = svg(draw(splits()))
+    assert dict(mpl.rcParams) == before and plt.get_fignums() == []
+    with style.context(["dark_background", {"font.size": 30, "lines.linewidth": 9}]):
+        assert svg(draw(splits())) == first
+
+
+def test_many_dots_do_not_make_a_large_file():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.uniform(4_000_000, 4_001_000, (20_000, 2)), columns=["easting", "northing"])
+    assert len(svg(maps.static_map({"test": (table, table)}))) < 1_000_000
+
+
+@pytest.mark.parametrize("pairs", [{}, {"test": (photographs(0), photographs(0))}])
+def test_a_map_of_nothing_is_refused(pairs):
+    with pytest.raises(ValueError, match="there is no position to draw"):
+        maps.static_map(pairs)
+    with pytest.raises(ValueError, match="no photograph has a latitude and longitude"):
+        maps.folium_map(pairs)
+
+
+# --- on the screen ------------------------------------------------------------------------------------------------
+def test_a_page_has_every_position_and_needs_no_network():
+    text = page(maps.folium_map(splits()))
+    for database, queries in splits().values():
+        for table in (database, queries):
+            for latitude, longitude in table[["latitude", "longitude"]].drop_duplicates().to_numpy():
+                assert f"[{round(longitude, 7)}, {round(latitude, 7)}]" in text
+    assert "val database: 20 photographs, 10 positions" in text
+    assert re.findall(r'<(?:script|link)[^>]*(?:src|href)="?http', text) == []
+    assert 'version="1.9' in text  # Leaflet itself
+
+
+def test_thumbnails_are_in_the_page(tmp_path, write_photo):
+    file = write_photo(tmp_path, 500_000, 4_800_000)
+    table = photographs(3, folder=tmp_path)
+    table.loc[0, "path"] = str(file)
+    text = page(maps.folium_map({"test": (table, photographs(0))}))
+    assert text.count("data:image/jpeg;base64,") == 1 and text.count("(file cannot be read)") == 1
+    assert "2 of 2 dots have a picture" in text and file.name in text
+    assert "data:image/jpeg" not in page(maps.folium_map({"test": (table, table)}, thumbnails=0))
+
+
+def test_a_large_set_is_capped_and_says_so(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    plt.imsave(tmp_path / "noise.png", noise)  # nothing compresses worse
+    many = photographs(8_000).assign(path=str(tmp_path / "noise.png"))
+    chart = maps.folium_map({"train": (many, many)}, thumbnails=2000)
+    text = page(chart)
+    assert len(text) < 5_000_000 and len(chart._repr_html_()) < 6_000_000
+    assert "8,000 photographs, 4,000 positions, 1,500 of them shown" in text
+    pictured = int(re.search(r"([\d,]+) of 3,000 dots have a picture", text)[1].replace(",", ""))
+    assert 100 < pictured < 2000 and text.count("data:image/jpeg") == pictured
+
+
+def test_photographs_without_degrees_are_counted():
+    table = photographs(6)
+    table.loc[:1, ["latitude", "longitude"]] = np.nan
+    assert "2 photographs without degrees are not shown" in page(maps.folium_map({"test": (table, photographs(2))}))
+
+
+def test_braces_and_tags_in_names_are_text():
+    table = photographs(1).assign(path="{{ 7 * 7 }}<b>.jpg")
+    chart = maps.locate_map("{{ 6 * 7 }}<i>.jpg", table.assign(metres=0.0, similarity=1.0))
+    assert "{{ 6 * 7 }}&lt;i&gt;.jpg" in page(chart) and "<b>.jpg" not in page(chart)
+
+
+def test_guesses_are_numbered(tmp_path, write_photo):
+    photo = write_photo(tmp_path, 500_000, 4_800_000)
+    guesses = photographs(6).iloc[::2].assign(metres=[0.0, 12.4, 300.0], similarity=[0.9, 0.8, 0.7])
+    text = page(maps.locate_map(photo, guesses))
+    assert [number for number in "123" if f'"number": "{number}"' in text] == ["1", "2", "3"]
+    assert "similarity 0.800" in text and "12 m from the best" in text and "data:image/jpeg" in text
+    with pytest.raises(ValueError, match="a guess has no latitude and longitude"):
+        maps.locate_map(photo, guesses.assign(latitude=np.nan))

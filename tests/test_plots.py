@@ -1,0 +1,182 @@
+"""Plots show what their tables say, in bytes that do not change, and leave matplotlib as they found it."""
+
+import io
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import style
+from matplotlib.colors import to_hex
+
+from tests.plot_tables import NAMES, comparison, grid, history, images, metres, rates, recalls
+from vg_core import plots
+from vg_core.plots.canvas import ink
+
+EVERY = {
+    "recall_curves": lambda: plots.recall_curves(recalls(4)),
+    "recall_bars": lambda: plots.recall_bars(recalls(4)),
+    "gain_forest": lambda: plots.gain_forest(comparison()),
+    "training_curves": lambda: plots.training_curves(*history("GeM", "NetVLAD")),
+    "mining_hardness": lambda: plots.mining_hardness(history("GeM")[0]),
+    "range_test": lambda: plots.range_test(rates()),
+    "distance_to_positive": lambda: plots.distance_to_positive(images()),
+    "images_per_place": lambda: plots.images_per_place(images()),
+    "headings": lambda: plots.headings(images()),
+    "times": lambda: plots.times(images()),
+    "recall_against_metres": lambda: plots.recall_against_metres(metres()),
+    "error_cdf": lambda: plots.error_cdf(pd.DataFrame({"metres": [3.0, 30.0, 300.0], "threshold": 25.0})),
+    "metric_grid": lambda: plots.metric_grid(grid(), "lr", "optimizer", "recall_1"),
+    "cost_scatter": lambda: plots.cost_scatter(recalls(4).query("n == 1").assign(bytes_per_image=[1024, 65536] * 2)),
+}
+
+
+def svg(figure) -> bytes:
+    file = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "vg_core"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def lines(axes, gid=None) -> list:
+    return [line for line in axes.lines if line.get_gid() == gid]
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def colour(name: str) -> str:
+    with style.context("vg_core.house"):
+        return ink(name)
+
+
+def legend(figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_every_plot_is_here():
+    assert sorted(EVERY) == sorted(plots.__all__)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_bytes_are_the_same_whatever_style_a_notebook_has(name):
+    before = dict(mpl.rcParams)
+    first = svg(EVERY[name]())
+    assert dict(mpl.rcParams) == before and plt.get_fignums() == []
+    with style.context(["dark_background", {"font.size": 30, "lines.linewidth": 9}]):
+        assert svg(EVERY[name]()) == first
+
+
+@pytest.mark.parametrize("count", [0, 1, 12])
+def test_none_one_and_many_variants(count):
+    for draw in (plots.recall_curves, plots.recall_bars):
+        assert ("no data" in texts(draw(recalls(count)))) == (count == 0)
+
+
+def test_curves_are_the_table():
+    table = recalls(3)
+    figure = plots.recall_curves(table.sample(frac=1, random_state=0))  # rows in any order
+    drawn = {line.get_label(): line.get_xydata() for line in figure.axes[0].lines}
+    assert drawn.keys() == set(NAMES[:3])
+    for name, points in drawn.items():
+        np.testing.assert_array_equal(points, table.loc[table.variant == name, ["n", "recall"]])
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    rows = table[table.variant == figure.axes[0].lines[0].get_label()]
+    assert (band[:, 1].min(), band[:, 1].max()) == (rows.low.min(), rows.high.max())
+    assert figure.axes[0].get_title(loc="right") == "315 queries · 3 seeds · band: 95 % interval"
+
+
+def test_twelve_variants_look_different():
+    drawn = plots.recall_curves(recalls(12)).axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in drawn}) == 12
+
+
+def test_bars_keep_the_order_of_the_table():
+    table = recalls(4).iloc[::-1]
+    axes = plots.recall_bars(table, n=5).axes[0]
+    rows = table[table.n == 5]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(rows.variant)
+    dots, below, above = axes.lines
+    np.testing.assert_array_equal(dots.get_xdata(), rows.recall)
+    np.testing.assert_array_equal(above.get_xdata() - below.get_xdata(), 2 * rows.seed_std)
+    intervals = [segment[:, 0] for segment in axes.collections[0].get_segments()]
+    np.testing.assert_array_equal(intervals, rows[["low", "high"]])
+
+
+def test_a_gain_is_coloured_only_when_its_interval_excludes_zero():
+    axes = plots.gain_forest(comparison()).axes[0]
+    assert len(lines(axes, "zero")) == 1 and set(lines(axes, "zero")[0].get_xdata()) == {0.0}
+    dots = lines(axes)
+    assert [dot.get_xdata()[0] for dot in dots] == [4.0, -5.0, 1.0]
+    assert [to_hex(dot.get_color()) for dot in dots] == [colour(name) for name in ("green", "vermillion", "grey")]
+    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [False, False, True]
+    assert [text.get_text() for text in axes.texts] == ["+4.0  p<0.001", "-5.0  p=0.010", "+1.0  p=0.600"]
+
+
+def test_a_training_shows_its_rounds_and_its_best_epoch():
+    rounds, epochs = history("GeM")
+    above, below = plots.training_curves(rounds, epochs).axes
+    np.testing.assert_array_equal(above.lines[0].get_xdata(), [0.5, 1.0, 1.5, 2.0])
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), rounds.loss)
+    np.testing.assert_array_equal([line.get_ydata() for line in lines(below)], epochs[["recall_5", "recall_1"]].T)
+    assert lines(below, "best")[0].get_xydata().tolist() == [[1, 60.0]]
+
+
+def test_seeds_share_the_colour_of_their_variant():
+    figure = plots.training_curves(*history("GeM", "NetVLAD", seeds=2))
+    assert legend(figure) == ["GeM", "NetVLAD"]
+    expected = [colour(name) for name in ("blue", "blue", "orange", "orange")]
+    assert [line.get_color() for line in figure.axes[0].lines] == expected
+    assert legend(plots.training_curves(*history("GeM", seeds=2))) == ["seed 0", "seed 1"]
+
+
+def test_hardness_has_shares_in_percent():
+    rounds, _ = history("GeM")
+    active, distance, excluded = plots.mining_hardness(rounds).axes
+    np.testing.assert_allclose(active.lines[0].get_ydata(), [90, 90, 45, 45])
+    assert [line.get_ydata()[0] for line in distance.lines] == [0.6, 0.5]
+    assert set(excluded.lines[0].get_ydata()) == {7}
+
+
+def test_a_range_test_shows_the_valley_and_the_divergence():
+    axes = plots.range_test(rates()).axes[0]
+    assert axes.get_xscale() == "log" and axes.get_ylim()[1] < 1
+    assert lines(axes, "diverged")[0].get_xdata().tolist() == [0.1]
+
+
+def test_a_diverged_run_is_hatched_and_a_missing_one_is_empty():
+    figure = plots.metric_grid(grid(), "lr", "optimizer", "recall_1")
+    axes = figure.axes[0]
+    hatched = {patch.get_xy(): patch.get_hatch() for patch in axes.patches}
+    assert hatched == {(0.5, -0.5): "////", (-0.5, -0.5): None, (-0.5, 0.5): None}  # Adam at 0.1 was not run
+    assert sorted(texts(figure)) == ["40.0", "50.0", "diverged"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.01", "0.1"]
+    assert axes.get_title() == "recall@1 (%)"
+
+
+def test_two_runs_in_one_cell_are_refused():
+    with pytest.raises(ValueError, match="several rows share one lr and optimizer: average them first"):
+        plots.metric_grid(pd.concat([grid(), grid()]), "lr", "optimizer", "recall_1")
+
+
+def test_names_of_points_do_not_overlap():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"variant": NAMES, "recall": rng.uniform(50, 90, 12), "ms": rng.uniform(1, 40, 12)})
+    axes = plots.cost_scatter(table, "ms").axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert sorted(texts(axes.figure)) == sorted(NAMES)
+
+
+def test_errors_are_cumulated():
+    ranks = pd.DataFrame({"variant": "GeM", "metres": [300.0, 3.0, 30.0, 0.2], "threshold": 25.0})
+    axes = plots.error_cdf(ranks).axes[0]
+    np.testing.assert_array_equal(lines(axes)[0].get_xydata(), [[1, 25], [3, 50], [30, 75], [300, 100]])
+    assert set(lines(axes, "threshold")[0].get_xdata()) == {25.0}
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(ValueError, match="the table has no column low, high; it has: variant, n, recall"):
+        plots.recall_curves(recalls(2).drop(columns=["low", "high"]))

@@ -1,0 +1,64 @@
+"""Plots of a dataset: every image is counted once, in the right bar."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import style
+from matplotlib.colors import to_hex
+
+from tests.plot_tables import images
+from vg_core import plots
+from vg_core.plots.canvas import GROUPS, ink
+
+
+def test_queries_far_from_everything_share_the_last_bar():
+    table = images()
+    axes = plots.distance_to_positive(table).axes[0]
+    heights, *_ = axes.patches[0].get_data()
+    assert heights.sum() == pytest.approx(100)
+    assert heights[-1] == pytest.approx(100 * (table.nearest_m >= 50).mean())
+    assert sorted(line.get_xdata()[0] for line in axes.lines) == [10, 25]
+
+
+def test_splits_have_their_own_colours():
+    table = pd.concat([images(split="test"), images(split="train").head(30)])
+    figure = plots.images_per_place(table)
+    with style.context("vg_core.house"):
+        expected = [ink(GROUPS["test"]), ink(GROUPS["train"])]
+    found = [to_hex(patch.get_edgecolor()) for patch in figure.axes[0].patches if patch.get_label().startswith("t")]
+    assert found == expected
+
+
+def test_places_are_counted():
+    table = pd.DataFrame({"easting": [0.0, 1, 2, 30, 31, 60], "northing": 0.0})
+    figure = plots.images_per_place(table)
+    places, edges, _ = figure.axes[0].patches[0].get_data()
+    assert places.tolist() == [1, 1, 1] and edges.tolist() == [0.5, 1.5, 2.5, 3.5]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["3 places, median 2 images"]
+
+
+def test_headings_wrap_around_north():
+    figure = plots.headings(images())
+    heights, *_ = figure.axes[0].patches[0].get_data()
+    assert heights.sum() == pytest.approx(100) and set(np.flatnonzero(heights)) == {0, 23}
+    assert figure.axes[0].get_title(loc="right") == "9 images of 90 without heading"
+
+
+@pytest.mark.parametrize(
+    ("stamps", "names"),
+    [
+        (["20240611_103000", "20240613"], ["11 Jun\n2024", "12 Jun\n2024", "13 Jun\n2024"]),
+        (["201401", "201403", "2014-05"], ["Jan\n2014", "Feb\n2014", "Mar\n2014", "unknown"]),
+        (["201001", "20131231"], ["2010", "2011", "2012", "2013"]),
+        (["", "noon", "20241399"], ["unknown"]),
+    ],
+)
+def test_times_choose_their_unit(stamps, names):
+    axes = plots.times(pd.DataFrame({"timestamp": stamps})).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == names
+    assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(100)
+
+
+def test_hours_are_shown_where_known():
+    assert len(plots.times(images()).axes) == 2
+    assert len(plots.times(images(timestamp="201407")).axes) == 1

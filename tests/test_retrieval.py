@@ -1,0 +1,70 @@
+"""Descriptors of files, exact search against brute force, and evaluation from photographs to ranks."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tiny import TINY
+from vg_core.models import build_model
+from vg_core.places.dataset import PlaceSet
+from vg_core.places.images import UnreadableImage
+from vg_core.retrieval import describe, evaluate, search
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_model(TINY)
+
+
+def test_descriptors_do_not_depend_on_the_batch(model, street):
+    paths = list(PlaceSet.load("street", "val").queries.path)
+    one = describe(model, paths, (32, 32), batch_size=1, progress=False)
+    all_at_once = describe(model, paths, (32, 32), batch_size=64, progress=False)
+    assert one.shape == (16, model.dim)
+    assert one.dtype == np.float32
+    np.testing.assert_allclose(one, all_at_once, atol=2e-6)
+    np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1, atol=1e-5)
+
+
+def test_a_corrupt_photograph_is_named(model, street):
+    paths = list(PlaceSet.load("street", "val").queries.path)
+    with open(paths[5], "wb") as file:
+        file.write(b"\xff\xd8broken")
+    with pytest.raises(UnreadableImage, match=r"@.*\.jpg"):
+        describe(model, paths, (32, 32), progress=False)
+
+
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 8), st.integers(1, 40), st.integers(0, 1000))
+def test_search_equals_brute_force(database, queries, width, k, seed):
+    rng = np.random.default_rng(seed)
+    d, q = rng.normal(size=(database, width)), rng.normal(size=(queries, width))
+    distances, indices = search(q, d, k)
+    brute = np.linalg.norm(q[:, None] - d[None], axis=-1)
+    assert indices.shape == (queries, min(k, database))
+    np.testing.assert_allclose(distances, np.sort(brute, axis=1)[:, :k], atol=1e-3)
+    np.testing.assert_allclose(np.take_along_axis(brute, indices, 1), distances, atol=1e-3)
+
+
+def test_search_refuses_what_it_cannot_search():
+    good = np.eye(3, dtype=np.float32)
+    with pytest.raises(ValueError, match="queries: no descriptors"):
+        search(good[:0], good, 1)
+    with pytest.raises(ValueError, match="queries have 2 dimensions, the database 3"):
+        search(good[:, :2], good, 1)
+    with pytest.raises(ValueError, match="not finite"):
+        search(good, good * np.nan, 1)
+    with pytest.raises(ValueError, match="choose one of: exact"):
+        search(good, good, 1, engine="telepathy")
+
+
+def test_evaluation_has_one_row_a_query(model, street):
+    places = PlaceSet.load("street", "test")
+    result = evaluate(model, places, (32, 32), 25)
+    assert len(result.ranks) == len(places.queries)
+    # 16 database images, fewer than the 20 that are retrieved elsewhere
+    assert result.indices.shape == (16, 16)
+    assert (result.ranks["rank"] >= 1).all()
+    assert (result.ranks.within_1 >= result.ranks.within_20).all()
+    # photographs of a place differ by brightness only: even a random network finds most of them
+    assert (result.ranks["rank"] == 1).mean() > 0.5

@@ -1,0 +1,129 @@
+"""The headless runner: strict parameters, executed copies, failures told at the end, Ctrl-C leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from vg_core import paths
+
+sys.path.insert(0, str(paths.REPORTS))
+import run_notebooks as runner
+
+PARAMETERS = 'profile = "smoke"  # or "full"\nseeds = [0, 1]\nrate = 0.1\nepochs = 4\noptions = {}\nname = "x"'
+
+
+def write(folder, stem: str, *cells: str, parameters: str = PARAMETERS):
+    parts = [
+        v4.new_markdown_cell(f"# {stem[:2]} · A question?"),
+        v4.new_code_cell(parameters),
+        *map(v4.new_code_cell, cells),
+    ]
+    parts[1].metadata["tags"] = ["parameters"]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(v4.new_notebook(cells=parts, metadata={"kernelspec": kernel}), folder / f"{stem}.ipynb")
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
+    write(folder, "00_look", "print('got', profile, seeds, rate, options)", "import os; print('in', os.getcwd())")
+    write(folder, "10_fail", "number = 1 / 0")
+    return folder
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """No notebook may start."""
+    monkeypatch.setattr(runner, "run_one", lambda *_: pytest.fail("a notebook was run"))
+
+
+def test_parameters_arrive_and_the_source_stays(notebooks, monkeypatch, capsys):
+    before = (notebooks / "00_look.ipynb").read_bytes()
+    monkeypatch.chdir(notebooks.parent)
+    given = ["-p", "seeds", "[3]", "-p", "rate", "1", "-p", "options", '{"dataset": "./notebooks", "deep": true}']
+    assert runner.main(["00", "--profile", "full", *given]) == 0
+    printed = capsys.readouterr().out
+    assert f"got full [3] 1.0 {{'dataset': '{notebooks}', 'deep': True}}" in printed and f"in {notebooks}" in printed
+    assert [f.name for f in paths.executed_folder("full").iterdir()] == ["00_look.ipynb"]
+    assert (notebooks / "00_look.ipynb").read_bytes() == before
+
+
+def test_a_failure_is_told_with_its_cell_and_stops_no_other(notebooks, capsys):
+    write(notebooks, "20_more", "print('ran all the same')")
+    paths.executed_folder("smoke").mkdir(parents=True)
+    kept = paths.executed_folder("smoke") / "10_fail.ipynb"
+    kept.write_text("an earlier copy")
+    assert runner.main(["10", "20"]) == 1
+    printed = capsys.readouterr()
+    assert "ran all the same" in printed.out and "[2/2] 20_more, about" in printed.out
+    assert "10_fail failed in cell [3]" in printed.err and "ZeroDivisionError: division by zero" in printed.err
+    assert "    number = 1 / 0" in printed.err and "1 of 2 notebooks failed: 10_fail" in printed.err
+    assert kept.read_text() == "an earlier copy"
+    copies = sorted(f.name for f in kept.parent.iterdir())
+    assert copies == ["10_fail.failed.ipynb", "10_fail.ipynb", "20_more.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["33"], "there is no notebook '33'; known: 00_look, 10_fail"),
+        (["-p", "seedz", "3"], "00_look has no parameter seedz; it has: profile, seeds, rate, epochs, options, name"),
+        (["-p", "seeds", "3"], "00_look, seeds: '3' is not of type list, as its default [0, 1] is"),
+        (["-p", "epochs", "2.5"], "00_look, epochs: '2.5' is not of type int"),
+        (["-p", "epochs", "true"], "00_look, epochs: 'true' is not of type int"),
+        (["-p", "rate", "fast"], "00_look, rate: 'fast' is not of type float"),
+        (["-p", "options", "dataset=x"], "00_look, options: 'dataset=x' is not of type dict"),
+        (["-p", "epochs", "1", "-p", "epochs", "2"], "epochs is given twice"),
+        (["-p", "profile", "full"], "profile is given twice; use --profile alone"),
+    ],
+)
+def test_a_wrong_argument_is_a_sentence_before_anything_runs(notebooks, never, capsys, arguments, sentence):
+    assert runner.main(arguments) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_parameter_must_be_known_to_every_chosen_notebook(notebooks, never, capsys):
+    write(notebooks, "20_bare", parameters='profile = "smoke"')
+    assert runner.main(["00", "20", "-p", "epochs", "1"]) == 2
+    assert "20_bare has no parameter epochs; it has: profile" in capsys.readouterr().err
+
+
+def test_a_text_parameter_is_taken_as_it_stands(notebooks):
+    assert runner.typed(notebooks / "00_look.ipynb", {"name": "123"}) == {"name": "123"}
+
+
+def test_the_list_names_titles_and_parameters(notebooks, never, capsys):
+    assert runner.main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "00_look  00 · A question?" and "    -p seeds [0, 1]" in lines
+
+
+def test_an_interrupt_ends_the_kernel_and_leaves_no_copy(notebooks, tmp_path):
+    write(notebooks, "30_long", "import os, time; print('kernel', os.getpid(), flush=True)", "time.sleep(60)")
+    code = (
+        "import sys; from pathlib import Path; from vg_core import paths; paths.NOTEBOOKS = Path(sys.argv[1]);"
+        f"sys.path.insert(0, {str(paths.REPORTS)!r}); import run_notebooks; sys.exit(run_notebooks.main(['30']))"
+    )
+    command = [sys.executable, "-c", code, str(notebooks)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    kernel = next(int(line.split()[1]) for line in process.stdout if line.startswith("kernel"))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "stopped; what is trained is kept" in said
+    assert list(paths.executed_folder("smoke").iterdir()) == []
+    for _ in range(100):
+        try:
+            os.kill(kernel, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the kernel is still there")

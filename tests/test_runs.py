@@ -1,0 +1,111 @@
+"""A run is its configuration: read back, gone on with, or made anew; a sweep survives its members."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.tiny import TINY
+from vg_core import paths, records, runs
+from vg_core.records import code_digest, run_id
+from vg_core.runs import histories, run, sweep
+
+SHORT = replace(TINY, epochs_num=1, queries_per_epoch=8)
+
+
+@pytest.fixture(autouse=True)
+def fresh_sets():
+    records._load.cache_clear()
+
+
+def no_training(*_):
+    pytest.fail("trained again")
+
+
+def test_finished_runs_are_read_back(street, monkeypatch):
+    first = run(SHORT)
+    monkeypatch.setattr(runs, "train", no_training)
+    again = run(SHORT)
+    assert again.id == first.id
+    assert again.ranks.equals(first.ranks)
+    assert again.history.loss.tolist() == first.history.loss.tolist()
+    assert again.card["queries"] == len(again.ranks) == 16
+    assert again.model().dim == again.card["descriptor_dim"]
+
+
+def test_another_test_size_trains_nothing(street, monkeypatch):
+    first = run(SHORT)
+    monkeypatch.setattr(runs, "train", no_training)
+    larger = run(replace(SHORT, test_image_size=(48, 64)))
+    assert larger.id == first.id
+    assert larger.card["image_size"] == [48, 64]
+
+
+def test_the_name_follows_what_makes_numbers(street, write_photo):
+    names = [run_id(SHORT), run_id(replace(SHORT, lr=2e-3)), run_id(replace(SHORT, seed=1))]
+    write_photo(street / "images" / "train" / "database", 460_000, 5_000_000, 9)
+    records._load.cache_clear()
+    names.append(run_id(SHORT))
+    assert len(set(names)) == 4
+    assert run_id(replace(SHORT, profile="full")) == names[-1]
+
+
+def test_a_comment_is_no_change_and_a_constant_is(tmp_path, monkeypatch):
+    def digest(text):
+        (tmp_path / "training.py").write_text(text)
+        code_digest.cache_clear()
+        return code_digest()
+
+    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
+    first = digest('"""Docs."""\nK = 1\ndef f():\n    """Docs."""\n    return K\n')
+    assert digest("# why\nK = 1\ndef f():\n    return K  # because\n") == first
+    assert digest("K = 2\ndef f():\n    return K\n") != first
+    code_digest.cache_clear()
+
+
+def test_tables_are_read_without_photographs(street):
+    first = run(SHORT)
+    street.rename(street.with_name("gone"))
+    records._load.cache_clear()
+    assert run(SHORT).ranks.equals(first.ranks)
+    with pytest.raises(FileNotFoundError, match="no train split"):
+        run(replace(SHORT, lr=0.5))
+
+
+def test_a_changed_test_set_is_tested_again(street, write_photo):
+    before = run(SHORT)
+    write_photo(street / "images" / "test" / "queries", 402_003, 5_000_004, 2000)
+    records._load.cache_clear()
+    after = run(SHORT)
+    assert after.id == before.id
+    assert len(after.ranks) == len(before.ranks) + 1
+
+
+def test_sweep_goes_on_past_a_failed_variant(street, capsys):
+    variants = {"good": SHORT, "broken": replace(SHORT, negs_num_per_query=10, neg_samples_num=1)}
+    ranks = sweep(variants, seeds=[0, 1])
+    assert ranks.groupby(["variant", "seed"]).size().to_dict() == {("good", 0): 16, ("good", 1): 16}
+    assert [(variant, seed) for variant, seed, _ in ranks.attrs["failed"]] == [("broken", 0), ("broken", 1)]
+    assert "broken, seed 0, failed" in capsys.readouterr().err
+    assert len(ranks.attrs["origin"]["runs"]) == 2
+    assert list(ranks.attrs["origin"]["datasets"]) == ["street"]
+
+
+def test_histories_of_several_variants(street):
+    variants = {"GeM": SHORT, "untrained": replace(SHORT, epochs_num=0)}
+    history, validation = histories(variants)
+    assert set(history.variant) == {"GeM"}
+    assert validation.groupby("variant").epoch.max().to_dict() == {"GeM": 1, "untrained": 0}
+
+
+def test_examples_for_a_gallery(street):
+    rows = run(SHORT).examples(count=4, shown=3)
+    assert 0 < len(rows) <= 4
+    for row in rows:
+        assert len(row["retrieved"]) == len(row["metres"]) == len(row["correct"]) == 3
+        assert [metres <= 25 for metres in row["metres"]] == row["correct"]
+
+
+def test_results_stay_in_the_folder_of_the_profile(street):
+    run(SHORT)
+    assert paths.runs_folder("smoke").is_relative_to(paths.cache_root())
+    assert [f.name for f in paths.runs_folder("smoke").iterdir()] == [run_id(SHORT)]

@@ -1,0 +1,235 @@
+"""Intervals that cover as often as they say, paired tests against references, and the corners of small samples."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from vg_core.statistics import (
+    _gain_samples,
+    compare_all,
+    divisible,
+    holm,
+    mcnemar,
+    paired_gain,
+    recall_interval,
+    recall_table,
+    verdict,
+)
+
+
+def ranks_of(hits: dict, places, seeds=None) -> pd.DataFrame:
+    """Ranks table of {variant: hits (seeds, Q)}; a hit has rank 1 and 3 m, a miss no rank and 60 m."""
+    parts = []
+    for variant, rows in hits.items():
+        for number, row in enumerate(np.atleast_2d(rows)):
+            metres = np.where(row, 3.0, 60.0)
+            part = {"query": [f"q{i}" for i in range(len(row))], "place": places, "rank": np.where(row, 1, 0)}
+            within = {f"within_{n}": metres for n in (1, 5, 10, 20)}
+            seed = number if seeds is None else seeds[number]
+            parts.append(pd.DataFrame({"variant": variant, "seed": seed, **part, **within, "threshold": 25.0}))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(("share", "agreement", "places"), [(0.6, 0.2, 40), (0.8, 0.3, 60), (0.9, 0.1, 80)])
+def test_recall_intervals_cover_95_percent(share, agreement, places):
+    """2,000 datasets: unequal places whose queries agree (beta-binomial, intraclass correlation ``agreement``)."""
+    rng = np.random.default_rng(0)
+    a, b = (p * (1 - agreement) / agreement for p in (share, 1 - share))
+    covered = 0
+    for seed in range(2000):
+        sizes = rng.integers(2, 11, places).astype(float)
+        hits = rng.binomial(sizes.astype(int), rng.beta(a, b, places)).astype(float)
+        low, high = recall_interval(hits[:, None], sizes, draws=400, seed=seed)[:, 0]
+        covered += low <= share <= high
+    assert 0.93 <= covered / 2000 <= 0.97, covered / 2000
+
+
+def simulated_gains(places: int, seeds: int, seed_spread: float, rng):
+    """Per-place sums of the gain (places, 1), sizes, and the gain of each seed, for one pair of variants."""
+    sizes = rng.integers(2, 11, places)
+    place = np.repeat(np.arange(places), sizes)
+    ease = 1 + rng.normal(size=places)[place] + rng.normal(size=len(place))
+    luck = rng.random(len(place))[:, None]  # the same query fails for the same reason in every run
+    shift = 0.3 * rng.normal(size=places)[place][:, None]
+    gains = [0.4 + shift, 0.0]
+    hits = [stats.norm.cdf(ease[:, None] + g + seed_spread * rng.normal(size=seeds)) > luck for g in gains]
+    per_query = hits[0].astype(float) - hits[1]
+    return np.bincount(place, per_query.mean(axis=1))[:, None], sizes.astype(float), per_query.mean(axis=0)
+
+
+@pytest.mark.parametrize(("places", "seeds", "seed_spread"), [(40, 1, 0.0), (70, 1, 0.0), (60, 3, 0.2)])
+def test_gain_intervals_cover_95_percent(places, seeds, seed_spread):
+    """2,000 datasets of two variants tested on the same queries, with and without luck of the seed."""
+    rng = np.random.default_rng(1)
+    deviation = np.sqrt(3 + seed_spread**2)  # P(hit) = P(1 + N(0, 2) + shifts > probit of luck), in closed form
+    truth = stats.norm.cdf(1.4 / np.hypot(deviation, 0.3)) - stats.norm.cdf(1 / deviation)
+    covered = 0
+    for seed in range(2000):
+        sums, sizes, per_seed = simulated_gains(places, seeds, seed_spread, rng)
+        samples = _gain_samples(sums, sizes, [per_seed], 400, seed)[1]
+        low, high = np.quantile(samples, [0.025, 0.975])
+        covered += low <= truth <= high
+    assert 0.93 <= covered / 2000 <= 0.97, covered / 2000
+
+
+def test_recall_table_shows_both_sources_of_variance():
+    places = np.repeat([f"p{i}" for i in range(30)], 4)
+    rng = np.random.default_rng(0)
+    hits = rng.random((3, 120)) < 0.7
+    ranks = ranks_of({"GeM": hits, "NetVLAD": hits[:1]}, places)
+    table = recall_table(ranks)
+    assert list(table) == ["variant", "n", "recall", "low", "high", "seed_std", "seeds", "queries", "places"]
+    assert table["n"].tolist() == [1, 5, 10, 20] * 2
+    first = table.iloc[0]
+    assert first["recall"] == pytest.approx(100 * hits.mean())
+    assert first["seed_std"] == pytest.approx((100 * hits.mean(axis=1)).std(ddof=1))
+    assert (first["seeds"], first["queries"], first["places"]) == (3, 120, 30)
+    assert np.isnan(table["seed_std"].iloc[4]) and table["seeds"].iloc[4] == 1
+    assert (table["low"] < table["recall"]).all() and (table["recall"] < table["high"]).all()
+    pd.testing.assert_frame_equal(table, recall_table(ranks.sample(frac=1, random_state=1).sort_values("variant")))
+    near = recall_table(ranks, at=[1], threshold=25)
+    assert near["recall"].tolist() == table["recall"][table["n"] == 1].tolist()
+    assert recall_table(ranks, at=[1], threshold=2)["recall"].tolist() == [0, 0]
+    with pytest.raises(KeyError, match="no column within_3"):
+        recall_table(ranks, at=[3], threshold=25)
+
+
+def test_intervals_widen_when_queries_of_a_place_agree():
+    hits = np.random.default_rng(0).permutation(np.arange(200) < 120)
+    mixed, apart = (ranks_of({"a": h}, np.repeat(np.arange(40), 5).astype(str)) for h in (hits, np.sort(hits)))
+    width = [(t["high"] - t["low"])[0] for t in (recall_table(mixed), recall_table(apart))]
+    assert width[1] > 1.5 * width[0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_all_hits_leave_room_for_misses_elsewhere(count):
+    """Wilson's interval for one query a place: with z for t, the familiar n / (n + z²)."""
+    ranks = ranks_of({"all": np.ones((1, 60)), "none": np.zeros((1, 60))}, np.arange(60) % count)
+    table = recall_table(ranks, at=[1])
+    quantile = stats.t.ppf(0.975, max(count - 1, 1))
+    assert table["low"][0] == pytest.approx(100 * count / (count + quantile**2))
+    assert table["high"][0] == pytest.approx(100) and table["low"][1] == pytest.approx(0)
+    assert table["high"][1] == pytest.approx(100 - table["low"][0])
+    gain = paired_gain(ranks, "all", "none")
+    assert gain["gain"] == 100 and gain["high"] == 100
+    assert (gain["p"] < 0.05) == (count == 30)
+    same = paired_gain(ranks.assign(rank=1), "all", "none")
+    assert same["gain"] == 0 and same["p"] == 1 and same["low"] == pytest.approx(-same["high"]) and same["high"] > 1
+
+
+def test_paired_gain_knows_a_difference_from_none():
+    rng = np.random.default_rng(0)
+    places = np.repeat(np.arange(60), 5).astype(str)
+    base = rng.random((3, 300)) < 0.6
+    better = base | (rng.random((3, 300)) < 0.3)
+    ranks = ranks_of({"base": base, "better": better, "twin": rng.permuted(base, axis=0)}, places)
+    gain = paired_gain(ranks, "better", "base")
+    assert gain["gain"] == pytest.approx(100 * (better.mean() - base.mean()))
+    assert 0 < gain["low"] < gain["gain"] < gain["high"] and gain["p"] < 0.002
+    assert (gain["queries"], gain["places"], gain["seeds"]) == (300, 60, 3)
+    back = paired_gain(ranks, "base", "better")
+    assert back["gain"] == -gain["gain"] and back["high"] < 0
+    assert gain == paired_gain(ranks, "better", "base") != paired_gain(ranks, "better", "base", seed=1)
+    table = compare_all(ranks, "base")
+    assert table["variant"].tolist() == ["better", "twin"]
+    assert table["verdict"].tolist() == ["better", "undecided"]
+    assert (table["p_holm"] >= table["p"]).all()
+    assert compare_all(ranks, "better")["verdict"].tolist() == ["worse", "worse"]
+
+
+def test_seeds_that_disagree_widen_the_gain():
+    places, rng = np.repeat(np.arange(60), 5).astype(str), np.random.default_rng(0)
+    base = np.tile(rng.random(300) < 0.5, (3, 1))
+    steady = base | (rng.random(300) < 0.2)
+    shaky = np.stack([base[0] | (rng.random(300) < share) for share in (0.0, 0.2, 0.4)])
+    ranks = ranks_of({"base": base, "steady": steady, "shaky": shaky}, places)
+    width = {v: np.subtract(*[paired_gain(ranks, v, "base")[e] for e in ("high", "low")]) for v in ("steady", "shaky")}
+    assert width["shaky"] > 3 * width["steady"]
+    single = pd.concat([ranks[ranks["variant"] == "base"], ranks[(ranks["variant"] == "shaky") & (ranks["seed"] == 1)]])
+    assert paired_gain(single, "shaky", "base")["seeds"] == 1  # other seeds: not paired, still compared
+
+
+def test_a_run_without_seed_and_equal_names_in_two_folders():
+    ranks = ranks_of({"a": np.eye(1, 6), "b": np.ones((1, 6))}, list("xxyyzz"), seeds=[np.nan])
+    ranks["query"] = ranks["query"].replace({"q5": "q4"})
+    table = recall_table(ranks, at=[1])
+    assert table["queries"].tolist() == [6, 6] and table["recall"].tolist() == [pytest.approx(100 / 6), 100]
+    assert paired_gain(ranks, "b", "a")["gain"] == pytest.approx(500 / 6)
+
+
+def test_what_cannot_be_compared_is_refused():
+    ranks = ranks_of({"a": np.ones((2, 4)), "b": np.ones((2, 4))}, list("xxyy"))
+    with pytest.raises(ValueError, match="'a' and 'b' were tested on different queries"):
+        paired_gain(ranks[(ranks["variant"] == "a") | (ranks["query"] != "q0")], "a", "b")
+    with pytest.raises(ValueError, match="seeds of variant 'a' were tested on different queries"):
+        recall_table(ranks[(ranks["seed"] == 1) | (ranks["query"] != "q0")])
+    other = ranks.assign(threshold=np.where(ranks["variant"] == "b", 10.0, 25.0))
+    with pytest.raises(ValueError, match="within 25 m and 10 m: give one threshold"):
+        paired_gain(other, "a", "b")
+    assert paired_gain(other, "a", "b", threshold=25)["gain"] == 0
+    with pytest.raises(KeyError, match="no variant 'c' in these ranks; there are: a, b"):
+        paired_gain(ranks, "a", "c")
+    with pytest.raises(ValueError, match="no variant to compare with the baseline 'a'"):
+        compare_all(ranks[ranks["variant"] == "a"], "a")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answers"),
+    [
+        (0.5, 3, ["confirmed", "refuted", "confirmed", "undecided", "undecided"]),
+        (1.5, 3, ["confirmed", "refuted", "confirmed", "refuted", "refuted"]),
+        (-0.5, 0.8, ["undecided", "undecided", "confirmed", "confirmed", "confirmed"]),
+        (-4, -2, ["refuted", "confirmed", "refuted", "confirmed", "refuted"]),
+        (-4, 5, ["undecided"] * 5),
+    ],
+)
+def test_verdicts(low, high, answers):
+    expectations = ["better", "worse", "no worse", "no better", "same"]
+    assert [verdict({"low": low, "high": high}, expected) for expected in expectations] == answers
+    with pytest.raises(ValueError, match="choose one of: better"):
+        verdict({"low": low, "high": high}, "great")
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60))
+def test_mcnemar_is_the_binomial_test_of_the_queries_that_differ(pairs):
+    a, b = np.array(pairs, dtype=bool).reshape(-1, 2).T
+    only_a, only_b = (a & ~b).sum(), (b & ~a).sum()
+    expected = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    assert mcnemar(a, b) == mcnemar(b, a) == pytest.approx(expected)
+
+
+def test_mcnemar_closed_form():
+    assert mcnemar([True] * 5, [False] * 5) == pytest.approx(2 * 0.5**5)
+    with pytest.raises(ValueError, match="pairs queries"):
+        mcnemar([True], [True, False])
+
+
+def test_holm_worked_example():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.999))
+def test_holm_rejects_what_the_step_down_procedure_rejects(p, level):
+    adjusted = holm(p)
+    rejected = set()
+    for step, index in enumerate(np.argsort(p, kind="stable")):
+        if p[index] * (len(p) - step) > level:
+            break
+        rejected.add(index)
+    assert set(np.flatnonzero(adjusted <= level)) == rejected
+    with pytest.raises(ValueError, match="must lie in 0…1, got 2"):
+        holm([*p, 2.0])
+
+
+def test_published_percentages_that_cannot_be():
+    """Spec §5.3: tokyo-night has 105 queries; 68.3 and 87.3 need the 315 of tokyo-xs."""
+    night = [68.3, 82.9, 87.3, 58.1, 71.4, 78.1, 67.2, 84.4]
+    assert divisible(night, 105).tolist() == [False, True, False, True, True, True, False, False]
+    assert divisible([68.3, 87.3, 58.1, 71.4, 78.1], 315).all()
+    counts = np.arange(1001)
+    assert divisible((100 * counts / 1000).round(1), 1000).all()
+    assert divisible(np.round(100 * counts / 1000, 2), 1000, decimals=2).all()

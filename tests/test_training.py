@@ -1,0 +1,158 @@
+"""The loop: resumes bit for bit after SIGKILL, stops early by name, names the batch that diverged."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.tiny import TINY, fit
+from vg_core import training
+from vg_core.models import load_model
+from vg_core.places.dataset import PlaceSet
+from vg_core.training import Diverged
+
+
+def weights(folder):
+    return {name: value.clone() for name, value in load_model(folder / "best.safetensors").state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("mining", ["full", "partial", "random"])
+@pytest.mark.parametrize("pooling", ["gem", "netvlad"])
+def test_every_mining_trains_every_pooling(street, tmp_path, mining, pooling):
+    state = fit(replace(TINY, mining=mining, pooling=pooling, epochs_num=1), tmp_path / "run")
+    assert [row["round"] for row in state.history] == [1, 2, 3]
+    assert [row["epoch"] for row in state.validation] == [0, 1]
+    assert all(np.isfinite(row["loss"]) and 0 <= row["active"] <= 1 for row in state.history)
+    assert state.best_epoch == 1
+
+
+def test_no_mined_negative_is_ever_within_25_metres(street, tmp_path, monkeypatch):
+    mined = []
+    original = training.Trainer.fit
+
+    def record(self, chosen, positives, negatives):
+        mined.append((chosen, np.asarray(positives), np.asarray(negatives)))
+        return original(self, chosen, positives, negatives)
+
+    monkeypatch.setattr(training.Trainer, "fit", record)
+    # the first query loses its positives: misaligned lists would show in every later one
+    first = PlaceSet.load("street", "train").queries.path[0]
+    os.rename(first, first.replace("@0400003", "@0450003"))
+    places = PlaceSet.load("street", "train")
+    for mining in ("full", "partial", "random"):
+        fit(replace(TINY, mining=mining, epochs_num=1), tmp_path / mining)
+    database, queries = (t[["easting", "northing"]].to_numpy() for t in (places.database, places.queries))
+    for chosen, positives, negatives in mined:
+        metres = np.linalg.norm(database[negatives] - queries[chosen][:, None], axis=-1)
+        assert metres.min() > 25
+        assert np.linalg.norm(database[positives] - queries[chosen], axis=-1).max() <= 10
+    assert len(mined) == 9
+
+
+def test_frozen_layers_do_not_move(street, tmp_path):
+    config = replace(TINY, layer="layer2", freeze="layer1", epochs_num=1)
+    fit(replace(config, epochs_num=0), tmp_path / "untrained")
+    fit(config, tmp_path / "trained")
+    before, after = weights(tmp_path / "untrained"), weights(tmp_path / "trained")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert not any(name.startswith(("backbone.conv1", "backbone.bn1", "backbone.layer1")) for name in moved)
+
+
+CHILD = """
+import sys
+from tests.tiny import TINY, fit
+from pathlib import Path
+fit(TINY, Path(sys.argv[1]))
+"""
+
+
+def test_killed_run_ends_like_an_uninterrupted_one(street, tmp_path):
+    whole = fit(TINY, tmp_path / "whole")
+    for kills in range(3):  # three times, each a little later
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(tmp_path / "killed")], cwd=os.getcwd(), stdout=subprocess.DEVNULL
+        )
+        wanted, deadline = kills + 1, time.monotonic() + 60
+        while child.poll() is None and time.monotonic() < deadline:
+            if rounds_on_disk(tmp_path / "killed") >= wanted:
+                child.send_signal(signal.SIGKILL)
+            time.sleep(0.01)
+        child.wait()
+    assert child.returncode == -signal.SIGKILL
+    resumed = fit(TINY, tmp_path / "killed")
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def rounds_on_disk(folder):
+    file = folder / "state.pt"
+    return len(torch.load(file, weights_only=True)["history"]) if file.exists() else 0
+
+
+def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypatch):
+    whole = fit(TINY, tmp_path / "whole")
+    original, calls = training.Trainer.step, []
+
+    def interrupted(self, pixels, tuples):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(self, pixels, tuples)
+
+    monkeypatch.setattr(training.Trainer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="goes on from there"):
+        fit(TINY, tmp_path / "stopped")
+    resumed = fit(TINY, tmp_path / "stopped")
+    assert same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+
+
+def test_early_stop_follows_recall_at_5_by_name(street, tmp_path, monkeypatch):
+    def worse_each_time(*_args, **_options):
+        calls.append(1)
+        misses = min(len(calls), 10)
+        return SimpleNamespace(ranks=pd.DataFrame({"rank": [3] * (10 - misses) + [0] * misses}))
+
+    calls = []
+    monkeypatch.setattr(training, "evaluate", worse_each_time)
+    state = fit(replace(TINY, epochs_num=10, patience=2), tmp_path / "run")
+    assert (state.best_epoch, state.epoch, state.not_improved) == (1, 3, 2)
+
+
+def test_a_loss_that_is_not_finite_names_the_batch(street, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "make_loss", lambda *_: lambda q, p, n: (q * float("nan")).sum())
+    with pytest.raises(Diverged, match=r"epoch 1, round 1, batch 1 \(queries @04.*lower lr"):
+        fit(TINY, tmp_path / "run")
+
+
+def test_a_set_without_positives_is_refused(street, tmp_path):
+    with pytest.raises(ValueError, match=r"no query has a database image within 0\.5 m"):
+        fit(replace(TINY, train_positives_dist_threshold=0.5), tmp_path / "run")
+
+
+def test_full_disk_keeps_the_last_state(street, tmp_path, monkeypatch):
+    fit(replace(TINY, epochs_num=1), tmp_path / "run")
+    before = (tmp_path / "run" / "state.pt").read_bytes()
+
+    def full(_object, file):
+        file.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training.torch, "save", full)
+    with pytest.raises(OSError, match=r"state\.pt could not be written.*free some space"):
+        fit(replace(TINY, epochs_num=2), tmp_path / "run2")
+    assert (tmp_path / "run" / "state.pt").read_bytes() == before
+    assert [f.name for f in (tmp_path / "run2").iterdir() if f.name.startswith(".")] == []

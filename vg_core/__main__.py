@@ -1,0 +1,167 @@
+"""Train, test, describe photographs, or locate one. Options are the fields of ``Config``."""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+import tyro
+
+from vg_core import paths
+from vg_core.config import PROFILES, Config
+from vg_core.files import replacing
+from vg_core.maps import locate_map
+from vg_core.models import load_model
+from vg_core.places.dataset import PlaceSet, image_files, read_folder
+from vg_core.retrieval import describe, evaluate, search
+from vg_core.runs import run
+from vg_core.statistics import recall_table
+
+Positional, subcommand = tyro.conf.Positional, tyro.conf.subcommand
+
+# what users of the field's other programs type
+OTHER_NAMES = {
+    "--dataset_name": "--dataset",
+    "--aggregation": "--pooling",
+    "--netvlad_clusters": "--clusters",
+    "--criterion": "--loss",
+    "--optim": "--optimizer",
+    "--resize": "--image_size",
+    "--pretrain": "--weights",
+    "--val_positive_dist_threshold": "--val_positives_dist_threshold",
+}
+
+
+@dataclass(frozen=True)
+class Test:
+    """Test a checkpoint on the test split of a dataset; prints the protocol and recall with 95 % intervals."""
+
+    model: Path  # checkpoint (.safetensors) that a training saved
+    dataset: str = ""  # name below VG_DATA, or path of a dataset folder; default: the one trained on
+    split: str = "test"
+    image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at
+    val_positives_dist_threshold: float = 25.0  # metres
+    ranks: Path | None = None  # also write one row a query to this .csv
+
+    def __call__(self) -> None:
+        model = load_model(self.model)
+        places = PlaceSet.load(self.dataset or model.config.dataset, self.split)
+        size = self.image_size or model.config.image_size
+        result = evaluate(model, places, size, self.val_positives_dist_threshold, progress=True)
+        for name, value in places.card(self.val_positives_dist_threshold).items():
+            print(f"{name:26} {value}")
+        table = recall_table(result.ranks.assign(variant=self.model.stem, seed=model.config.seed))
+        for row in table.itertuples():
+            print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
+        if self.ranks:
+            with replacing(self.ranks) as file:
+                result.ranks.to_csv(file, index=False)
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Write the descriptors of every image below a folder to one .npz file (descriptors, paths)."""
+
+    model: Path  # checkpoint (.safetensors)
+    images: Path  # folder, searched recursively
+    output: Path  # .npz to write
+    batch_size: int = 16
+
+    def __call__(self) -> None:
+        files = image_files(self.images)
+        if not files:
+            raise ValueError(f"{self.images}: no image found there")
+        model = load_model(self.model)
+        descriptors = describe(model, files, model.config.image_size, self.batch_size)
+        with replacing(self.output.with_suffix(".npz")) as file:
+            np.savez(file, descriptors=descriptors, paths=np.array(files))
+        print(f"{len(files)} descriptors of {model.dim} dimensions in {self.output.with_suffix('.npz')}")
+
+
+@dataclass(frozen=True)
+class Locate:
+    """Say where a photograph was taken: its most similar photographs in a folder of geo-tagged ones."""
+
+    photo: Positional[Path]
+    model: Path  # checkpoint (.safetensors)
+    database: Path  # folder of photographs named @easting@northing@…
+    top: int = 5  # guesses to print
+    map: Path | None = None  # also write an HTML map of the guesses
+    batch_size: int = 16
+
+    def __call__(self) -> None:
+        model, table = load_model(self.model), read_folder(self.database)
+        size = model.config.image_size
+        query = describe(model, [self.photo], size, 1, progress=False)
+        database = self._database(model, table)
+        distances, indices = search(query, database, self.top)
+        guesses = table.iloc[indices[0]].assign(similarity=1 - distances[0] ** 2 / 2)
+        best = guesses.iloc[0]
+        guesses["metres"] = np.hypot(guesses.easting - best.easting, guesses.northing - best.northing)
+        for place, guess in enumerate(guesses.itertuples(), 1):
+            print(
+                f"{place}. {_position(guess)}  similarity {guess.similarity:.3f}, "
+                f"{guess.metres:.0f} m from the best guess  {guess.path}"
+            )
+        if self.map:
+            with replacing(self.map) as file:
+                locate_map(self.photo, guesses).save(str(file))
+            print(f"map: {self.map}")
+
+    def _database(self, model, table: pd.DataFrame) -> np.ndarray:
+        """Descriptors of the folder, kept in the cache for the next photograph."""
+        stamps = [(path, Path(path).stat().st_mtime_ns) for path in table.path]
+        key = hashlib.sha256(repr(stamps).encode() + self.model.read_bytes()).hexdigest()[:20]
+        kept = paths.cache_root() / "descriptors" / f"{key}.npy"
+        if not kept.exists():
+            found = describe(model, table.path, model.config.image_size, self.batch_size)
+            with replacing(kept) as file:
+                np.save(file, found)
+        return np.load(kept)
+
+
+def _position(guess) -> str:
+    metres = f"{guess.easting:.2f} E {guess.northing:.2f} N"
+    return metres if np.isnan(guess.latitude) else f"{guess.latitude:.5f}, {guess.longitude:.5f} ({metres})"
+
+
+def _train(config: Config) -> None:
+    """Train on a dataset, keep the model with the best recall@5 on val, test it once; goes on if it was interrupted."""
+    finished = run(config)
+    for row in recall_table(finished.ranks.assign(variant=finished.id, seed=config.seed)).itertuples():
+        print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
+    print(f"model: {finished.checkpoint}")
+
+
+def _defaults(arguments: list[str]) -> Config:
+    """Config of the profile named on the command line; what else is given there replaces single options."""
+    chosen = arguments[arguments.index("--profile") + 1] if "--profile" in arguments[:-1] else "full"
+    return Config(**PROFILES.get(chosen, PROFILES["full"]))
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0, 1 with a sentence for bad input, 2 for bad usage, 130 when interrupted."""
+    arguments = [OTHER_NAMES.get(word, word) for argument in arguments for word in argument.split("=", 1)]
+    try:
+        train = subcommand("train", default=_defaults(arguments), description=_train.__doc__)
+        commands = Annotated[Config, train] | Annotated[Test, subcommand("test")]
+        commands = commands | Annotated[Describe, subcommand("describe")] | Annotated[Locate, subcommand("locate")]
+        command = tyro.cli(
+            commands, prog="python -m vg_core", description=__doc__, args=arguments, use_underscores=True
+        )
+        _train(command) if isinstance(command, Config) else command()
+    except (ValueError, KeyError, OSError, FloatingPointError, torch.OutOfMemoryError) as error:
+        print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

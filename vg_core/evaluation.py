@@ -1,0 +1,154 @@
+"""Ranked database images and ground truth in, recall@N, mean average precision and metres out. NumPy only."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+CELL_METRES = 25.0  # side of the square cell that counts as one place when intervals are bootstrapped
+AT = (1, 5, 10, 20)
+
+
+def recall(indices: np.ndarray, positives: Sequence[np.ndarray], at: Sequence[int] = AT) -> dict[int, float]:
+    """{N: %} of all queries with a positive among their first N retrieved images, by spec also those without positives.
+
+    ``indices`` (Q, K): database images, nearest first; -1 is no image, as Faiss fills up when the database has fewer
+    than K. ``positives``: indices of the right images of each query. Raises ValueError when there are no queries or
+    fewer than max(at) columns. Protocol: Arandjelovic et al., NetVLAD, CVPR 2016.
+    """
+    if not len(indices):
+        raise ValueError("recall of no queries is undefined: the query set is empty")
+    if max(at) > np.shape(indices)[1]:
+        raise ValueError(
+            f"recall@{max(at)} needs {max(at)} retrieved images for each query, there are {np.shape(indices)[1]}: "
+            "retrieve more, or use a database of at least as many images"
+        )
+    first = first_hits(np.asarray(indices)[:, : max(at)], positives)
+    return {n: 100.0 * float(((first > 0) & (first <= n)).mean()) for n in at}
+
+
+def first_hits(indices: np.ndarray, positives: Sequence[np.ndarray]) -> np.ndarray:
+    """(Q,) 1-based rank of the first right image among the (Q, K) retrieved ones, 0 where there is none."""
+    hits = _members(indices, positives)
+    if not hits.size:
+        return np.zeros(len(hits), dtype=int)
+    first = hits.argmax(axis=1)
+    return np.where(hits[np.arange(len(hits)), first], first + 1, 0)
+
+
+def average_precision(ranks: np.ndarray, positives: int | None = None) -> float:
+    """Trapezoidal average precision in 0…1 from the 0-based ranks of the retrieved positives, junk already removed.
+
+    ``positives`` is their number, more than there are ranks when some were not retrieved. Precision is averaged over
+    both ends of every step of recall: Philbin et al., CVPR 2007.
+    """
+    ranks = np.sort(np.asarray(ranks))
+    total = len(ranks) if positives is None else positives
+    if not total:
+        raise ValueError("average precision of a query without positives is undefined: leave the query out")
+    return float(_trapezoids(ranks, np.arange(len(ranks))).sum() / total)
+
+
+def mean_average_precision(
+    indices: np.ndarray, positives: Sequence[np.ndarray], junk: Sequence[np.ndarray] | None = None
+) -> float:
+    """Mean over queries of `average_precision`, in 0…1, of the (Q, K) retrieved images.
+
+    ``junk`` images of a query count neither as right nor as wrong: they are taken out of its ranking first.
+    """
+    counts = np.array([len(p) for p in positives])
+    if not counts.all():
+        raise ValueError(f"query {counts.argmin()} has no positives, so no average precision: leave it out")
+    hits = _members(indices, positives)
+    kept = np.asarray(indices) >= 0
+    if junk is not None:
+        kept &= ~_members(indices, junk)
+    hits &= kept
+    queries, columns = np.nonzero(hits)
+    ranks = (kept.cumsum(axis=1) - 1)[queries, columns]
+    found = (hits.cumsum(axis=1) - 1)[queries, columns]  # positives of the query before this one
+    return float((np.bincount(queries, _trapezoids(ranks, found), len(hits)) / counts).mean())
+
+
+def panorama_nms(indices: np.ndarray, panorama_ids: np.ndarray, k: int) -> np.ndarray:
+    """(Q, k) retrieved images of which only the first of each panorama is kept; -1 where panoramas run out.
+
+    ``panorama_ids`` (N,) names each database image's panorama. Retrieve 12 k images for Tokyo 24/7 (12 views each).
+    """
+    indices = np.asarray(indices)
+    panoramas = np.unique(np.asarray(panorama_ids), return_inverse=True)[1][indices]  # (Q, K)
+    panoramas[indices < 0] = -1
+    order = np.argsort(panoramas, axis=1, kind="stable")
+    grouped = np.take_along_axis(panoramas, order, axis=1)
+    opens = np.ones_like(grouped, dtype=bool)  # the best ranked image of its panorama
+    opens[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
+    first = np.zeros_like(opens)
+    np.put_along_axis(first, order, opens & (grouped >= 0), axis=1)
+    best = np.full((len(indices), k), -1)
+    queries, columns = np.nonzero(first & (first.cumsum(axis=1) <= k))
+    best[queries, (first.cumsum(axis=1) - 1)[queries, columns]] = indices[queries, columns]
+    return best
+
+
+def ranks_table(
+    queries: pd.DataFrame,
+    database: pd.DataFrame,
+    indices: np.ndarray,
+    positives: Sequence[np.ndarray],
+    threshold_m: float,
+) -> pd.DataFrame:
+    """One row a query: where it is, how many positives it has, at which rank the first one came, and metres.
+
+    ``queries`` and ``database`` have columns path, easting, northing (metres, one UTM zone) and heading; ``indices``
+    (Q, K) are the retrieved images, nearest first, of which 20 count. ``within_N`` is the distance in metres to the
+    closest of the first N (of all K when the database is smaller), so recall@N at any threshold t is the mean of
+    ``within_N <= t``; ``place`` is the 25 m cell of the query. Raises ValueError when nothing can be ranked.
+    """
+    indices = np.asarray(indices)[:, : max(AT)]
+    if not indices.size or (indices[:, 0] < 0).any():
+        raise ValueError(f"nothing to rank: {len(queries)} queries, {len(database)} database images")
+    here, there = (t[["easting", "northing"]].to_numpy(float) for t in (queries, database))
+    metres = np.linalg.norm(there[indices] - here[:, None], axis=2)  # (Q, K)
+    metres = np.where(indices < 0, np.inf, metres.round(6))  # 25.00 m stays within 25 m, as for the positives
+    closest = np.minimum.accumulate(metres, axis=1)
+    within = {f"within_{n}": closest[:, min(n, closest.shape[1]) - 1] for n in AT}
+    cells = np.floor(here / CELL_METRES).astype(int)
+    names = np.array([os.path.basename(path) for path in database["path"]], dtype=object)
+    return pd.DataFrame(
+        {
+            "query": [os.path.basename(path) for path in queries["path"]],
+            "easting": here[:, 0],
+            "northing": here[:, 1],
+            "heading": queries["heading"].to_numpy(float),
+            "place": [f"e{east}_n{north}" for east, north in cells],
+            "positives": [len(found) for found in positives],
+            "rank": first_hits(indices, positives),
+            "metres": metres[:, 0],
+            **within,
+            "top_1": names[indices[:, 0]],
+            "threshold": float(threshold_m),
+        }
+    )
+
+
+def _members(indices: np.ndarray, sets: Sequence[np.ndarray]) -> np.ndarray:
+    """bool (Q, K): is each retrieved image in the set of its query? One binary search in all sets laid end to end."""
+    indices = np.asarray(indices)
+    if indices.ndim != 2 or len(indices) != len(sets):
+        raise ValueError(f"indices of shape {indices.shape} do not go with {len(sets)} queries: expected (Q, K)")
+    flat = np.concatenate([[], *sets], dtype=np.int64, casting="unsafe")
+    if not flat.size or not indices.size:
+        return np.zeros(indices.shape, dtype=bool)
+    first_key = np.arange(len(sets)) * (int(max(flat.max(), indices.max())) + 1)  # keys of one set follow the other's
+    flat += np.repeat(first_key, [len(found) for found in sets])
+    flat.sort(kind="stable")  # mostly sorted already
+    wanted = first_key[:, None] + indices
+    places = np.searchsorted(flat, wanted).clip(max=len(flat) - 1)
+    return (flat[places] == wanted) & (indices >= 0)
+
+
+def _trapezoids(ranks: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Mean of the precisions before and after each positive: 0-based rank, and number of positives before it."""
+    before = np.divide(found, ranks, out=np.ones(len(ranks)), where=ranks > 0)
+    return (before + (found + 1) / (ranks + 1)) / 2

@@ -1,0 +1,139 @@
+"""Maps for paper: UTM metres, north up, no tiles, nothing from the network."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
+from scipy.spatial import cKDTree
+
+COLUMN, FULL = 3.4, 7.0  # inches: one column, and both columns, of a two-column paper
+SPLIT_COLOURS = {"train": "C0", "val": "C1", "test": "C2"}  # of the house style
+LEGEND = 0.45  # inches, its height
+VECTOR_SHAPES = 5000  # dots or cells drawn one by one; more become pixels, or the file grows by megabytes
+ROUNDING_METRES = 1e-6  # the radius is inclusive; names carry centimetres
+
+
+@style.context("vg_core.house", after_reset=True)
+def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m: float = 25.0) -> Figure:
+    """A map for each split, name -> (database, queries): database pale, queries strong, without positives crossed.
+
+    Tables need the columns easting and northing (metres, one UTM zone a split). A query has no positives when no
+    database image of its split lies within ``radius_m`` metres. Photographs that share a position are one dot.
+    """
+    dots = {name: [_metres(table) for table in tables] for name, tables in splits.items()}
+    figure, panels = _panels([np.concatenate(pair) for pair in dots.values()], list(dots), LEGEND)
+    pixels = sum(len(points) for pair in dots.values() for points in pair) > VECTOR_SHAPES
+    for number, (axes, (name, (database, queries))) in enumerate(zip(panels, dots.items(), strict=True)):
+        colour = to_hex(SPLIT_COLOURS.get(name, f"C{number}"))
+        alone = queries[_to_nearest(database, queries) > radius_m + ROUNDING_METRES]
+        for points, label, look in (
+            (database, f"{len(database):,} database", {"s": 14, "color": colour, "alpha": 0.3, "lw": 0}),
+            (queries, f"{len(queries):,} queries", {"s": 3, "color": colour, "lw": 0}),
+            (alone, f"{len(alone):,} without positives", {"s": 12, "color": "black", "lw": 0.7, "marker": "x"}),
+        ):
+            axes.scatter(*np.unique(points, axis=0).T, label=label, rasterized=pixels, **look)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.2, scatterpoints=3)
+    return _finished(figure)
+
+
+@style.context("vg_core.house", after_reset=True)
+def density_map(tables: Mapping[str, pd.DataFrame], cell_m: float = 25.0) -> Figure:
+    """A map for each table: images in each square of ``cell_m`` metres, on one scale; empty squares are white.
+
+    Tables need the columns easting and northing (metres).
+    """
+    corners = [np.floor(_metres(table) / cell_m).astype(int) for table in tables.values()]
+    counted = [np.unique(cells, axis=0, return_counts=True) for cells in corners]  # (cells, 2), (cells,)
+    figure, panels = _panels([np.concatenate([cells, cells + 1]) * cell_m for cells, _ in counted], list(tables))
+    most = max(images.max(initial=2) for _, images in counted)
+    scale = LogNorm(0.7, most)  # a cell of one image differs from the white of none
+    for axes, (cells, images) in zip(panels, counted, strict=True):
+        first = cells.min(axis=0)
+        grid = np.full(cells.max(axis=0) - first + 1, np.nan)  # (cells eastwards, cells northwards)
+        grid[tuple((cells - first).T)] = images
+        east, north = ((first[side] + np.arange(grid.shape[side] + 1)) * cell_m for side in (0, 1))
+        mesh = axes.pcolormesh(east, north, grid.T, norm=scale, cmap="YlGnBu", rasterized=grid.size > VECTOR_SHAPES)
+    bar = figure.colorbar(mesh, ax=panels, shrink=0.7, aspect=20, pad=0.02)
+    bar.set_label(f"images in {cell_m:g} × {cell_m:g} m")
+    bar.set_ticks([tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= most])
+    bar.ax.yaxis.set_major_formatter("{x:g}")
+    bar.ax.minorticks_off()
+    return _finished(figure)
+
+
+def _metres(table: pd.DataFrame) -> np.ndarray:
+    """Positions (N, 2): easting, northing."""
+    return table[["easting", "northing"]].to_numpy(float)
+
+
+def _to_nearest(database: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Metres from each query to the closest database image; infinite without a database."""
+    if not len(database) or not len(queries):
+        return np.full(len(queries), np.inf)
+    return cKDTree(database).query(queries)[0]
+
+
+def _panels(clouds: Sequence[np.ndarray], names: Sequence[str], below: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """Axes around each cloud of points (N, 2), up to three in a line, with ``below`` inches to spare under each line.
+
+    One map that is not very wide takes one column of the paper, all others both.
+    """
+    if not clouds or not all(map(len, clouds)):
+        raise ValueError("there is no position to draw: a map needs at least one photograph for each of its names")
+    boxes = [_box(points) for points in clouds]
+    shape = max((high - low)[1] / (high - low)[0] for low, high in boxes)  # of the highest panel
+    columns = min(len(clouds), 3)
+    width = COLUMN if columns == 1 and shape > 0.55 else FULL
+    lines = -(-len(clouds) // columns)
+    height = lines * (float(np.clip((width / columns - 0.6) * shape, 0.9, 6.0)) + 0.7 + below)
+    figure, grid = plt.subplots(lines, columns, figsize=(width, height), squeeze=False)
+    for axes in grid.flat[len(clouds) :]:
+        axes.remove()
+    panels = list(grid.flat[: len(clouds)])
+    for axes, name, box in zip(panels, names, boxes, strict=True):
+        _furnish(axes, name, *box)
+    return figure, panels
+
+
+def _box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """South-west and north-east corner (2,) around the points, with a margin."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = 0.04 * max(*(high - low), 50.0)
+    return low - margin, high + margin
+
+
+def _furnish(axes: Axes, name: str, low: np.ndarray, high: np.ndarray) -> None:
+    """Equal aspect, metres counted from a round origin, name, north arrow and scale bar."""
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", anchor="N")
+    for axis, label, start in ((axes.xaxis, "easting", low[0]), (axes.yaxis, "northing", low[1])):
+        origin = 1000 * np.floor(start / 1000)
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _, origin=origin: f"{value - origin:,.0f}"))
+        axis.set_label_text(f"{label} − {origin:,.0f} (m)", fontsize=7)
+    axes.tick_params(labelsize=7)
+    axes.set_title(f"{name}   N ↑", loc="right", pad=3)
+    _scale_bar(axes, (high - low)[0])
+
+
+def _scale_bar(axes: Axes, across_m: float) -> None:
+    """A bar of 1, 2 or 5 × 10^k metres above the left end of the map, at most a quarter of its width."""
+    power = 10.0 ** np.floor(np.log10(across_m / 4))
+    length = max(step * power for step in (1, 2, 5) if step * power <= across_m / 4)
+    ends = [axes.get_xlim()[0], axes.get_xlim()[0] + length]
+    above = axes.get_xaxis_transform() + ScaledTranslation(0, 5 / 72, axes.figure.dpi_scale_trans)  # 5 points
+    axes.plot(ends, [1, 1], color="black", lw=2, solid_capstyle="butt", transform=above, clip_on=False, gid="scale")
+    axes.text(ends[1], 1, f" {length:g} m", transform=above, va="center", fontsize=7)
+
+
+def _finished(figure: Figure) -> Figure:
+    """The figure with its layout and ticks made, and closed: a notebook shows it once, as the value of the cell."""
+    plt.close(figure)
+    figure.draw_without_rendering()
+    return figure

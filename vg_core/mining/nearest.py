@@ -1,0 +1,239 @@
+"""The nearest positive and the nearest negatives of each query, exactly, in blocks on the descriptors' device."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vg_core.mining.pools import Lists, pair_keys, require
+
+BLOCK_BYTES = 256 * 2**20  # scores of a block of queries; also database rows converted to float32 at a time
+CHUNK_BYTES = 4 * 2**20  # descriptors gathered pair by pair at a time: what the cache of a core holds
+BYTES_A_SCORE = 32  # all temporaries together, for each query of a block and candidate
+NO_POSITIVE = "leave the query out, or raise the distance threshold of positives"
+NO_NEGATIVE = "draw a larger pool, or ask for fewer negatives"
+Array = np.ndarray | Tensor
+RowsIds = tuple[Tensor, Tensor]  # rows of a block of queries and database indices, pair by pair
+
+
+@torch.no_grad()
+def mine(
+    query_descriptors: Array,
+    database_descriptors: Array,
+    hard_positives: Lists,
+    soft_positives: Lists,
+    pool: np.ndarray,
+    count: int = 10,
+    kept: np.ndarray | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(positives (Q,), negatives (Q, count)), int64 database indices on the CPU; negatives are sorted nearest first.
+
+    The positive is the nearest hard positive. Negatives are the ``count`` nearest images of the pool and of ``kept``
+    (the query's previous negatives, (Q, any), -1 for none), soft positives left out. Near is a small Euclidean distance
+    of descriptors: (Q, D) and (N, D), tensors on one device or NumPy, of any float type. ``pool`` holds database
+    indices: (P,) shared by all queries ("partial" mining: only the rows of pool, kept and hard positives are read), or
+    (Q, P), one pool each ("full": one matrix product with the whole database).
+
+    The answer is that of distances computed in float64, ties going to the smaller index: scores come from a float32
+    product, and candidates nearer to each other than its rounding error are compared again exactly. Temporaries take
+    about BLOCK_BYTES, or one row of scores, beside a copy of the shared pool's descriptors.
+
+    Raises ValueError that names the first query without a hard positive or with fewer than ``count`` candidates, and
+    for descriptors that are not finite. Source: Arandjelovic et al., NetVLAD, CVPR 2016, section 4 and appendix A.
+    """
+    queries, database = _descriptors(query_descriptors, database_descriptors)
+    previous = np.empty((len(queries), 0), dtype=np.int64) if kept is None else np.asarray(kept)
+    hard, soft, old = (_Pairs(lists, queries, database) for lists in (hard_positives, soft_positives, previous))
+    require(hard.counts, 1, "hard positives", NO_POSITIVE)
+    candidates = _Candidates(len(queries), database, np.asarray(pool, dtype=np.int64), old.ids, count)
+    step = max(1, BLOCK_BYTES // (BYTES_A_SCORE * candidates.width))
+    step = -(-len(queries) // -(-len(queries) // step))  # blocks of equal size
+    blocks = [slice(start, start + step) for start in range(0, len(queries), step)]
+    with _full_precision(queries.device):
+        results = [candidates.mine(queries[b], b, hard.of(b), soft.of(b), old.of(b)) for b in blocks]
+    positives, negatives, available = (torch.cat(parts).cpu() for parts in zip(*results, strict=True))
+    require(available.numpy(), count, "candidate negatives", NO_NEGATIVE)
+    return positives, negatives
+
+
+@torch.no_grad()
+def nearest_positives(query_descriptors: Array, database_descriptors: Array, hard_positives: Lists) -> Tensor:
+    """(Q,) the nearest hard positive of each query, as from `mine`; of the database only hard positives are read."""
+    queries, database = _descriptors(query_descriptors, database_descriptors)
+    hard = _Pairs(hard_positives, queries, database)
+    require(hard.counts, 1, "hard positives", NO_POSITIVE)
+    exact = _distances(queries, database, hard.rows, hard.ids, torch.float64)
+    return _first(hard.rows, hard.ids, exact, 1)[:, 0].cpu()
+
+
+@torch.no_grad()
+def hardness(
+    query_descriptors: Array, database_descriptors: Array, positives: Array, negatives: Array, margin: float
+) -> dict[str, float]:
+    """How hard mined tuples are, from unsquared distances d of their descriptors.
+
+    active: share of triplets with margin + d(q, p) > d(q, n); positive_distance and negative_distance: means;
+    hardest_margin: mean of d(q, p) - d(q, n1), n1 the first (nearest) negative.
+    """
+    queries, database = _descriptors(query_descriptors, database_descriptors)
+    ids = torch.from_numpy(np.column_stack([positives, negatives])).to(queries.device)  # (Q, 1 + count)
+    rows = torch.arange(len(queries), device=queries.device).repeat_interleave(ids.shape[1])
+    distances = _distances(queries, database, rows, ids.flatten(), torch.float32).view(ids.shape)
+    positive, negative = distances[:, :1], distances[:, 1:]
+    return {
+        "active": float((margin + positive > negative).float().mean()),
+        "positive_distance": float(positive.mean()),
+        "negative_distance": float(negative.mean()),
+        "hardest_margin": float((positive - negative)[:, 0].mean()),
+    }
+
+
+class _Pairs:
+    """(query, database image) pairs of ragged lists, each once, sorted, on the descriptors' device."""
+
+    def __init__(self, lists: Lists, queries: Tensor, database: Tensor):
+        if len(lists) != len(queries):
+            raise ValueError(f"{len(lists)} lists of database indices for {len(queries)} query descriptors")
+        rows, ids = np.divmod(pair_keys(lists, len(database)), len(database))
+        self.counts = np.bincount(rows, minlength=len(lists))
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)])
+        self.rows, self.ids = (torch.from_numpy(part).to(queries.device) for part in (rows, ids))
+
+    def of(self, block: slice) -> RowsIds:
+        """The pairs of a block of queries, rows counted from its start."""
+        part = slice(self.starts[block.start], self.starts[min(block.stop, len(self.counts))])
+        return self.rows[part] - block.start, self.ids[part]
+
+
+class _Candidates:
+    """What negatives are chosen from: database images as columns of a score table, and a last column for all others.
+
+    A score is a squared distance short of the query's squared norm, which is the same for all its candidates.
+    """
+
+    def __init__(self, queries: int, database: Tensor, pool: np.ndarray, kept: Tensor, count: int):
+        if pool.ndim not in (1, 2) or (pool.ndim == 2 and len(pool) != queries):
+            raise ValueError(f"pool of shape {pool.shape} for {queries} queries: expected (P,) or (Q, P)")
+        if pool.size and not 0 <= pool.min() <= pool.max() < len(database):
+            raise ValueError(f"pool indices {pool.min()}…{pool.max()} do not fit a database of {len(database)} images")
+        device, self.database, self.count, self.own = database.device, database, count, pool.ndim == 2
+        self.pool = torch.from_numpy(pool if self.own else np.unique(pool)).to(device)
+        self.table = database if self.own else database[self.pool]  # rows of the matrix product
+        ids = torch.arange(len(database), device=device) if self.own else torch.cat([self.pool, kept]).unique()
+        self.width = max(len(ids), count) + 1
+        self.column = torch.full((len(database),), self.width - 1, device=device)  # of each database image
+        self.column[ids] = torch.arange(len(ids), device=device)
+        self.ids = torch.nn.functional.pad(ids, (0, self.width - len(ids)), value=-1)  # of each column
+
+    def mine(self, queries: Tensor, block: slice, hard: RowsIds, soft: RowsIds, kept: RowsIds) -> list[Tensor]:
+        """Positives (B,), negatives (B, count) and numbers of candidates (B,), counted up to ``count``, of a block."""
+        stored = torch.promote_types(queries.dtype, self.database.dtype)
+        queries = queries.to(torch.promote_types(stored, torch.float32))
+        squares = torch.linalg.vector_norm(queries, dim=1).square()
+        product, largest = _product(queries, self.table)
+        scores = queries.new_full((len(queries), self.width), torch.inf)
+        if self.own:
+            pool = self.pool[block]
+            scores.scatter_(1, pool, product.gather(1, pool))
+        else:
+            scores[:, self.column[self.pool]] = product
+        hard_scores, kept_scores = (self._pair_scores(queries, squares, product, pairs) for pairs in (hard, kept))
+        if not all(torch.isfinite(part).all() for part in (largest, hard_scores, kept_scores)):
+            raise ValueError("some database descriptors are not finite: has the training diverged?")
+        scores[kept[0], self.column[kept[1]]] = kept_scores
+        scores[soft[0], self.column[soft[1]]] = torch.inf
+        scale = 2 * (largest + squares)
+        positives = _nearest_pairs(queries, self.database, hard, hard_scores, scale)
+        return [positives, *self._nearest_columns(queries, scores, scale)]
+
+    def _pair_scores(self, queries: Tensor, squares: Tensor, product: Tensor, pairs: RowsIds) -> Tensor:
+        """Scores (pairs,): in the product already if that covers the whole database."""
+        if self.own:
+            return product[pairs]
+        return _distances(queries, self.database, *pairs, queries.dtype).square() - squares[pairs[0]]
+
+    def _nearest_columns(self, queries: Tensor, scores: Tensor, scale: Tensor) -> RowsIds:
+        """(B, count) database images of the smallest scores (B, W), nearest first, and how many there were (B,)."""
+        best, columns = scores.topk(self.count + 1, largest=False)
+        chosen, last = self.ids[columns[:, :-1]], best[:, -2]
+        slack = _slack(queries, last, scale)
+        unsure = ((best.diff(dim=1) <= slack[:, None]).any(dim=1) & torch.isfinite(last)).nonzero()[:, 0]
+        if len(unsure):
+            rows, columns = (scores[unsure] <= (last + slack)[unsure, None]).nonzero(as_tuple=True)
+            exact = _distances(queries, self.database, unsure[rows], self.ids[columns], torch.float64)
+            chosen[unsure] = _first(rows, self.ids[columns], exact, self.count)
+        return chosen, torch.isfinite(best[:, :-1]).sum(dim=1)
+
+
+def _product(queries: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (B, N) of all rows of the table, and the largest of their squared norms."""
+    scores, largest = queries.new_empty(len(queries), len(table)), queries.new_zeros(())
+    step = max(1, BLOCK_BYTES // (table.shape[1] * queries.element_size()))
+    for start in range(0, len(table), step):
+        part = table[start : start + step].to(queries.dtype)
+        squares = torch.linalg.vector_norm(part, dim=1).square()
+        torch.addmm(squares, queries, part.T, alpha=-2, out=scores[:, start : start + step])
+        largest = torch.maximum(largest, squares.max())
+    return scores, largest
+
+
+def _nearest_pairs(queries: Tensor, database: Tensor, pairs: RowsIds, scores: Tensor, scale: Tensor) -> Tensor:
+    """(B,) nearest database image among each query's pairs."""
+    rows, ids = pairs
+    lowest = queries.new_full((len(queries),), torch.inf).scatter_reduce(0, rows, scores, "amin")
+    near = scores <= (lowest + _slack(queries, lowest, scale))[rows]
+    exact = _distances(queries, database, rows[near], ids[near], torch.float64)
+    return _first(rows[near], ids[near], exact, 1)[:, 0]
+
+
+def _slack(queries: Tensor, score: Tensor, scale: Tensor) -> Tensor:
+    """How far apart scores may be whose order rounding decided: sqrt(D) units (Higham and Mary, SISC 2019) of each."""
+    unit = torch.finfo(queries.dtype).eps * max(64, queries.shape[1]) ** 0.5
+    return unit * (scale + score.abs())
+
+
+def _first(rows: Tensor, ids: Tensor, distances: Tensor, count: int) -> Tensor:
+    """(B, count) the ids of each row with the smallest distances; pairs come sorted by row, then id."""
+    order = torch.argsort(distances, stable=True)
+    order = order[torch.argsort(rows[order], stable=True)]
+    counts = torch.bincount(rows)
+    starts = counts.cumsum(0) - counts
+    return ids[order][starts[:, None] + torch.arange(count, device=ids.device)]
+
+
+def _distances(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:
+    """Euclidean distances (pairs,) of queries[rows] and database[ids], computed in ``dtype``, a chunk at a time."""
+    distances = torch.empty(len(rows), dtype=dtype, device=queries.device)
+    step = max(1, CHUNK_BYTES // (queries.shape[1] * dtype.itemsize))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        difference = database.index_select(0, ids[part]).to(dtype)
+        difference -= queries.index_select(0, rows[part])
+        distances[part] = torch.linalg.vector_norm(difference, dim=1)
+    return distances
+
+
+def _descriptors(queries: Array, database: Array) -> tuple[Tensor, Tensor]:
+    queries, database = torch.as_tensor(queries), torch.as_tensor(database)
+    shapes = tuple(queries.shape), tuple(database.shape)
+    if not queries.ndim == database.ndim == 2 or not len(queries) or shapes[0][1] != shapes[1][1]:
+        raise ValueError(f"descriptors of shapes {shapes[0]} and {shapes[1]}: expected (Q, D) and (N, D)")
+    norms = torch.linalg.vector_norm(queries, dim=1, dtype=torch.promote_types(queries.dtype, torch.float32))
+    bad = (~torch.isfinite(norms)).nonzero()[:, 0]
+    if len(bad):
+        raise ValueError(f"the descriptor of query {int(bad[0])} is not finite: has the training diverged?")
+    return queries, database
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Products in true float32 whatever the training has set: TF32 and bfloat16 lose the order of neighbours."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -1,0 +1,91 @@
+"""Which database images are looked at as negatives: random draws, without descriptors. NumPy only."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Lists = Sequence[np.ndarray]  # database indices of each query; -1 is none
+
+
+def draw_pool(mining: str, queries: int, database: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Candidates to mine negatives in: ``size`` distinct database indices, sorted; all of them where there are fewer.
+
+    (Q, P), drawn for each query, for "full"; (P,), shared by all queries, for "partial". "random" mining compares no
+    negatives: see `random_negatives`. Names and sizes: Berton et al., Deep Visual Geo-localization Benchmark, 2022.
+    """
+    if mining not in ("full", "partial"):
+        raise ValueError(f"there is no pool for mining '{mining}'; choose one of: full, partial")
+    rows, size, untaken = queries if mining == "full" else 1, min(size, database), np.empty(0, dtype=np.int64)
+    if 2 * size <= database:
+        drawn = _distinct(rows, database, size, untaken, rng)
+    else:  # draw what is left out instead: distinct indices run short near the end
+        chosen = np.ones((rows, database), dtype=bool)
+        np.put_along_axis(chosen, _distinct(rows, database, database - size, untaken, rng), False, axis=1)
+        drawn = np.nonzero(chosen)[1].reshape(rows, size)
+    return drawn if mining == "full" else drawn[0]
+
+
+def random_negatives(soft_positives: Lists, database: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(Q, count) distinct database indices of each query that are no soft positives, sorted; needs no descriptors.
+
+    Raises ValueError that names the first query with fewer than ``count`` to choose from.
+    """
+    soft = pair_keys(soft_positives, database)
+    left = database - np.bincount(soft // max(database, 1), minlength=len(soft_positives))
+    require(left, count, "candidate negatives", "ask for fewer negatives")
+    return _distinct(len(soft_positives), database, count, soft, rng)
+
+
+def excluded(soft_positives: Lists, pool: np.ndarray, kept: np.ndarray | None = None) -> int:
+    """How many candidates `mine` drops, over all queries, because they are soft positives."""
+    pool, none = np.asarray(pool), np.empty((len(soft_positives), 0), dtype=np.int64)
+    own, shared = (pool, none[:0]) if pool.ndim == 2 else (none, pool)
+    old = none if kept is None else np.asarray(kept)
+    size = 1 + max(int(np.max(ids, initial=0)) for ids in (*soft_positives, own, shared, old))
+    keys = pair_keys(soft_positives, size)
+    found = is_among(keys, pair_keys(own, size)) | is_among(keys, pair_keys(old, size))
+    return int((found | is_among(keys % size, np.sort(shared, axis=None))).sum())
+
+
+def pair_keys(lists: Lists, size: int) -> np.ndarray:
+    """row * size + index of every entry of ragged lists but -1, sorted, each once; indices lie below ``size``."""
+    rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+    ids = np.concatenate([[], *lists], dtype=np.int64, casting="unsafe")
+    if ids.max(initial=-1) >= size:
+        raise ValueError(f"index {ids.max()} does not fit a database of {size} images")
+    keys = np.sort((rows * size + ids)[ids >= 0], kind="stable")  # mostly sorted already
+    return keys[np.diff(keys, prepend=-1) > 0]
+
+
+def is_among(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """bool: which wanted values occur in the sorted keys."""
+    if not len(keys):
+        return np.zeros(wanted.shape, dtype=bool)
+    return keys[np.searchsorted(keys, wanted).clip(max=len(keys) - 1)] == wanted
+
+
+def require(counts: np.ndarray, least: int, what: str, remedy: str) -> None:
+    """Raises ValueError, naming the first query that has fewer than ``least``."""
+    short = np.flatnonzero(counts < least)
+    if len(short):
+        raise ValueError(
+            f"query {short[0]} has {counts[short[0]]} {what}, needs {least} ({len(short)} of {len(counts)} queries "
+            f"have too few): {remedy}"
+        )
+
+
+def _distinct(rows: int, database: int, size: int, taken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(rows, size) distinct integers below ``database``, uniform, sorted; row * database + integer never in ``taken``.
+
+    What repeats or is taken is drawn again until nothing is: work grows with the sample, not with the database.
+    """
+    drawn = np.sort(rng.integers(database, size=(rows, size)), axis=1)
+    again = np.arange(rows)  # rows that may still hold something to draw again
+    while len(again):
+        part = drawn[again]
+        wrong = is_among(again[:, None] * database + part, taken)
+        wrong[:, 1:] |= part[:, 1:] == part[:, :-1]
+        part[wrong] = rng.integers(database, size=wrong.sum())
+        again = again[wrong.any(axis=1)]
+        drawn[again] = np.sort(part[wrong.any(axis=1)], axis=1)
+    return drawn

@@ -1,0 +1,180 @@
+"""Backbones cut at a named layer, frozen up to a named layer, with weights of ImageNet, of a file, or random ones."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor, nn
+
+RESNETS = ("resnet18", "resnet50", "resnet101")
+HEADS = ("avgpool", "fc", "classifier")  # torchvision's layers behind the features
+
+
+class Backbone(nn.Sequential):
+    """Feature maps (B, C, H, W) of images; its first ``frozen`` layers are constants: no gradient, eval mode always."""
+
+    def __init__(self, layers: Mapping[str, nn.Module], frozen: int):
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.frozen = list(layers)[:frozen]
+        for name in self.frozen:
+            self.get_submodule(name).requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Training mode for the trained layers only: frozen batch norms keep their statistics."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
+
+    @torch.no_grad()
+    def stem(self, images: Tensor) -> Tensor:
+        """Output of the frozen layers: a constant of each image, the same in training and evaluation."""
+        for layer in list(self)[: len(self.frozen)]:
+            images = layer(images)
+        return images
+
+    def tail(self, maps: Tensor) -> Tensor:
+        """Output of the trained layers on what ``stem`` made."""
+        for layer in list(self)[len(self.frozen) :]:
+            maps = layer(maps)
+        return maps
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.tail(self.stem(images))
+
+
+def build_backbone(name: str, layer: str, freeze: str, weights: str) -> tuple[Backbone, int]:
+    """(backbone that ends with ``layer``, its number of channels).
+
+    ``freeze`` names the last frozen layer, or is "none". ``weights`` is "imagenet" (torchvision's IMAGENET1K_V1),
+    "none" (random) or the path of a state dict with torchvision's names. Raises ValueError for an unknown backbone or
+    layer, listing those there are, and for a file whose tensors do not fit, naming them; FileNotFoundError.
+    """
+    layers = _layers(name)
+    end = 1 + _position(layer, list(layers), f"layer={layer!r} is no layer of {name}")
+    kept = dict(list(layers.items())[:end])
+    frozen = 0
+    if freeze != "none":
+        frozen = 1 + _position(freeze, list(kept), f"freeze={freeze!r} is neither 'none' nor a layer kept of {name}")
+    backbone = Backbone(kept, frozen)
+    if weights != "none":
+        file = imagenet_file(name) if weights == "imagenet" else Path(weights).expanduser()
+        _load(backbone, file, f"{name} up to {layer}", list(layers))
+    convolutions = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
+    return backbone, convolutions[-1].out_channels
+
+
+def imagenet_file(name: str) -> Path:
+    """File with torchvision's ImageNet weights (V1, as in the literature), fetched into PyTorch's cache if need be."""
+    url = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not file.exists():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            digest = file.stem.rpartition("-")[2]  # torchvision's names end with the start of the SHA-256
+            torch.hub.download_url_to_file(url, str(file), hash_prefix=digest)
+        except (OSError, RuntimeError) as error:
+            raise OSError(
+                f"the ImageNet weights of {name} could not be fetched ({error}). Fetch {url} elsewhere and place it at "
+                f"{file}, or say where you have it: weights=PATH; weights='none' starts from random ones"
+            ) from error
+    return file
+
+
+def read_state_dict(file: Path) -> dict[str, Tensor]:
+    """Tensors by name of a ``.safetensors`` or PyTorch file. Nothing but tensors is ever unpickled.
+
+    Raises FileNotFoundError, and ValueError for a file that is no state dict.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"weights {file.resolve()} are no file; give 'imagenet', 'none' or an existing path")
+    try:
+        if file.suffix == ".safetensors":
+            found = safetensors.torch.load_file(file)
+        else:
+            found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers share no class of errors
+        raise ValueError(
+            f"{file} cannot be read as a state dict ({type(error).__name__}): it is damaged, or holds more than tensors"
+        ) from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError(f"{file} holds no state dict; save model.state_dict() alone")
+    return {key.removeprefix("module."): value for key, value in found.items()}
+
+
+def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """What keeps the tensors ``found`` from being those ``wanted``, in words; empty when they fit."""
+    faults = {
+        # counters of batches decide nothing, and files of old PyTorch versions lack them
+        "missing": [key for key in wanted if key not in found and not key.endswith("num_batches_tracked")],
+        "unknown": [key for key in found if key not in wanted],
+        "of another shape": [
+            f"{key} {tuple(found[key].shape)} instead of {tuple(wanted[key].shape)}"
+            for key in wanted
+            if key in found and found[key].shape != wanted[key].shape
+        ],
+    }
+    return "; ".join(f"{fault}: {_shortened(keys)}" for fault, keys in faults.items() if keys)
+
+
+def _layers(name: str) -> dict[str, nn.Module]:
+    """All layers of a backbone by name, with torchvision's random initialisation."""
+    if name == "vgg16":
+        # torchvision's constructor would also draw the 120 million weights of the classifier
+        features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"])
+        for module in features:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        return dict(zip(_vgg_names(features), features, strict=True))
+    if name in RESNETS:
+        children = torchvision.models.get_model(name, weights=None).named_children()
+        return {child: module for child, module in children if child not in HEADS}
+    raise ValueError(f"backbone {name!r} is unknown; choose one of: {', '.join(RESNETS)}, vgg16")
+
+
+def _vgg_names(features: Iterable[nn.Module]) -> list[str]:
+    """conv1_1, relu1_1, conv1_2, …, pool5: the names of the literature, in order."""
+    names, block, number = [], 1, 0
+    for module in features:
+        if isinstance(module, nn.MaxPool2d):
+            names.append(f"pool{block}")
+            block, number = block + 1, 0
+        else:
+            number += isinstance(module, nn.Conv2d)
+            names.append(f"{'conv' if isinstance(module, nn.Conv2d) else 'relu'}{block}_{number}")
+    return names
+
+
+def _position(wanted: str, names: list[str], fault: str) -> int:
+    if wanted not in names:
+        raise ValueError(f"{fault}; choose one of: {', '.join(names)}")
+    return names.index(wanted)
+
+
+def _load(backbone: Backbone, file: Path, title: str, names: list[str]) -> None:
+    """Fill the backbone; tensors of layers behind the cut are left aside, anything else must fit."""
+    found = {_named(key, names): value for key, value in read_state_dict(file).items()}
+    cut = {*names, *HEADS} - dict(backbone.named_children()).keys()
+    found = {key: value for key, value in found.items() if key.partition(".")[0] not in cut}
+    faults = differences(backbone.state_dict(), found)
+    if faults:
+        raise ValueError(f"{file} does not fit {title}; tensors {faults}")
+    backbone.load_state_dict(found)
+
+
+def _named(key: str, names: list[str]) -> str:
+    """torchvision numbers the layers of VGG: its "features.0.weight" is "conv1_1.weight" here."""
+    numbered = re.fullmatch(r"features\.(\d+)\.(.+)", key)
+    if not numbered or int(numbered[1]) >= len(names):
+        return key
+    return f"{names[int(numbered[1])]}.{numbered[2]}"
+
+
+def _shortened(keys: list[str], most: int = 5) -> str:
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")

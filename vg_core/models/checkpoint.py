@@ -1,0 +1,85 @@
+"""Checkpoints that describe themselves: one safetensors file with the weights, the configuration and a few facts."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from vg_core.config import Config
+from vg_core.files import replacing
+from vg_core.models.backbones import differences
+from vg_core.models.network import GeoModel, build_model
+
+FORMAT = "vg_core model"
+VERSION = 1
+
+
+def save_model(model: GeoModel, path, **facts) -> None:
+    """Write a model that ``load_model`` reads back; ``facts`` (numbers, texts) travel with it, as recall or epoch.
+
+    The same model gives the same bytes. Raises OSError when the disk is full; the old file is then still whole.
+    """
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": json.loads(model.config.to_json()),
+        "facts": facts,
+    }
+    # one metadata entry only: safetensors writes several in random order
+    metadata = {FORMAT: json.dumps(header, sort_keys=True)}
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    content = safetensors.torch.save(tensors, metadata)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def load_model(path) -> GeoModel:
+    """The model of a checkpoint, on the CPU in eval mode, with ``config`` as it was trained. Nothing else is read.
+
+    Raises FileNotFoundError, and ValueError for a file that ``save_model`` did not write, a newer version, or tensors
+    that do not fit the configuration.
+    """
+    header, tensors = _read(Path(path))
+    try:
+        config = Config.from_json(json.dumps(header["config"]))
+        model = build_model(replace(config, weights="none"))  # all weights are in the file
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} has a configuration that this version cannot build: {error}") from error
+    model.config = config
+    faults = differences(model.state_dict(), tensors)
+    if faults:
+        raise ValueError(f"{path} does not fit its own configuration; tensors {faults}")
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def read_facts(path) -> dict:
+    """What ``save_model`` was told about the model; raises what ``load_model`` raises."""
+    return _read(Path(path))[0]["facts"]
+
+
+def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
+    """Header and tensors of a checkpoint."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path.resolve()}; train a model or correct the path")
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is no checkpoint of ours, or is damaged ({error}); train again or copy it again"
+        ) from error
+    if not header:
+        raise ValueError(
+            f"{path} holds tensors but not the configuration that save_model writes; "
+            "weights of a backbone alone are given as weights=PATH"
+        )
+    if header["version"] > VERSION:
+        raise ValueError(
+            f"{path} has version {header['version']} of the format, this vg_core reads up to {VERSION}: update it"
+        )
+    return header, tensors

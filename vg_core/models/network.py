@@ -1,0 +1,78 @@
+"""The whole network, a list that can be read aloud: backbone, normalise locations, pool, normalise descriptors."""
+
+from copy import deepcopy
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from vg_core.config import Config
+from vg_core.models.backbones import Backbone, build_backbone
+from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, Pooling, full_precision
+
+
+class GeoModel(nn.Module):
+    """float32 descriptors (B, D) of ImageNet-normalised images (B, 3, H, W); ``dim`` is D.
+
+    ``config.l2`` says where lengths are made one: each location before the pooling ("before_pool", the skeleton of the
+    brief), each descriptor after it ("after_pool"), or "both". NetVLAD always does both by itself.
+    """
+
+    def __init__(self, config: Config, backbone: Backbone, pooling: Pooling, channels: int):
+        super().__init__()
+        self.config, self.backbone, self.pooling = config, backbone, pooling
+        self.dim = pooling.width(channels)
+        self.l2_locations = config.l2 != "after_pool" and not pooling.normalised
+        self.l2_descriptors = config.l2 != "before_pool" and not pooling.normalised
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Output of the frozen layers, a constant of each image that may be kept."""
+        return self.backbone.stem(images)
+
+    def tail(self, maps: Tensor) -> Tensor:
+        """Descriptors (B, D) from what ``stem`` made."""
+        maps = full_precision(self.backbone.tail(maps))
+        if self.l2_locations:
+            maps = F.normalize(maps, dim=1)
+        descriptors = self.pooling(maps)
+        return F.normalize(descriptors, dim=1) if self.l2_descriptors else descriptors
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.tail(self.stem(images))
+
+
+def build_model(config: Config) -> GeoModel:
+    """A network as configured, on the CPU; what is random in it follows from ``config.seed`` alone.
+
+    Raises what ``build_backbone`` raises. NetVLAD still needs ``pooling.initialise``.
+    """
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        torch.default_generator.manual_seed(config.seed)
+        backbone, channels = build_backbone(config.backbone, config.layer, config.freeze, config.weights)
+        return GeoModel(config, backbone, _pooling(config, channels), channels)
+
+
+def inference_copy(model: GeoModel) -> GeoModel:
+    """A frozen copy in eval mode that gives the same descriptors sooner: batch norms are folded into the convolutions
+    before them, and weights lie channels last. It describes; it is neither trained nor saved.
+    """
+    copy = deepcopy(model).eval().requires_grad_(False)
+    for parent in copy.backbone.modules():
+        _fold(parent)
+    return copy.to(memory_format=torch.channels_last)
+
+
+def _fold(parent: nn.Module) -> None:
+    """Merge each batch norm with its convolution: in torchvision's ResNets it is registered right behind it."""
+    for (name, convolution), (after, norm) in pairwise(list(parent.named_children())):
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
+            setattr(parent, after, nn.Identity())
+
+
+def _pooling(config: Config, channels: int) -> Pooling:
+    if config.pooling == "netvlad":
+        return NetVLAD(channels, config.clusters)
+    return {"average": AveragePool, "max": MaxPool, "gem": GeM}[config.pooling]()

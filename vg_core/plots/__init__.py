@@ -1,0 +1,23 @@
+"""Tables in, Figure out: nothing is read, trained or saved here, and no global style is touched."""
+
+from vg_core.plots.places import distance_to_positive, headings, images_per_place, times
+from vg_core.plots.recalls import error_cdf, gain_forest, recall_against_metres, recall_bars, recall_curves
+from vg_core.plots.trade import cost_scatter, metric_grid
+from vg_core.plots.training import mining_hardness, range_test, training_curves
+
+__all__ = [
+    "cost_scatter",
+    "distance_to_positive",
+    "error_cdf",
+    "gain_forest",
+    "headings",
+    "images_per_place",
+    "metric_grid",
+    "mining_hardness",
+    "range_test",
+    "recall_against_metres",
+    "recall_bars",
+    "recall_curves",
+    "times",
+    "training_curves",
+]

@@ -1,0 +1,56 @@
+"""How a long training talks: a live curve in JupyterLab, a bar with time left in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+import pandas as pd
+
+from vg_core.plots import training_curves
+from vg_core.watch import bar, in_notebook, watched
+
+
+class Progress:
+    """Follows the mining rounds of one run; ``total`` rounds at most, ``done`` of them finished earlier."""
+
+    def __init__(self, name: str, total: int, done: int = 0):
+        self.name, self.total, self.done = name, total, done
+        self.started, self.fresh = time.monotonic(), 0
+        self.bar = bar(total=total, initial=done, desc=name, unit="round")
+        self.display = None
+
+    def round(self, history: list[dict], validation: list[dict]) -> None:
+        """One mining round is finished."""
+        self.done, self.fresh = self.done + 1, self.fresh + 1
+        last = history[-1]
+        self.bar.set_postfix(loss=f"{last['loss']:.4f}", active=f"{last['active']:.0%}")
+        self.bar.update()
+        if in_notebook():
+            self._draw(history, validation)
+        elif not watched():
+            print(
+                f"{self.name}: epoch {last['epoch']} round {last['round']} loss {last['loss']:.4f} "
+                f"active {last['active']:.0%}, {self._time_left()} left",
+                flush=True,
+            )
+
+    def epoch(self, validation: list[dict]) -> None:
+        """One validation is finished."""
+        last = validation[-1]
+        recalls = ", ".join(f"R@{n} {last[f'recall_{n}']:.1f}" for n in (1, 5, 10, 20))
+        self.bar.write(f"{self.name}: after epoch {last['epoch']} val {recalls}", file=sys.stdout)
+
+    def close(self) -> None:
+        self.bar.close()
+
+    def _time_left(self) -> str:
+        seconds = (time.monotonic() - self.started) / max(self.fresh, 1) * (self.total - self.done)
+        return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+    def _draw(self, history: list[dict], validation: list[dict]) -> None:
+        from IPython.display import display
+
+        figure = training_curves(pd.DataFrame(history), pd.DataFrame(validation))
+        if self.display is None:
+            self.display = display(figure, display_id=True)
+        else:
+            self.display.update(figure)

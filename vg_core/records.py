@@ -1,0 +1,151 @@
+"""What a run leaves behind: its name, its tables, and reading them back."""
+
+import ast
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vg_core import paths
+from vg_core.config import Config
+from vg_core.models import GeoModel, load_model
+from vg_core.places.dataset import PlaceSet
+
+# the code that makes numbers: a change here makes new runs, a change of comments or docstrings does not
+NUMBER_MAKERS = ("models", "losses", "places", "mining", "retrieval.py", "evaluation.py", "training.py")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. ``ranks`` has a row for each test query, ``history`` for each mining round, ``validation`` for
+    each epoch; ``card`` is the protocol: counts, threshold, sizes, fingerprints, cost.
+    """
+
+    config: Config
+    id: str
+    card: dict
+    ranks: pd.DataFrame
+    history: pd.DataFrame
+    validation: pd.DataFrame
+
+    @property
+    def checkpoint(self) -> Path:
+        """File of the best model."""
+        return paths.checkpoints_folder(self.config.profile) / self.id / "best.safetensors"
+
+    def model(self) -> GeoModel:
+        """The best model of the run."""
+        return load_model(self.checkpoint)
+
+    def retrieved(self) -> np.ndarray:
+        """Database indices (Q, K) retrieved for each test query, nearest first."""
+        file = self.checkpoint.with_name(f"{test_name(self.config)}.npy")
+        if not file.exists():
+            raise FileNotFoundError(f"{file}: only tables came with this run; delete its folder to run it again")
+        return np.load(file)
+
+    def examples(self, count: int = 6, shown: int = 5) -> list[dict]:
+        """Rows for a retrieval gallery: ``count`` queries, half of them right and half wrong at the first image.
+
+        Each row has query (path), and of the first ``shown`` images retrieved (paths), metres and correct.
+        """
+        places, indices = load_places(self.config, "test"), self.retrieved()[:, :shown]
+        right = (self.ranks["rank"] == 1).to_numpy()
+        chosen = np.concatenate([_spread(np.flatnonzero(group), count // 2) for group in (right, ~right)])
+        there = places.database[["easting", "northing"]].to_numpy()[indices[chosen]]  # (count, shown, 2)
+        here = places.queries[["easting", "northing"]].to_numpy()[chosen]
+        metres = np.linalg.norm(there - here[:, None], axis=-1)
+        return [
+            {
+                "query": places.queries.path[query],
+                "retrieved": list(places.database.path[indices[query]]),
+                "metres": list(away),
+                "correct": list(away <= self.config.val_positives_dist_threshold),
+            }
+            for query, away in zip(chosen, metres, strict=True)
+        ]
+
+
+def run_id(config: Config) -> str:
+    """Readable name and a hash of the training configuration, the photographs and the code that makes numbers."""
+    facts = json.loads(config.training().to_json())
+    del facts["profile"]  # decides where results go, not what they are
+    if Path(config.weights).is_file():
+        facts["weights"] = hashlib.sha256(Path(config.weights).read_bytes()).hexdigest()
+    data = [load_places(config, split).fingerprint for split in ("train", "val")]
+    text = json.dumps([facts, data, code_digest()], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return f"{Path(config.dataset).name}-{config.backbone}-{config.pooling}-{config.loss}-seed{config.seed}-{digest}"
+
+
+def test_name(config: Config) -> str:
+    """Name of the test among the tests of one trained model."""
+    height, width = config.tested_at
+    return f"{Path(config.tested_on).name}-{height}x{width}"
+
+
+def is_tested(config: Config, name: str) -> bool:
+    """True when the finished test saw the photographs that the test set holds now."""
+    test = paths.runs_folder(config.profile) / name / test_name(config)
+    if not (test / "ranks.parquet").exists():
+        return False
+    return json.loads((test / "card.json").read_text())["fingerprint"] == load_places(config, "test").fingerprint
+
+
+def find_tables(config: Config) -> str:
+    """Name of a run of this very configuration whose tables are here, photographs or not; empty when there is none."""
+    wanted = json.loads(config.training().to_json())
+    for file in sorted(paths.runs_folder(config.profile).glob("*/config.json")):
+        if json.loads(file.read_text()) == wanted and (file.parent / test_name(config) / "ranks.parquet").exists():
+            return file.parent.name
+    return ""
+
+
+def read_run(config: Config, name: str) -> Run:
+    """The finished run of this name."""
+    tables = paths.runs_folder(config.profile) / name
+    test, history = tables / test_name(config), tables / "history.csv"
+    return Run(
+        config,
+        name,
+        json.loads((test / "card.json").read_text()),
+        pd.read_parquet(test / "ranks.parquet"),
+        pd.read_csv(history) if history.stat().st_size > 1 else pd.DataFrame(),  # untrained: no rounds
+        pd.read_csv(tables / "validation.csv"),
+    )
+
+
+def load_places(config: Config, split: str) -> PlaceSet:
+    """The photographs that a run trains, validates or tests on, read once in a process."""
+    dataset = config.tested_on if split == "test" else config.dataset
+    # the data root is part of the key: it may change between two runs of one process
+    return _load(dataset, split, paths.data_root(), config.skip_unreadable)
+
+
+@cache
+def code_digest() -> str:
+    """Hash of the syntax trees of the number-making modules, docstrings left out."""
+    package = Path(__file__).parent
+    files = sorted(f for name in NUMBER_MAKERS for f in [package / name, *(package / name).glob("*.py")] if f.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def _load(dataset: str, split: str, root: Path, skip_unreadable: bool) -> PlaceSet:
+    return PlaceSet.load(dataset, split, skip_unreadable)
+
+
+def _spread(indices: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` entries, evenly spread."""
+    return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]

@@ -1,0 +1,132 @@
+"""Images to descriptors, descriptors to ranked database images, and both together as the evaluation of a model."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+import pandas as pd
+import torch
+
+from vg_core.evaluation import ranks_table
+from vg_core.models.network import GeoModel, inference_copy
+from vg_core.places.dataset import PlaceSet
+from vg_core.places.images import Photographs, normalise
+from vg_core.watch import bar
+
+RETRIEVED = 20  # images kept for each query: the largest N of the field's recall@N
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model retrieves on one set: ``ranks`` has one row a query, ``indices`` and ``distances`` are (Q, K)."""
+
+    ranks: pd.DataFrame
+    indices: np.ndarray
+    distances: np.ndarray
+    seconds: dict[str, float]  # spent on "describe" and "search"
+
+
+def pick_device() -> torch.device:
+    """The GPU when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU that has it; float32 elsewhere, where reduced precision is emulated and slower."""
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def describe(
+    model: GeoModel,
+    paths: Sequence,
+    image_size: tuple[int, int],
+    batch_size: int = 16,
+    device: torch.device | None = None,
+    progress: bool = True,
+) -> np.ndarray:
+    """float32 (N, D) descriptors of image files resized to ``image_size`` = (height, width), in the order given.
+
+    Raises UnreadableImage, which names the file, for a file that is no image.
+    """
+    photographs = Photographs(paths, image_size, progress=progress)
+    device = device or pick_device()
+    return describe_photographs(model.to(device), photographs, batch_size, progress=progress).float().cpu().numpy()
+
+
+@torch.inference_mode()
+def describe_photographs(
+    model: GeoModel,
+    photographs: Photographs,
+    batch_size: int,
+    indices: np.ndarray | None = None,
+    progress: bool = False,
+    label: str = "descriptors",
+) -> torch.Tensor:
+    """(N, D) descriptors, on the model's device, of the photographs that ``indices`` names (by default all)."""
+    indices = np.arange(len(photographs)) if indices is None else np.asarray(indices)
+    network = inference_copy(model)
+    device = next(model.parameters()).device
+    descriptors = torch.empty(len(indices), model.dim, device=device)
+    done = bar(wanted=progress, total=len(indices), desc=label, unit="image")
+    parts = split_evenly(indices, batch_size)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_dtype(device) is torch.bfloat16), done:
+        for start, images in zip(range(0, len(indices), batch_size), photographs.batches(parts), strict=True):
+            batch = normalise(images.to(device, non_blocking=True))
+            descriptors[start : start + len(batch)] = network(batch).float()
+            done.update(len(batch))
+    return descriptors
+
+
+def search(queries: np.ndarray, database: np.ndarray, k: int, engine: str = "exact") -> tuple[np.ndarray, np.ndarray]:
+    """(distances, indices), both (Q, K), of the nearest database descriptors, nearest first; K = min(k, N).
+
+    Distances are Euclidean. ``exact`` is Faiss' flat search; the database is not copied. Raises ValueError when a table
+    is empty, widths differ or a descriptor is not finite.
+    """
+    if engine != "exact":
+        raise ValueError(f"search engine '{engine}' is unknown; choose one of: exact")
+    queries, database = _table(queries, "queries"), _table(database, "database")
+    if queries.shape[1] != database.shape[1]:
+        raise ValueError(
+            f"queries have {queries.shape[1]} dimensions, the database {database.shape[1]}: "
+            "describe both with the same model"
+        )
+    squared, indices = faiss.knn(queries, database, min(k, len(database)))
+    return np.sqrt(np.maximum(squared, 0)), indices
+
+
+def evaluate(
+    model: GeoModel,
+    places: PlaceSet,
+    image_size: tuple[int, int],
+    threshold_m: float,
+    batch_size: int = 16,
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluation of a model on the database and queries of a set; right is what lies within ``threshold_m`` metres."""
+    photographs = Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
+    label = f"describing {places.name} {places.split}"
+    started = time.monotonic()
+    descriptors = describe_photographs(model, photographs, batch_size, progress=progress, label=label).cpu().numpy()
+    described, count = time.monotonic(), len(places.database)
+    distances, indices = search(descriptors[count:], descriptors[:count], RETRIEVED)
+    seconds = {"describe": described - started, "search": time.monotonic() - described}
+    positives = places.neighbours(threshold_m)
+    ranks = ranks_table(places.queries, places.database, indices, positives, threshold_m)
+    return Evaluation(ranks, indices, distances, seconds)
+
+
+def split_evenly(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Consecutive parts of at most ``size`` entries."""
+    return (indices[start : start + size] for start in range(0, len(indices), size))
+
+
+def _table(descriptors: np.ndarray, what: str) -> np.ndarray:
+    table = np.ascontiguousarray(descriptors, dtype=np.float32)
+    if table.ndim != 2 or not len(table):
+        raise ValueError(f"{what}: no descriptors to search in (shape {table.shape})")
+    if not np.isfinite(table).all():
+        raise ValueError(f"{what}: some descriptors are not finite; the model has diverged")
+    return table

@@ -1,0 +1,158 @@
+"""One run, and a sweep of runs: what is finished is read back, what was interrupted goes on, what is new is started."""
+
+import hashlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from distributed import Client, as_completed
+
+from vg_core import paths
+from vg_core.config import Config
+from vg_core.files import replacing
+from vg_core.models import load_model
+from vg_core.records import Run, find_tables, is_tested, load_places, read_run, run_id, test_name
+from vg_core.retrieval import evaluate
+from vg_core.statistics import recall_table
+from vg_core.training import train
+from vg_core.watch import bar
+
+__all__ = ["Run", "histories", "recall_table", "run", "sweep"]
+
+Member = tuple[str, int]  # variant and seed
+
+
+def run(config: Config) -> Run:
+    """The run of this configuration: read back when finished, gone on with when interrupted, started when new."""
+    finished = read_back(config)
+    if finished:
+        return finished
+    name = run_id(config)
+    model = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
+    if not (paths.runs_folder(config.profile) / name / "config.json").exists() or not model.exists():
+        _train(config, name)
+    _test(config, name)
+    return read_run(config, name)
+
+
+def read_back(config: Config) -> Run | None:
+    """The run of this configuration if it is finished.
+
+    On a machine without the photographs, the tables of a run of this very configuration are enough.
+    """
+    try:
+        name = run_id(config)
+    except FileNotFoundError:
+        name = find_tables(config)
+        if not name:
+            raise
+        return read_run(config, name)
+    return read_run(config, name) if is_tested(config, name) else None
+
+
+def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: str = "") -> pd.DataFrame:
+    """The ranks of every variant and seed in one table, with columns ``variant`` and ``seed``.
+
+    ``cluster`` spreads the missing runs: "local" over one worker process for each core, the address of a Dask scheduler
+    (Slurm, Kubernetes, …; its workers must see the same folders) over that cluster, "" runs them here one by one. A
+    worker that dies is replaced and its run goes on from its last mining round.
+
+    A variant that fails does not stop the others: it is reported, and listed in ``attrs["failed"]`` as (variant, seed,
+    sentence). ``attrs["origin"]`` names the runs and datasets, for ``export``.
+    """
+    members = {(name, seed): replace(config, seed=seed) for name, config in variants.items() for seed in seeds}
+    outcomes = {member: _attempt(read_back, config) for member, config in members.items()}
+    missing = {member: config for member, config in members.items() if outcomes[member] is None}
+    make = _spread if cluster and len(missing) > 1 else _one_by_one
+    for member, outcome in bar(make(missing, cluster), total=len(missing), desc="runs"):
+        outcomes[member] = outcome
+    failed = [(*member, outcome) for member, outcome in outcomes.items() if isinstance(outcome, str)]
+    for variant, seed, sentence in failed:
+        print(f"{variant}, seed {seed}, failed: {sentence}", file=sys.stderr, flush=True)
+    done = [(*member, outcome) for member, outcome in outcomes.items() if isinstance(outcome, Run)]
+    if not done:
+        raise RuntimeError(f"every variant failed; the first: {failed[0][2] if failed else 'no variants given'}")
+    ranks = pd.concat([r.ranks.assign(variant=variant, seed=seed) for variant, seed, r in done], ignore_index=True)
+    datasets = {r.card["dataset"]: r.card["fingerprint"] for _, _, r in done}
+    ranks.attrs |= {"failed": failed, "origin": {"runs": [r.id for _, _, r in done], "datasets": datasets}}
+    return ranks
+
+
+def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(history, validation) of finished runs, with columns ``variant`` and ``seed``."""
+    runs = [(name, seed, run(replace(config, seed=seed))) for name, config in variants.items() for seed in seeds]
+    history = pd.concat([r.history.assign(variant=v, seed=s) for v, s, r in runs], ignore_index=True)
+    validation = pd.concat([r.validation.assign(variant=v, seed=s) for v, s, r in runs], ignore_index=True)
+    return history, validation
+
+
+def _attempt(work: Callable[[Config], Run | None], config: Config) -> Run | str | None:
+    """What ``work`` returns, or the sentence it failed with: one bad variant must not lose a night of others."""
+    try:
+        return work(config)
+    except Exception as error:
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"
+
+
+def _one_by_one(missing: Mapping[Member, Config], _cluster: str) -> Iterator[tuple[Member, Run | str]]:
+    return ((member, _attempt(run, config)) for member, config in missing.items())
+
+
+def _spread(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
+    """Members and their outcomes as workers finish them; closing the client stops what still waits."""
+    cores = os.cpu_count() or 1
+    local = {"n_workers": min(cores, len(missing)), "threads_per_worker": 1, "memory_limit": 0}
+    with Client(**local, dashboard_address=None) if cluster == "local" else Client(cluster) as client:
+        threads = 1 if cluster == "local" else 0
+        members = {client.submit(_on_worker, config, threads, pure=False): m for m, config in missing.items()}
+        for future in as_completed(members):
+            lost = f"the workers that ran it died: {future.exception()}" if future.status == "error" else ""
+            yield members[future], lost or future.result()
+
+
+def _on_worker(config: Config, threads: int) -> Run | str | None:
+    """A run in a worker process, with this many threads for arithmetic (0: as the worker was set up)."""
+    if threads:
+        torch.set_num_threads(threads)
+    return _attempt(run, config)
+
+
+def _train(config: Config, name: str) -> None:
+    """Train, then write the run's tables; config.json comes last and marks the training as finished."""
+    tables = paths.runs_folder(config.profile) / name
+    checkpoints = paths.checkpoints_folder(config.profile) / name
+    state = train(config.training(), checkpoints, load_places(config, "train"), load_places(config, "val"))
+    for table, rows in (("history", state.history), ("validation", state.validation)):
+        with replacing(tables / f"{table}.csv") as file:
+            pd.DataFrame(rows).to_csv(file, index=False)
+    with replacing(tables / "config.json") as file:
+        file.write_text(json.dumps(json.loads(config.training().to_json()), indent=1, sort_keys=True) + "\n")
+
+
+def _test(config: Config, name: str) -> None:
+    """Evaluate the best model once; ranks.parquet comes last and marks the test as finished."""
+    tables = paths.runs_folder(config.profile) / name / test_name(config)
+    checkpoint = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
+    places, model, threshold = load_places(config, "test"), load_model(checkpoint), config.val_positives_dist_threshold
+    result = evaluate(model, places, config.tested_at, threshold, config.infer_batch_size)
+    card = places.card(threshold) | {
+        "image_size": list(config.tested_at),
+        "descriptor_dim": model.dim,
+        "bytes_per_image": 4 * model.dim,
+        "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12],
+        "describe_ms_per_image": 1e3 * result.seconds["describe"] / (len(places.database) + len(places.queries)),
+        "search_ms_per_query": 1e3 * result.seconds["search"] / len(places.queries),
+    }
+    with replacing(checkpoint.with_name(f"{test_name(config)}.npy")) as file:
+        np.save(file, result.indices.astype(np.int32))
+    with replacing(tables / "card.json") as file:
+        file.write_text(json.dumps(card, indent=1) + "\n")
+    with replacing(tables / "ranks.parquet") as file:
+        result.ranks.to_parquet(file, index=False)
