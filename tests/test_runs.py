@@ -1,8 +1,13 @@
 """A run is its configuration: read back, gone on with, or made anew; a sweep survives its members."""
 
+import os
+import signal
+import threading
+import time
 from dataclasses import replace
 
 import pytest
+from distributed import LocalCluster
 
 from tests.tiny import TINY
 from vg_core import paths, records, runs
@@ -82,7 +87,7 @@ def test_a_changed_test_set_is_tested_again(street, write_photo):
 
 def test_sweep_goes_on_past_a_failed_variant(street, capsys):
     variants = {"good": SHORT, "broken": replace(SHORT, negs_num_per_query=10, neg_samples_num=1)}
-    ranks = sweep(variants, seeds=[0, 1])
+    ranks = sweep(variants, seeds=[0, 1], cluster="here")
     assert ranks.groupby(["variant", "seed"]).size().to_dict() == {("good", 0): 16, ("good", 1): 16}
     assert [(variant, seed) for variant, seed, _ in ranks.attrs["failed"]] == [("broken", 0), ("broken", 1)]
     assert "broken, seed 0, failed" in capsys.readouterr().err
@@ -109,3 +114,32 @@ def test_results_stay_in_the_folder_of_the_profile(street):
     run(SHORT)
     assert paths.runs_folder("smoke").is_relative_to(paths.cache_root())
     assert [f.name for f in paths.runs_folder("smoke").iterdir()] == [run_id(SHORT)]
+
+
+def test_a_cluster_finishes_although_a_worker_is_killed(street, tmp_path):
+    variants = {"GeM": replace(TINY, epochs_num=3), "average": replace(TINY, pooling="average", epochs_num=3)}
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+        killer = threading.Thread(target=kill_a_busy_worker, args=(cluster,))
+        killer.start()
+        ranks = sweep(variants, cluster=cluster.scheduler_address)
+        killer.join()
+    assert killed
+    assert ranks.attrs["failed"] == []
+    assert ranks.groupby(["variant", "seed"]).ngroups == 2
+    here = sweep(variants, cluster="here")
+    assert here.equals(ranks)
+
+
+killed: list[int] = []
+
+
+def kill_a_busy_worker(cluster):
+    """SIGKILL the first worker once a run has saved a mining round."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if any(paths.checkpoints_folder("smoke").glob("*/state.pt")):
+            process = next(iter(cluster.workers.values())).process
+            killed.append(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+            return
+        time.sleep(0.02)

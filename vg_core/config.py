@@ -116,21 +116,23 @@ def _check_numbers(config: Config) -> None:
 
 
 PROFILES: dict[str, dict] = {
-    # toy city, two CPU cores, minutes: a network trained from random weights on images of 96 x 128
+    # toy city, two CPU cores, minutes: a network trained from random weights on small images
     "smoke": {
         "profile": "smoke",
         "dataset": "toycity",
-        "image_size": (96, 128),
+        "image_size": (72, 96),
         "weights": "none",
         "freeze": "none",
         "clusters": 16,
-        "lr": 1e-3,
+        "lr": 3e-4,
+        "train_batch_size": 8,
         "infer_batch_size": 64,
-        "queries_per_epoch": 100,
-        "cache_refresh_rate": 100,
-        "negs_num_per_query": 5,
-        "neg_samples_num": 200,
-        "epochs_num": 4,
+        "queries_per_epoch": 240,
+        "cache_refresh_rate": 120,
+        "negs_num_per_query": 3,
+        "neg_samples_num": 20,
+        "epochs_num": 8,
+        "patience": 8,
     },
     # the brief: Pitts30k, ImageNet weights, one GPU, hours
     "full": {"profile": "full"},

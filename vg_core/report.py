@@ -56,6 +56,18 @@ def export(
     return _replace_folder(paths.assets_folder(profile) / slug, files)
 
 
+def headline(recalls: pd.DataFrame, variant: str) -> dict[str, float]:
+    """Recall of one variant of a recall table as numbers to export, in %: r1, r1_low, r1_high, r5, …"""
+    rows = recalls[recalls["variant"] == variant].set_index("n")
+    ends = {"": "recall", "_low": "low", "_high": "high"}
+    return {f"r{n}{end}": float(rows.loc[n, column]) for n in rows.index for end, column in ends.items()}
+
+
+def gained(gain: Mapping) -> dict[str, float]:
+    """A paired gain as numbers to export, in points: gain, gain_low, gain_high."""
+    return {"gain": gain["gain"], "gain_low": gain["low"], "gain_high": gain["high"]}
+
+
 def shows_photographs(figure: Figure) -> bool:
     """True when any axes show an array of colours (H, W, 3 or 4); a matrix drawn with a colour map stays vector."""
     images = [image for axes in figure.axes for image in axes.get_images()]

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +23,7 @@ from vg_core.records import Run, find_tables, is_tested, load_places, read_run, 
 from vg_core.retrieval import evaluate
 from vg_core.statistics import recall_table
 from vg_core.training import train
-from vg_core.watch import bar
+from vg_core.watch import bar, watched
 
 __all__ = ["Run", "histories", "recall_table", "run", "sweep"]
 
@@ -56,12 +58,12 @@ def read_back(config: Config) -> Run | None:
     return read_run(config, name) if is_tested(config, name) else None
 
 
-def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: str = "") -> pd.DataFrame:
+def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: str = "auto") -> pd.DataFrame:
     """The ranks of every variant and seed in one table, with columns ``variant`` and ``seed``.
 
-    ``cluster`` spreads the missing runs: "local" over one worker process for each core, the address of a Dask scheduler
-    (Slurm, Kubernetes, …; its workers must see the same folders) over that cluster, "" runs them here one by one. A
-    worker that dies is replaced and its run goes on from its last mining round.
+    ``cluster`` says where missing runs are made: "here" one by one, "local" by one worker process for each core, or by
+    the workers of a Dask scheduler (Slurm, Kubernetes, …) at this address, which must see the same folders. "auto" is
+    "here" with a GPU and "local" without. A worker that dies is replaced; its run goes on from its last mining round.
 
     A variant that fails does not stop the others: it is reported, and listed in ``attrs["failed"]`` as (variant, seed,
     sentence). ``attrs["origin"]`` names the runs and datasets, for ``export``.
@@ -69,9 +71,15 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
     members = {(name, seed): replace(config, seed=seed) for name, config in variants.items() for seed in seeds}
     outcomes = {member: _attempt(read_back, config) for member, config in members.items()}
     missing = {member: config for member, config in members.items() if outcomes[member] is None}
-    make = _spread if cluster and len(missing) > 1 else _one_by_one
-    for member, outcome in bar(make(missing, cluster), total=len(missing), desc="runs"):
+    if cluster == "auto":
+        cluster = "here" if torch.cuda.is_available() or len(missing) < 2 else "local"
+    make = _one_by_one if cluster == "here" else _spread
+    started = time.monotonic()
+    for number, (member, outcome) in enumerate(bar(make(missing, cluster), total=len(missing), desc="runs"), 1):
         outcomes[member] = outcome
+        if not watched():
+            left = (time.monotonic() - started) / number * (len(missing) - number)
+            print(f"{number} of {len(missing)} runs done: {member[0]}, seed {member[1]}; {left:.0f} s left", flush=True)
     failed = [(*member, outcome) for member, outcome in outcomes.items() if isinstance(outcome, str)]
     for variant, seed, sentence in failed:
         print(f"{variant}, seed {seed}, failed: {sentence}", file=sys.stderr, flush=True)
@@ -107,21 +115,21 @@ def _one_by_one(missing: Mapping[Member, Config], _cluster: str) -> Iterator[tup
 
 def _spread(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
     """Members and their outcomes as workers finish them; closing the client stops what still waits."""
-    cores = os.cpu_count() or 1
-    local = {"n_workers": min(cores, len(missing)), "threads_per_worker": 1, "memory_limit": 0}
+    # Dask gives each local worker one thread for arithmetic, too: threads of several processes would fight for cores
+    local = {"n_workers": min(os.cpu_count() or 1, len(missing)), "threads_per_worker": 1, "memory_limit": 0}
     with Client(**local, dashboard_address=None) if cluster == "local" else Client(cluster) as client:
-        threads = 1 if cluster == "local" else 0
-        members = {client.submit(_on_worker, config, threads, pure=False): m for m, config in missing.items()}
+        members = {client.submit(_logged, config, pure=False): member for member, config in missing.items()}
         for future in as_completed(members):
             lost = f"the workers that ran it died: {future.exception()}" if future.status == "error" else ""
             yield members[future], lost or future.result()
 
 
-def _on_worker(config: Config, threads: int) -> Run | str | None:
-    """A run in a worker process, with this many threads for arithmetic (0: as the worker was set up)."""
-    if threads:
-        torch.set_num_threads(threads)
-    return _attempt(run, config)
+def _logged(config: Config) -> Run | str | None:
+    """A run in a worker process; its lines go to ``log.txt`` beside its checkpoints, since several run at once."""
+    folder = paths.checkpoints_folder(config.profile) / run_id(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("a") as log, redirect_stdout(log):
+        return _attempt(run, config)
 
 
 def _train(config: Config, name: str) -> None:

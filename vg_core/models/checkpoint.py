@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from vg_core.config import Config
 from vg_core.files import replacing
 from vg_core.models.backbones import differences
 from vg_core.models.network import GeoModel, build_model
+from vg_core.models.whitening import Whitening
 
 FORMAT = "vg_core model"
 VERSION = 1
@@ -46,6 +48,9 @@ def load_model(path) -> GeoModel:
     try:
         config = Config.from_json(json.dumps(header["config"]))
         model = build_model(replace(config, weights="none"))  # all weights are in the file
+        weight = tensors.get("whitening.weight", torch.empty(0))
+        if weight.ndim == 2:  # learned after the training, so the configuration does not know it
+            model.whiten(Whitening(weight.shape[1], weight.shape[0]))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} has a configuration that this version cannot build: {error}") from error
     model.config = config

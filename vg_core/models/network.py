@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vg_core.config import Config
 from vg_core.models.backbones import Backbone, build_backbone
 from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, Pooling, full_precision
+from vg_core.models.whitening import Whitening
 
 
 class GeoModel(nn.Module):
@@ -23,9 +24,23 @@ class GeoModel(nn.Module):
     def __init__(self, config: Config, backbone: Backbone, pooling: Pooling, channels: int):
         super().__init__()
         self.config, self.backbone, self.pooling = config, backbone, pooling
-        self.dim = pooling.width(channels)
+        self.pooled_dim = pooling.width(channels)
+        self.whitening: Whitening | None = None
         self.l2_locations = config.l2 != "after_pool" and not pooling.normalised
         self.l2_descriptors = config.l2 != "before_pool" and not pooling.normalised
+
+    @property
+    def dim(self) -> int:
+        return self.pooled_dim if self.whitening is None else self.whitening.dim
+
+    def whiten(self, whitening: Whitening) -> None:
+        """Whiten descriptors from now on, in place of any whitening before; ValueError if learned on another width."""
+        if whitening.in_dim != self.pooled_dim:
+            raise ValueError(
+                f"a whitening of {whitening.in_dim} values cannot follow a network that pools {self.pooled_dim}; "
+                "learn it on descriptors of this network"
+            )
+        self.whitening = whitening
 
     def stem(self, images: Tensor) -> Tensor:
         """Output of the frozen layers, a constant of each image that may be kept."""
@@ -37,7 +52,9 @@ class GeoModel(nn.Module):
         if self.l2_locations:
             maps = F.normalize(maps, dim=1)
         descriptors = self.pooling(maps)
-        return F.normalize(descriptors, dim=1) if self.l2_descriptors else descriptors
+        if self.l2_descriptors:
+            descriptors = F.normalize(descriptors, dim=1)
+        return descriptors if self.whitening is None else self.whitening(descriptors)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.tail(self.stem(images))

@@ -72,6 +72,10 @@ class PlaceSet:
         """For each query the sorted indices of the database images at most ``radius_m`` metres away."""
         return neighbours(_positions(self.database), _positions(self.queries), radius_m)
 
+    def positives_per_query(self, radius_m: float) -> float:
+        """Mean number of database images within ``radius_m`` of a query."""
+        return float(np.mean([len(near) for near in self.neighbours(radius_m)]))
+
     def nearest_m(self) -> np.ndarray:
         """Metres from each query to the closest database image, float (Q,)."""
         return cKDTree(_positions(self.database)).query(_positions(self.queries))[0]

@@ -1,0 +1,175 @@
+"""The toy city as a folder of photographs, written beside its place and moved there when complete."""
+
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from vg_core.paths import data_root
+
+from .light import develop
+from .render import render
+from .scene import Scene
+from .shots import SIZES, SPLITS, Plan, Shot, district_of, shots_of
+from .traffic import make_traffic
+
+RECIPE = "toy_city.json"  # in the dataset's folder: what it was made from
+VERSION = 1  # of the pictures: raised when the same plan gives other bytes
+CHUNK = 16  # photographs handed to a process at a time; neighbours share textures
+
+
+def build_city(
+    name: str = "toycity",
+    size: str = "small",
+    seed: int = 0,
+    workers: int | None = None,
+    *,
+    force: bool = False,
+    database: int | None = None,
+    queries: int | None = None,
+) -> Path:
+    """Folder of the finished dataset, drawn now or found as this very recipe made it.
+
+    ``database`` and ``queries`` replace the size's counts for each split. ValueError: unknown city or size.
+    FileExistsError: the folder holds something else; ``force`` replaces another toy city, never other data.
+    """
+    plan = make_plan(name, size, seed, database, queries)
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers {workers} must be at least 1")
+    target = data_root() / name
+    if _keep(target, plan, force):
+        print(f"{target}: already there, made by the same recipe")
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    try:
+        _draw(plan, folder, workers or usable_cores())
+        (folder / RECIPE).write_text(json.dumps(recipe(plan), indent=1) + "\n")
+        folder.chmod(0o755)
+        _move(folder, target, plan, force)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{target}: {sum(plan.counts()) * len(SPLITS[name])} photographs")
+    return target
+
+
+def make_plan(name: str, size: str, seed: int, database: int | None = None, queries: int | None = None) -> Plan:
+    """Plan of a named city and size; ValueError lists the known names."""
+    if name not in SPLITS:
+        raise ValueError(f"city '{name}' is unknown; choose one of: {', '.join(SPLITS)}")
+    if size not in SIZES:
+        raise ValueError(f"size '{size}' is unknown; choose one of: {', '.join(SIZES)}")
+    chosen = SIZES[size]
+    if seed < 0:
+        raise ValueError(f"seed {seed} must not be negative")
+    for what, number in (("database", database), ("queries", queries)):
+        if number is not None and number < 1:
+            raise ValueError(f"{what} {number} must be at least 1")
+        if number is not None:
+            chosen = replace(chosen, **{what: number, f"drive_{what}": number})
+    return Plan(name, chosen, seed)
+
+
+def recipe(plan: Plan) -> dict:
+    """What a dataset's bytes depend on, as JSON values."""
+    return {"city": plan.city, "seed": plan.seed, "version": VERSION, "size": asdict(plan.size)}
+
+
+def usable_cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _keep(target: Path, plan: Plan, force: bool) -> bool:
+    """True where the target is what the plan would make; FileExistsError where it may not be replaced."""
+    if not target.exists():
+        return False
+    path = target / RECIPE
+    if not path.is_file():
+        raise FileExistsError(f"{target} exists and was not made by toy_city.py; move it away or set VG_DATA")
+    found = json.loads(path.read_text())
+    if found == recipe(plan) and not force:
+        return True
+    if not force:
+        changed = [key for key, value in recipe(plan).items() if found.get(key) != value]
+        raise FileExistsError(f"{target} holds a toy city with another {' and '.join(changed)}; --force replaces it")
+    return False
+
+
+def _move(folder: Path, target: Path, plan: Plan, force: bool) -> None:
+    """Give the finished folder its name. Where another process was faster with the same recipe, its work stays."""
+    if force and target.exists():
+        folder_of_old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+        target.rename(folder_of_old / "old")
+        folder.rename(target)
+        shutil.rmtree(folder_of_old)
+        return
+    try:
+        folder.rename(target)
+    except OSError:
+        if not _keep(target, plan, force=False):
+            raise
+
+
+def _draw(plan: Plan, folder: Path, workers: int) -> None:
+    """Write every photograph of the plan below ``folder``."""
+    jobs = []
+    for split in SPLITS[plan.city]:
+        for kind in ("database", "queries"):
+            (folder / "images" / split / kind).mkdir(parents=True)
+        total = sum(plan.counts())
+        jobs += [(plan, split, start, min(start + CHUNK, total), folder) for start in range(0, total, CHUNK)]
+    total = sum(job[3] - job[2] for job in jobs)
+    with tqdm(total=total, desc=plan.city, unit="image", mininterval=1.0) as bar:
+        for done in map(draw_shots, *zip(*jobs, strict=True)) if workers == 1 else _shared(jobs, workers):
+            bar.update(done)
+
+
+def _shared(jobs: list[tuple], workers: int):
+    """Numbers of photographs drawn, as processes finish their jobs.
+
+    Each process gets a stretch of consecutive jobs, because photographs of one street share textures.
+    """
+    with ExitStack() as stack:
+        stretch = math.ceil(len(jobs) / workers)
+        futures = []
+        for start in range(0, len(jobs), stretch):
+            pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            stack.callback(pool.shutdown, cancel_futures=True)
+            futures += [pool.submit(draw_shots, *job) for job in jobs[start : start + stretch]]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def draw_shots(plan: Plan, split: str, start: int, stop: int, folder: Path) -> int:
+    """Write photographs ``start`` to ``stop`` of a split; returns their number."""
+    scene = _scene(plan, split)
+    for shot in shots_of(plan, split)[start:stop]:
+        photo = photograph(scene, shot, plan.size.supersample)
+        path = folder / "images" / split / shot.kind / shot.name
+        Image.fromarray(photo).save(path, quality=90)
+    return stop - start
+
+
+def photograph(scene: Scene, shot: Shot, supersample: int) -> np.ndarray:
+    """(H, W, 3) uint8 picture of one shot."""
+    rng = np.random.default_rng(shot.key)
+    conditions = shot.conditions.jittered(rng)
+    light = render(scene, shot.camera, conditions, make_traffic(scene.district, shot), rng)
+    return develop(light, conditions, supersample, rng)
+
+
+@lru_cache(maxsize=1)
+def _scene(plan: Plan, split: str) -> Scene:
+    return Scene(district_of(plan, split)[0], plan.size.wall_resolution, plan.size.ground_resolution)

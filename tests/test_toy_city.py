@@ -1,0 +1,238 @@
+"""The toy city as a dataset: names, places, splits, the same bytes however it is drawn, and nothing half-finished."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import utm
+
+from data_scripts.city import dataset
+from data_scripts.toy_city import build_city
+from vg_core.paths import DATA_SCRIPTS, data_root
+from vg_core.places.labels import parse_name
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory) -> Path:
+    """The tiny city, drawn by one process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VG_DATA", str(tmp_path_factory.mktemp("city")))
+        return build_city(size="tiny", workers=1)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Drawing without drawing: empty files, to test what happens around it."""
+
+    def draw(plan, split, start, stop, folder):
+        for number in range(start, stop):
+            (folder / "images" / split / "database" / f"{number}.jpg").touch()
+        return stop - start
+
+    monkeypatch.setattr(dataset, "draw_shots", draw)
+
+
+def labels(city: Path, split: str, kind: str):
+    return [parse_name(path) for path in sorted((city / "images" / split / kind).iterdir())]
+
+
+def places(found) -> np.ndarray:
+    return np.array([(label.easting, label.northing) for label in found])
+
+
+def to_nearest(points, others) -> np.ndarray:
+    return np.hypot(*(points[:, None] - others[None]).transpose(2, 0, 1)).min(1)
+
+
+def contents(folder: Path) -> dict:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def command(*options: str, **kwargs):
+    line = [sys.executable, str(DATA_SCRIPTS / "toy_city.py"), *options]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def test_counts_and_folders(city):
+    for split in SPLITS:
+        assert len(labels(city, split, "database")) == 36
+        assert len(labels(city, split, "queries")) == 12
+
+
+def test_same_bytes_from_two_processes(city):
+    assert contents(build_city(size="tiny", workers=2)) == contents(city)
+
+
+def test_another_seed_is_another_city(city):
+    one = dataset.shots_of(dataset.make_plan("toycity", "tiny", 0), "train")
+    two = dataset.shots_of(dataset.make_plan("toycity", "tiny", 1), "train")
+    assert {shot.name for shot in one}.isdisjoint(shot.name for shot in two)
+
+
+def test_degrees_agree_with_utm(city):
+    for label in labels(city, "train", "database") + labels(city, "test", "queries"):
+        assert (label.zone_number, label.zone_letter) == (32, "T")
+        easting, northing, number, letter = utm.from_latlon(label.latitude, label.longitude)
+        assert (number, letter) == (32, "T")
+        assert np.hypot(easting - label.easting, northing - label.northing) < 1.5
+
+
+def test_names_tell_heading_time_and_conditions(city):
+    for split in SPLITS:
+        for kind in ("database", "queries"):
+            for label in labels(city, split, kind):
+                assert 0 <= label.heading < 360
+                assert time.strptime(label.timestamp, "%Y%m%d_%H%M%S")
+                view, _, conditions = label.note.partition("_")
+                assert view.startswith("view")
+                assert (conditions == "summer") == (kind == "database")
+
+
+def test_views_of_a_position_share_it_and_look_around(city):
+    panoramas = defaultdict(list)
+    for label in labels(city, "val", "database"):
+        panoramas[label.pano_id].append(label)
+    assert len(panoramas) == 6
+    for views in panoramas.values():
+        assert len({(v.easting, v.northing) for v in views}) == 1
+        headings = np.sort([v.heading for v in views])
+        assert np.diff(headings) == pytest.approx(60, abs=0.11)
+
+
+def test_splits_lie_hundreds_of_metres_apart(city):
+    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+        all_first, all_second = (
+            places(labels(city, split, "database") + labels(city, split, "queries")) for split in (first, second)
+        )
+        assert to_nearest(all_first, all_second).min() > 300
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("size", ["tiny", "small"])
+def test_one_query_on_purpose_has_no_positive(size, seed):
+    plan = dataset.make_plan("toycity", size, seed)
+    for split in SPLITS:
+        shots = dataset.shots_of(plan, split)
+        database, queries = (places(s.label for s in shots if s.kind == kind) for kind in ("database", "queries"))
+        assert (to_nearest(queries, database) > 25).sum() == (split == "test")
+
+
+def test_positives_are_rare():
+    shots = dataset.shots_of(dataset.make_plan("toycity", "small", 0), "test")
+    database, queries = (places(s.label for s in shots if s.kind == kind) for kind in ("database", "queries"))
+    metres = np.hypot(*(queries[:, None] - database[None]).transpose(2, 0, 1))
+    assert (metres <= 25).mean() < 0.08
+
+
+def test_drive_looks_ahead(monkeypatch):
+    folder = build_city("toycity_drive", "tiny", workers=1)
+    assert sorted(path.name for path in (folder / "images").iterdir()) == ["test"]
+    database, queries = labels(folder, "test", "database"), labels(folder, "test", "queries")
+    assert (len(database), len(queries)) == (24, 12)
+    assert {label.note for label in database} == {"front_noon"}
+    assert {label.note for label in queries} == {"front_afternoon"}
+    assert to_nearest(places(queries), places(database)).max() < 25
+
+
+def test_the_same_recipe_is_kept(quick, capsys):
+    folder = build_city(size="tiny", workers=1)
+    born = folder.stat().st_mtime_ns
+    assert build_city(size="tiny", workers=1) == folder
+    assert "already there" in capsys.readouterr().out
+    assert folder.stat().st_mtime_ns == born
+
+
+def test_another_recipe_is_refused_unless_forced(quick):
+    folder = build_city(size="tiny", workers=1)
+    with pytest.raises(FileExistsError, match="another seed; --force"):
+        build_city(size="tiny", seed=5, workers=1)
+    with pytest.raises(FileExistsError, match="another size; --force"):
+        build_city(size="small", workers=1)
+    build_city(size="tiny", workers=1, database=7, force=True)
+    assert json.loads((folder / dataset.RECIPE).read_text())["size"]["database"] == 7
+    assert [path.name for path in data_root().iterdir()] == ["toycity"]
+
+
+def test_foreign_photographs_are_never_replaced(quick):
+    (data_root() / "toycity" / "images").mkdir(parents=True)
+    for force in (False, True):
+        with pytest.raises(FileExistsError, match="was not made by toy_city"):
+            build_city(size="tiny", workers=1, force=force)
+
+
+def test_a_failure_leaves_nothing(quick, monkeypatch):
+    draw = dataset.draw_shots
+
+    def stumble(plan, split, start, stop, folder):
+        if split == "val":
+            raise OSError("no space left on device")
+        return draw(plan, split, start, stop, folder)
+
+    monkeypatch.setattr(dataset, "draw_shots", stumble)
+    with pytest.raises(OSError, match="no space"):
+        build_city(size="tiny", workers=1)
+    assert list(data_root().iterdir()) == []
+
+
+def test_the_slower_of_two_processes_gives_way(quick, monkeypatch):
+    draw, folders = dataset.draw_shots, []
+
+    def overtaken(plan, split, start, stop, folder):
+        if not folders:
+            folders.append(folder)
+            build_city(size="tiny", workers=1)  # another process starts later and ends first
+            (data_root() / "toycity" / "first").touch()
+        return draw(plan, split, start, stop, folder)
+
+    monkeypatch.setattr(dataset, "draw_shots", overtaken)
+    build_city(size="tiny", workers=1)
+    assert (data_root() / "toycity" / "first").exists()
+    assert [path.name for path in data_root().iterdir()] == ["toycity"]
+
+
+def test_a_killed_run_leaves_nothing_that_looks_finished():
+    line = [sys.executable, str(DATA_SCRIPTS / "toy_city.py"), "--city", "toycity", "--size", "small", "--workers", "1"]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(data_root().glob(".toycity-*/images/train/database/*.jpg")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (data_root() / "toycity").exists()
+
+
+def test_command_line():
+    made = command("--city", "toycity_drive", "--size", "tiny", "--database", "5", "--queries", "2", "--workers", "1")
+    assert made.returncode == 0, made.stderr
+    assert "7 photographs" in made.stdout
+    refused = command("--city", "toycity_drive", "--size", "tiny")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: ") and "--force" in refused.stderr
+    assert command("--size", "huge").returncode == 2
+    assert command("--seed", "-1").stderr == "error: seed -1 must not be negative\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "atlantis"}, "toycity, toycity_drive"),
+        ({"size": "huge"}, "tiny, small, large"),
+        ({"queries": 0}, "queries 0"),
+        ({"workers": 0}, "workers 0"),
+    ],
+)
+def test_unknown_options_are_sentences(options, message):
+    with pytest.raises(ValueError, match=message):
+        build_city(**options)
