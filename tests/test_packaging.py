@@ -14,12 +14,12 @@ from vg_core import paths
 
 ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
-FLOORS = (  # a room may use the floors below its own; nothing of ours may be used on the ground floor
+FLOORS = (  # a room may use the floors below its own
+    {"registry"},  # a kind of dict, for the ground floor
     {
         "config",
         "paths",
         "files",
-        "registry",
         "watch",
         "augmentation",
         "views",
@@ -32,9 +32,9 @@ FLOORS = (  # a room may use the floors below its own; nothing of ours may be us
         "maps",
         "places.labels",
     },
-    {"places", "models", "report", "progress", "galleries"},
-    {"retrieval"},
-    {"training", "records", "strategies"},
+    {"places", "models", "report", "progress", "galleries", "rounds"},
+    {"retrieval", "records"},
+    {"training", "strategies"},
     {"runs"},
     {"__main__"},
 )

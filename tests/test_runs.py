@@ -118,7 +118,7 @@ def test_results_stay_in_the_folder_of_the_profile(street):
 
 def test_a_cluster_finishes_although_a_worker_is_killed(street, tmp_path):
     variants = {"GeM": replace(TINY, epochs_num=3), "average": replace(TINY, pooling="average", epochs_num=3)}
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster:
         killer = threading.Thread(target=kill_a_busy_worker, args=(cluster,))
         killer.start()
         ranks = sweep(variants, cluster=cluster.scheduler_address)

@@ -42,9 +42,9 @@ def test_no_mined_negative_is_ever_within_25_metres(street, tmp_path, monkeypatc
     mined = []
     original = training.Trainer.fit
 
-    def record(self, chosen, positives, negatives):
-        mined.append((chosen, np.asarray(positives), np.asarray(negatives)))
-        return original(self, chosen, positives, negatives)
+    def record(self, tuples):
+        mined.append((tuples[:, 0] - self.database_count, tuples[:, 1], tuples[:, 2:]))
+        return original(self, tuples)
 
     monkeypatch.setattr(training.Trainer, "fit", record)
     # the first query loses its positives: misaligned lists would show in every later one

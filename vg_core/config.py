@@ -17,6 +17,7 @@ class Config:
     dataset: str = "pitts30k"  # folder below VG_DATA, trained, validated and tested on
     image_size: tuple[int, int] = (480, 640)  # (height, width) in pixels, in training and validation
     skip_unreadable: bool = False  # leave broken files out, counted and listed, instead of stopping
+    augmentation: str = "none"  # of the queries in training; keys of vg_core.augmentation joined by "+"
     # --- network -----------------------------------------------------------------------------------------------
     backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"
     layer: str = "layer3"  # last layer kept; layer3 is "conv4" of the literature
@@ -48,6 +49,7 @@ class Config:
     # --- test: these never retrain -----------------------------------------------------------------------------
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
+    test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.strategies joined by "+"
     # --- where results go --------------------------------------------------------------------------------------
     profile: Literal["smoke", "full"] = "full"  # smoke is a rehearsal: it can never overwrite results
 
@@ -77,7 +79,7 @@ class Config:
 
     def training(self) -> "Config":
         """The part that decides the weights: what only concerns the test is reset."""
-        return replace(self, test_dataset="", test_image_size=None)
+        return replace(self, test_dataset="", test_image_size=None, test_method="hard_resize")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

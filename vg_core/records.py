@@ -16,7 +16,10 @@ from vg_core.models import GeoModel, load_model
 from vg_core.places.dataset import PlaceSet
 
 # the code that makes numbers: a change here makes new runs, a change of comments or docstrings does not
-NUMBER_MAKERS = ("models", "losses", "places", "mining", "retrieval.py", "evaluation.py", "training.py")
+NUMBER_MAKERS = (
+    *("models", "losses", "places", "mining", "retrieval.py", "evaluation.py", "training.py", "rounds.py"),
+    *("augmentation.py", "strategies.py", "views.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def run_id(config: Config) -> str:
 def test_name(config: Config) -> str:
     """Name of the test among the tests of one trained model."""
     height, width = config.tested_at
-    return f"{Path(config.tested_on).name}-{height}x{width}"
+    return f"{Path(config.tested_on).name}-{height}x{width}-{config.test_method}"
 
 
 def is_tested(config: Config, name: str) -> bool:

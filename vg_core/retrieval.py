@@ -79,6 +79,25 @@ def describe_photographs(
     return descriptors
 
 
+@torch.inference_mode()
+def local_descriptors(
+    model: GeoModel, photographs: Photographs, seed: int, batch_size: int, images: int = 500, locations: int = 100
+) -> torch.Tensor:
+    """(M, C) backbone features at random locations of random photographs, for NetVLAD's clusters.
+
+    As many images and locations of each as the authors draw, or all there are (Arandjelovic et al., section 4).
+    """
+    rng = np.random.default_rng([seed, 0])
+    chosen = rng.choice(len(photographs), min(images, len(photographs)), replace=False)
+    device = next(model.parameters()).device
+    model.eval()
+    found = []
+    for pixels in photographs.batches(split_evenly(chosen, batch_size)):
+        maps = model.backbone(normalise(pixels.to(device))).flatten(2).transpose(1, 2).cpu()  # (B, M, C)
+        found += [one[torch.from_numpy(rng.permutation(len(one))[:locations])] for one in maps]
+    return torch.cat(found)
+
+
 def search(queries: np.ndarray, database: np.ndarray, k: int, engine: str = "exact") -> tuple[np.ndarray, np.ndarray]:
     """(distances, indices), both (Q, K), of the nearest database descriptors, nearest first; K = min(k, N).
 
@@ -105,7 +124,10 @@ def evaluate(
     batch_size: int = 16,
     progress: bool = False,
 ) -> Evaluation:
-    """Evaluation of a model on the database and queries of a set; right is what lies within ``threshold_m`` metres."""
+    """Evaluation of a model on the database and queries of a set; right is what lies within ``threshold_m`` metres.
+
+    All images are resized to ``image_size``; ``vg_core.strategies`` has other ways to show queries.
+    """
     photographs = Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
     label = f"describing {places.name} {places.split}"
     started = time.monotonic()

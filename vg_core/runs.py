@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
+from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,14 +20,16 @@ from distributed import Client, as_completed
 from vg_core import paths
 from vg_core.config import Config
 from vg_core.files import replacing
+from vg_core.lr_range import range_test
 from vg_core.models import load_model
 from vg_core.records import Run, find_tables, is_tested, load_places, read_run, run_id, test_name
 from vg_core.retrieval import evaluate
 from vg_core.statistics import recall_table
-from vg_core.training import train
+from vg_core.strategies import evaluate_with
+from vg_core.training import Trainer, train
 from vg_core.watch import bar, watched
 
-__all__ = ["Run", "histories", "recall_table", "run", "sweep"]
+__all__ = ["Run", "histories", "learning_rate_range", "recall_table", "run", "sweep"]
 
 Member = tuple[str, int]  # variant and seed
 
@@ -100,6 +104,26 @@ def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tu
     return history, validation
 
 
+def learning_rate_range(config: Config, low: float = 1e-6, high: float = 1.0, steps: int = 60) -> pd.DataFrame:
+    """Loss at each learning rate of a short training in which it grows at every step; columns of ``range_test``.
+
+    Tuples are mined once, with the untrained network. Nothing is saved.
+    """
+    trainer = Trainer(config, Path(), load_places(config, "train"), load_places(config, "val"))
+    trainer.start()
+    tuples, _ = trainer.mine(np.random.default_rng(config.seed))
+    batches = cycle(trainer.batches(tuples))
+    trainer.model.train()
+
+    def step(lr: float) -> float:
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = lr
+        batch = next(batches)
+        return float(trainer.step(trainer.images.batch(batch.ravel()), len(batch)))
+
+    return range_test(step, low, high, steps)
+
+
 def _attempt(work: Callable[[Config], Run | None], config: Config) -> Run | str | None:
     """What ``work`` returns, or the sentence it failed with: one bad variant must not lose a night of others."""
     try:
@@ -117,7 +141,7 @@ def _spread(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Me
     """Members and their outcomes as workers finish them; closing the client stops what still waits."""
     # Dask gives each local worker one thread for arithmetic, too: threads of several processes would fight for cores
     local = {"n_workers": min(os.cpu_count() or 1, len(missing)), "threads_per_worker": 1, "memory_limit": 0}
-    with Client(**local, dashboard_address=None) if cluster == "local" else Client(cluster) as client:
+    with Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
         members = {client.submit(_logged, config, pure=False): member for member, config in missing.items()}
         for future in as_completed(members):
             lost = f"the workers that ran it died: {future.exception()}" if future.status == "error" else ""
@@ -149,9 +173,13 @@ def _test(config: Config, name: str) -> None:
     tables = paths.runs_folder(config.profile) / name / test_name(config)
     checkpoint = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
     places, model, threshold = load_places(config, "test"), load_model(checkpoint), config.val_positives_dist_threshold
-    result = evaluate(model, places, config.tested_at, threshold, config.infer_batch_size)
+    if config.test_method == "hard_resize":
+        result = evaluate(model, places, config.tested_at, threshold, config.infer_batch_size)
+    else:
+        result = evaluate_with(config.test_method, model, places, config.tested_at, threshold, config.infer_batch_size)
     card = places.card(threshold) | {
         "image_size": list(config.tested_at),
+        "test_method": config.test_method,
         "descriptor_dim": model.dim,
         "bytes_per_image": 4 * model.dim,
         "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12],

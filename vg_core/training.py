@@ -9,19 +9,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vg_core.augmentation import make_augmentation
 from vg_core.config import Config
 from vg_core.files import replacing
 from vg_core.losses import make_loss
-from vg_core.mining import draw_pool, excluded, hardness, mine, nearest_positives, random_negatives
 from vg_core.models import GeoModel, build_model, save_model
 from vg_core.models.pooling import NetVLAD
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs, normalise
 from vg_core.progress import Progress
-from vg_core.retrieval import describe_photographs, evaluate, fast_dtype, pick_device, split_evenly
-
-NETVLAD_IMAGES = 500  # photographs that the clusters are learned from, and locations of each (Arandjelovic et al.)
-NETVLAD_LOCATIONS = 100
+from vg_core.retrieval import (
+    describe_photographs,
+    evaluate,
+    fast_dtype,
+    local_descriptors,
+    pick_device,
+    split_evenly,
+)
+from vg_core.rounds import Round, mine_round
 
 
 class Diverged(FloatingPointError):
@@ -93,19 +98,26 @@ class Trainer:
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
         self.optimizer = _optimizer(config, self.model)
         self.loss = make_loss(config.loss, config.margin)
+        self.augment = make_augmentation(config.augmentation)
         self.state = State(torch.full((len(train_set.queries), config.negs_num_per_query), -1))
         self.seconds: dict[str, float] = {}  # of the round under way, by phase
 
+    def start(self) -> None:
+        """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images."""
+        if isinstance(self.model.pooling, NetVLAD):
+            found = local_descriptors(self.model, self.images, self.config.seed, self.config.infer_batch_size)
+            self.model.pooling.initialise(found, self.config.seed)
+
     def resume(self) -> None:
-        """Go back to the last mining round on disk, or start: initialise the clusters."""
+        """Go back to the last mining round on disk, or start."""
         file = self.folder / "state.pt"
-        if file.exists():
-            saved = torch.load(file, map_location="cpu", weights_only=True)
-            self.model.load_state_dict(saved.pop("model"))
-            self.optimizer.load_state_dict(saved.pop("optimizer"))
-            self.state = State(**saved)
-        elif isinstance(self.model.pooling, NetVLAD):
-            initialise_clusters(self.model, self.images, self.config)
+        if not file.exists():
+            self.start()
+            return
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(saved.pop("model"))
+        self.optimizer.load_state_dict(saved.pop("optimizer"))
+        self.state = State(**saved)
 
     def run(self, rounds: int) -> None:
         """Everything that is left to do."""
@@ -125,53 +137,38 @@ class Trainer:
         rng = np.random.default_rng([self.config.seed, epoch, number])
         torch.manual_seed(int(rng.integers(2**62)))
         started = time.monotonic()
-        chosen = rng.permutation(self.trainable)[: self.config.cache_refresh_rate]
-        positives, negatives, facts = self.mine(chosen, rng)
-        state.kept[chosen] = negatives
-        loss = self.fit(chosen, positives, negatives)
+        tuples, facts = self.mine(rng)
+        loss = self.fit(tuples)
         row = {"epoch": epoch, "round": number, "loss": loss, **facts, "seconds": time.monotonic() - started}
         state.history.append(row | {f"seconds_{phase}": spent for phase, spent in self.seconds.items()})
         state.round = number
         self.save()
         self.progress.round(state.history, state.validation)
 
-    def mine(self, chosen: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, dict]:
-        """Positives (Q,), negatives (Q, count) as database indices, and how hard they are, for the chosen queries."""
-        config, kept = self.config, self.state.kept[chosen].numpy()
-        hard = [self.hard_positives[q] for q in chosen]
-        soft = [self.soft_positives[q] for q in chosen]
-        if config.mining == "random":
-            negatives = random_negatives(soft, self.database_count, config.negs_num_per_query, rng)
-            needed, dropped = np.unique(np.concatenate([*hard, negatives.ravel()])), 0
-        else:
-            pool = draw_pool(config.mining, len(chosen), self.database_count, config.neg_samples_num, rng)
-            dropped = excluded(soft, pool, kept)
-            shared = np.unique(np.concatenate([pool.ravel(), *hard, kept[kept >= 0]]))
-            needed = np.arange(self.database_count) if config.mining == "full" else shared
-        with self.clock("extraction"):
-            wanted = np.concatenate([needed, self.database_count + chosen])
-            found = describe_photographs(self.model, self.images, config.infer_batch_size, wanted)
-        with self.clock("selection"):
-            # descriptors are numbered by their place in ``needed`` here, by database index outside
-            queries, database = found[len(needed) :], found[: len(needed)]
-            hard, soft = _places_in(needed, hard), _places_in(needed, soft)
-            if config.mining == "random":
-                positives = nearest_positives(queries, database, hard)
-                negatives = torch.from_numpy(np.searchsorted(needed, negatives))
-            else:
-                pool = np.searchsorted(needed, pool)
-                kept = np.where(kept >= 0, np.searchsorted(needed, kept), -1)
-                positives, negatives = mine(queries, database, hard, soft, pool, config.negs_num_per_query, kept)
-            facts = hardness(queries, database, positives, negatives, config.margin) | {"excluded": dropped}
-        numbers = torch.from_numpy(needed)
-        return numbers[positives], numbers[negatives], facts
+    def mine(self, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+        """(Q, 2 + negatives) images of the tuples, query first, for queries drawn at random; and how hard they are."""
+        chosen = rng.permutation(self.trainable)[: self.config.cache_refresh_rate]
+        hard, soft = ([lists[q] for q in chosen] for lists in (self.hard_positives, self.soft_positives))
+        task = Round(self.config, self.database_count, chosen, hard, soft, self.state.kept[chosen].numpy())
+        with self.clock("mining"):
+            positives, negatives, facts = mine_round(task, self.describe, rng)
+        self.seconds["selection"] = self.seconds.pop("mining") - self.seconds["extraction"]
+        self.state.kept[chosen] = negatives
+        return np.column_stack([self.database_count + chosen, positives, negatives]), facts
 
-    def fit(self, chosen: np.ndarray, positives: torch.Tensor, negatives: torch.Tensor) -> float:
-        """Mean loss of one pass over the tuples, in their order; an incomplete last batch is dropped."""
-        tuples = torch.cat([self.database_count + torch.from_numpy(chosen)[:, None], positives[:, None], negatives], 1)
+    def describe(self, wanted: np.ndarray) -> torch.Tensor:
+        """(M, D) descriptors of images numbered database first, queries behind."""
+        with self.clock("extraction"):
+            return describe_photographs(self.model, self.images, self.config.infer_batch_size, wanted)
+
+    def batches(self, tuples: np.ndarray) -> list[np.ndarray]:
+        """The tuples in their order, a batch each; an incomplete last batch is dropped."""
         size = min(self.config.train_batch_size, len(tuples))
-        batches = list(split_evenly(tuples.numpy(), size))[: len(tuples) // size]
-        losses = []
+        return list(split_evenly(tuples, size))[: len(tuples) // size]
+
+    def fit(self, tuples: np.ndarray) -> float:
+        """Mean loss of one pass over the tuples."""
+        batches, losses = self.batches(tuples), []
         with self.clock("training"):
             self.model.train()
             images = self.images.batches([batch.ravel() for batch in batches])
@@ -184,7 +181,10 @@ class Trainer:
 
     def step(self, pixels: torch.Tensor, tuples: int) -> torch.Tensor:
         """Loss of one optimiser step on the images of ``tuples`` tuples."""
-        images = normalise(pixels.to(self.device, non_blocking=True))
+        pixels = pixels.to(self.device, non_blocking=True)
+        queries = slice(None, None, len(pixels) // tuples)  # the first image of each tuple; only queries are augmented
+        pixels[queries] = self.augment(pixels[queries])
+        images = normalise(pixels)
         reduced = fast_dtype(self.device) is torch.bfloat16
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced):
@@ -236,27 +236,6 @@ class Trainer:
             f"{self.name}: the loss is not finite in epoch {self.state.epoch + 1}, round {self.state.round + 1}, "
             f"batch {number + 1} (queries {', '.join(first)}); a lower lr than {self.config.lr:g} usually helps"
         )
-
-
-@torch.inference_mode()
-def initialise_clusters(model: GeoModel, images: Photographs, config: Config) -> None:
-    """Learn NetVLAD's clusters from locations of random photographs as the untrained backbone sees them."""
-    rng = np.random.default_rng([config.seed, 0])
-    chosen = rng.choice(len(images), min(NETVLAD_IMAGES, len(images)), replace=False)
-    device = next(model.parameters()).device
-    model.eval()
-    found = []
-    for pixels in images.batches(split_evenly(chosen, config.infer_batch_size)):
-        maps = model.backbone(normalise(pixels.to(device)))
-        locations = maps.flatten(2).transpose(1, 2).cpu()  # (B, M, C)
-        kept = min(NETVLAD_LOCATIONS, locations.shape[1])
-        found += [one[torch.from_numpy(rng.permutation(len(one))[:kept])] for one in locations]
-    model.pooling.initialise(torch.cat(found), config.seed)
-
-
-def _places_in(needed: np.ndarray, lists: list[np.ndarray]) -> list[np.ndarray]:
-    """Each list's entries that occur in the sorted ``needed``, as their places there."""
-    return [np.searchsorted(needed, one[np.isin(one, needed)]) for one in lists]
 
 
 def _optimizer(config: Config, model: GeoModel) -> torch.optim.Optimizer:

@@ -17,8 +17,8 @@ class Conditions:
     when: datetime
     azimuth: float = 150.0  # of the sun
     elevation: float = 50.0
-    sun: tuple[float, float, float] = (1.5, 1.40, 1.22)
-    ambient: tuple[float, float, float] = (0.29, 0.33, 0.40)
+    sun: tuple[float, float, float] = (1.3, 1.21, 1.06)
+    ambient: tuple[float, float, float] = (0.31, 0.345, 0.41)
     zenith: tuple[float, float, float] = (0.16, 0.34, 0.70)
     horizon: tuple[float, float, float] = (0.62, 0.74, 0.88)
     cloud: float = 0.4  # share of the sky
@@ -48,7 +48,7 @@ _GREY = {"sun": (0.0, 0.0, 0.0), "zenith": (0.55, 0.58, 0.62), "horizon": (0.72,
 
 # share of the queries, and when they are photographed
 SESSIONS: tuple[tuple[float, Conditions], ...] = (
-    (0.24, replace(DATABASE, name="clear", when=datetime(2024, 7, 2, 12, 20), azimuth=178, elevation=62, cloud=0.2)),
+    (0.3, replace(DATABASE, name="clear", when=datetime(2024, 7, 2, 11, 50), azimuth=168, elevation=60, cloud=0.2)),
     (0.17, Conditions("spring", datetime(2024, 4, 9, 17, 10), azimuth=255, elevation=32, season="spring", cloud=0.25)),
     (
         0.17,
@@ -63,7 +63,7 @@ SESSIONS: tuple[tuple[float, Conditions], ...] = (
         ),
     ),
     (
-        0.13,
+        0.1,
         Conditions(
             "evening",
             datetime(2024, 8, 30, 19, 20),
@@ -91,7 +91,7 @@ SESSIONS: tuple[tuple[float, Conditions], ...] = (
         ),
     ),
     (
-        0.09,
+        0.07,
         Conditions(
             "winter",
             datetime(2024, 1, 18, 12, 15),
@@ -115,7 +115,7 @@ SESSIONS: tuple[tuple[float, Conditions], ...] = (
         ),
     ),
     (
-        0.08,
+        0.07,
         Conditions(
             "night",
             datetime(2024, 2, 23, 21, 30),

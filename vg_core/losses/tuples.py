@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from vg_core.registry import ByName
+
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 Normaliser = Literal["pairs", "queries"]
 
@@ -190,28 +192,26 @@ def _joint(exponents: Tensor, normaliser: Normaliser) -> Tensor:
 
 
 # --- by name -------------------------------------------------------------------------------------------------------
-class _ByName(dict[str, Loss]):
-    def __missing__(self, name: str) -> Loss:
-        raise KeyError(f"no loss is called {name!r}; choose one of: {', '.join(self)}")
-
-
-LOSSES: dict[str, Loss] = _ByName(
-    (loss.__name__, loss)
-    for loss in (
-        triplet,
-        triplet_squared,
-        contrastive,
-        sare_gaussian_ind,
-        sare_gaussian_joint,
-        sare_cauchy_ind,
-        sare_cauchy_joint,
-        sare_exponential_ind,
-        sare_exponential_joint,
-        n_pair,
-        angular,
-        lifted,
-        ratio,
-    )
+LOSSES: dict[str, Loss] = ByName(
+    "loss",
+    {
+        loss.__name__: loss
+        for loss in (
+            triplet,
+            triplet_squared,
+            contrastive,
+            sare_gaussian_ind,
+            sare_gaussian_joint,
+            sare_cauchy_ind,
+            sare_cauchy_joint,
+            sare_exponential_ind,
+            sare_exponential_joint,
+            n_pair,
+            angular,
+            lifted,
+            ratio,
+        )
+    },
 )
 
 

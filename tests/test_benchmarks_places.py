@@ -1,0 +1,137 @@
+"""Ground truth of Tokyo 24/7 and San Francisco: files made here as published, and a sentence for each fault."""
+
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat
+
+from tests.test_benchmarks import lists, touch
+from vg_core.places.benchmarks import read_san_francisco, read_tokyo247, recall_by_building, recall_by_panorama
+
+# --- Tokyo 24/7 ------------------------------------------------------------------------------------------------
+
+
+def views(panorama):
+    return [f"03814/pano_{panorama}_012_{30 * view}" for view in range(12)]
+
+
+@pytest.fixture
+def tokyo(tmp_path):
+    """(file, images, queries): three panoramas 20 m apart, one viewpoint beside the second."""
+    database = [*views("c"), *views("a"), *views("b")]  # not the order of the names
+    queries = ["00001.jpg", "00002.jpg", "00003.jpg"]
+    struct = {
+        "whichSet": "test",
+        "dbImageFns": column([f"{name}.jpg" for name in database]),
+        "utmDb": np.array([[0.0] * 12 + [20.0] * 12 + [40.0] * 12, [5.0] * 36]),
+        "qImageFns": column(queries),
+        "utmQ": np.array([[19.0, 20.0, 45.0], [5.0, 5.0, 5.0]]),
+    }
+    savemat(tmp_path / "tokyo247.mat", {"dbStruct": struct})
+    images = touch(tmp_path / "images", *(f"{name}.png" for name in database))
+    return tmp_path / "tokyo247.mat", images, touch(tmp_path / "query", *queries)
+
+
+def column(names):
+    cells = np.empty((len(names), 1), dtype=object)
+    cells[:, 0] = names
+    return cells
+
+
+def changed(file, **entries):
+    """The same file with other entries; None removes one."""
+    struct = loadmat(file, simplify_cells=True)["dbStruct"]
+    struct |= {key: column(list(struct[key])) for key in ("dbImageFns", "qImageFns")} | entries
+    savemat(file, {"dbStruct": {key: value for key, value in struct.items() if value is not None}})
+
+
+def test_tokyo(tokyo):
+    found = read_tokyo247(*tokyo)
+    assert [len(found.database), len(found.queries)] == [36, 3]
+    assert found.database[12] == str(tokyo[1] / "03814/pano_a_012_0.png")
+    assert found.panoramas.tolist() == [0] * 12 + [1] * 12 + [2] * 12
+    assert found.times.tolist() == ["day", "sunset", "night"]
+    assert [len(positives) for positives in found.positives] == [36, 36, 24]
+    assert found.positives[2].tolist() == list(range(12, 36))  # 25 m counts
+
+
+def test_each_panorama_is_retrieved_once(tokyo):
+    """The third query sees 12 views of a wrong panorama before the right ones: wrong at 1, right at 2."""
+    found = read_tokyo247(*tokyo)
+    ranking = np.tile(np.arange(36), (3, 1))
+    recalls = recall_by_panorama(ranking, found, at=(1, 2, 3))
+    assert recalls == pytest.approx({1: 200 / 3, 2: 100, 3: 100})
+    assert recall_by_panorama(ranking[:, :12], found, at=(1,)) == pytest.approx({1: 200 / 3})
+    with pytest.raises(ValueError, match="2 panoramas take 24 retrieved views, there are 23"):
+        recall_by_panorama(ranking[:, :23], found, at=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"qImageFns": None}, r"tokyo247\.mat: not NetVLAD's specification of a dataset \('qImageFns'\)"),
+        ({"utmQ": np.zeros((2, 2))}, r"tokyo247\.mat: 3 images, 2 positions, expected multiples of 3"),
+        ({"utmDb": np.zeros((2, 35))}, r"tokyo247\.mat: 36 images, 35 positions, expected multiples of 12"),
+        ({"utmDb": np.zeros((3, 35))}, r"tokyo247\.mat: not NetVLAD's specification"),
+    ],
+)
+def test_another_specification(tokyo, entries, message):
+    changed(tokyo[0], **entries)
+    with pytest.raises(ValueError, match=message):
+        read_tokyo247(*tokyo)
+
+
+def test_tokyo_with_files_missing(tokyo, tmp_path):
+    (tokyo[1] / "03814/pano_b_012_60.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"tokyo247\.mat names 03814/pano_b_012_60\.jpg, which is"):
+        read_tokyo247(*tokyo)
+    with pytest.raises(FileNotFoundError, match=r"lost\.mat: there is no such file"):
+        read_tokyo247(tmp_path / "lost.mat", *tokyo[1:])
+    (tmp_path / "text.mat").write_text("no matrix" * 40)
+    with pytest.raises(ValueError, match=r"text\.mat: not NetVLAD's specification of a dataset"):
+        read_tokyo247(tmp_path / "text.mat", *tokyo[1:])
+
+
+# --- San Francisco ---------------------------------------------------------------------------------------------
+
+PCI = "streetview/PCI_sp_11841_37.789727_-122.386935_937762214_0_{}_246.264_-37.8198.jpg"
+
+
+@pytest.fixture
+def san_francisco(tmp_path):
+    truth = tmp_path / "cartoid_groundTruth.txt"
+    truth.write_text("0000 671172717 671172716\n0001 727224067 x671172717\n0002\n0003 55\n")
+    return truth, [PCI.format(building) for building in (727224067, 671172716, 55, 671172717, 727224067)]
+
+
+def test_san_francisco(san_francisco):
+    found = read_san_francisco(*san_francisco)
+    assert found.queries == ["0000", "0001", "0002", "0003"]
+    assert lists(found.query_buildings) == [[671172716, 671172717], [727224067], [], [55]]
+    assert found.database_buildings.tolist() == [727224067, 671172716, 55, 671172717, 727224067]
+
+
+def test_a_shared_building_is_a_hit(san_francisco):
+    found = read_san_francisco(*san_francisco)
+    ranking = np.array([[0, 1, 2], [3, 1, 4], [0, 1, 2], [2, 0, 1]])  # right at 2, 3, never, 1
+    recalls = recall_by_building(ranking, found.query_buildings, found.database_buildings, at=(1, 2, 3))
+    assert recalls == {1: 25.0, 2: 50.0, 3: 75.0}
+
+
+def test_recall_by_building_is_what_its_definition_says():
+    rng = np.random.default_rng(0)
+    buildings, wanted = rng.integers(0, 12, 60), [rng.integers(0, 14, size) for size in rng.integers(0, 4, 40)]
+    ranking = np.array([rng.permutation(60)[:10] for _ in wanted])
+    hits = [[building in query for building in buildings[row]] for query, row in zip(wanted, ranking, strict=True)]
+    expected = {n: 100 * np.mean([any(row[:n]) for row in hits]) for n in (1, 5, 10)}
+    assert recall_by_building(ranking, wanted, buildings, at=(1, 5, 10)) == pytest.approx(expected)
+
+
+def test_faults_of_san_francisco(san_francisco, tmp_path):
+    truth, names = san_francisco
+    with pytest.raises(ValueError, match=r"IMG_1\.jpg: expected a name PCI_sp_… of ten parts"):
+        read_san_francisco(truth, [*names, "IMG_1.jpg"])
+    truth.write_text("0000 671172717\n0001 67a\n")
+    with pytest.raises(ValueError, match=r"groundTruth\.txt, line 2: expected a query and numbers, not '0001"):
+        read_san_francisco(truth, names)
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        read_san_francisco(tmp_path / "lost.txt", names)

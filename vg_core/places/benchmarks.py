@@ -1,0 +1,250 @@
+"""Ground truth of retrieval benchmarks as their authors publish it, and the measure that each of them is judged by.
+
+Images are found by name in a folder, at any depth, and numbered in the order of their sorted paths, except for Tokyo.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+
+from vg_core import evaluation
+from vg_core.places.dataset import image_files, neighbours
+
+TOKYO_VIEWS = 12  # of each panorama, side by side in the database
+TOKYO_TIMES = ("day", "sunset", "night")
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """What queries should find, for mean average precision: one entry of each list but the first is one query."""
+
+    database: list[str]  # paths, in the order of the indices
+    queries: list[str]  # paths
+    positives: list[np.ndarray]  # database indices
+    junk: list[np.ndarray]  # database indices that count neither as right nor as wrong
+    rois: list[tuple[float, ...]] = field(default_factory=list)  # left, top, right, bottom in pixels, if published
+
+
+@dataclass(frozen=True)
+class Panoramas:
+    """Tokyo 24/7: what queries should find, and what belongs together."""
+
+    database: list[str]  # paths
+    queries: list[str]  # paths
+    positives: list[np.ndarray]  # database indices within 25 m
+    panoramas: np.ndarray  # (N,) the panorama of each view
+    times: np.ndarray  # (Q,) "day", "sunset" or "night"
+
+
+@dataclass(frozen=True)
+class Buildings:
+    """San Francisco landmarks: which buildings are seen, by their published numbers."""
+
+    queries: list[str]  # names
+    query_buildings: list[np.ndarray]
+    database_buildings: np.ndarray  # (N,)
+
+
+def evaluate_map(indices: np.ndarray, truth: GroundTruth) -> float:
+    """Mean average precision in % of rankings (Q, K); positives beyond K count as never found, so K should be all."""
+    return 100 * evaluation.mean_average_precision(indices, truth.positives, truth.junk)
+
+
+def recall_by_panorama(indices: np.ndarray, truth: Panoramas, at: Sequence[int] = evaluation.AT) -> dict[int, float]:
+    """{N: %} of queries with a positive among the first N panoramas, each represented by its best view.
+
+    ``indices`` (Q, K), K at least 12 max(at) or the whole database: else ValueError. Source: Torii et al., CVPR 2015.
+    """
+    enough = min(TOKYO_VIEWS * max(at), len(truth.database))
+    if np.shape(indices)[1] < enough:
+        raise ValueError(f"{max(at)} panoramas take {enough} retrieved views, there are {np.shape(indices)[1]}")
+    return evaluation.recall(evaluation.panorama_nms(indices, truth.panoramas, max(at)), truth.positives, at)
+
+
+def recall_by_building(
+    indices: np.ndarray,
+    query_buildings: Sequence[np.ndarray],
+    database_buildings: np.ndarray,
+    at: Sequence[int] = evaluation.AT,
+) -> dict[int, float]:
+    """{N: %} of queries that share a building with one of the first N of the (Q, K) retrieved images.
+
+    A query without a building is a miss. Source: Chen et al., CVPR 2011.
+    """
+    order = np.argsort(database_buildings, kind="stable")
+    ordered = np.asarray(database_buildings)[order]
+    spans = [np.searchsorted(ordered, [wanted, np.add(wanted, 1)]).T for wanted in query_buildings]
+    positives = [np.concatenate([order[:0], *(order[start:end] for start, end in span)]) for span in spans]
+    return evaluation.recall(indices, positives, at)
+
+
+def read_landmarks(truth, images, corrupt=None) -> GroundTruth:
+    """Oxford 5k or Paris 6k: good and ok images are positives; queries in the order of their names, 55 in either set.
+
+    ``truth`` is a folder that has for each query ``NAME_query.txt`` (image, left, top, right and bottom of the object;
+    Oxford writes ``oxc1_`` before the image) and ``NAME_good.txt``, ``NAME_ok.txt`` and ``NAME_junk.txt`` (one image a
+    line), all without extensions. ``corrupt`` is the published list of the 20 files of Paris that are no photographs:
+    they leave the database and every list. Raises FileNotFoundError, and ValueError with file and line.
+    Source: Philbin et al., CVPR 2007 and 2008. Queries are in the database, and right when their own lists say so.
+    """
+    broken = {Path(name).stem for _, name in _lines(corrupt)} if corrupt else set()
+    files = {stem: path for stem, path in _by_stem(images).items() if stem not in broken}
+    index = {stem: i for i, stem in enumerate(files)}
+    queries = sorted(Path(truth).glob("*_query.txt"))
+    if not queries:
+        raise FileNotFoundError(f"{truth}: no *_query.txt there; unpack the ground truth and give its folder")
+    found = GroundTruth(list(files.values()), [], [], [])
+    for file in queries:
+        name, roi = _query(file)
+        lists = (f"{str(file).removesuffix('_query.txt')}_{label}.txt" for label in ("good", "ok", "junk"))
+        good, ok, junk = (_listed(other, index, broken) for other in lists)
+        positives = np.union1d(good, ok)
+        if not len(positives) or np.isin(junk, positives).any():
+            raise ValueError(f"{file}: this query has no good or ok image, or a junk one among them; unpack it again")
+        found.queries.append(found.database[_known(name, index, f"{file}, line 1")])
+        found.positives.append(positives)
+        found.junk.append(junk)
+        found.rois.append(roi)
+    return found
+
+
+def crop(roi: Sequence[float], size: tuple[int, int], field_pixels: int = 196) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom), for ``Image.crop``, of a query enlarged by half a receptive field on each side.
+
+    The field of VGG-16's conv5_3 is 196 pixels wide: so no location centred on the object is lost. ``size`` is (height,
+    width) of the image. Cut as the NetVLAD authors do: coordinates are rounded, count from one, include both ends.
+    """
+    wider = np.add(roi, np.multiply((-1, -1, 1, 1), field_pixels / 2))
+    left, top, right, bottom = map(int, np.floor(wider + 0.5))
+    return max(left, 1) - 1, max(top, 1) - 1, min(right, size[1]), min(bottom, size[0])
+
+
+def read_holidays(images) -> GroundTruth:
+    """INRIA Holidays: names are numbers, those divisible by 100 are queries, the others of a hundred its positives.
+
+    The query itself is junk. There are 1491 images, 500 of them queries, used as they are, not turned upright. Raises
+    ValueError with the file that is no number or stands alone. Source: Jégou, Douze, Schmid, ECCV 2008.
+    """
+    files = _by_stem(images)
+    for path in (path for stem, path in files.items() if not stem.isdecimal()):
+        raise ValueError(f"{path}: images of Holidays have numbers for names; take this one out of the folder")
+    paths, numbers = list(files.values()), np.array([int(stem) for stem in files])
+    is_query, groups = numbers % 100 == 0, numbers // 100
+    for lonely in np.flatnonzero(~np.isin(groups, groups[is_query]) | ~np.isin(groups, groups[~is_query])):
+        raise ValueError(f"{paths[lonely]}: this is a query without positives, or has no query; unpack all images")
+    queries = np.flatnonzero(is_query)
+    positives = [np.flatnonzero((groups == groups[q]) & ~is_query) for q in queries]
+    return GroundTruth(paths, [paths[q] for q in queries], positives, [np.array([q]) for q in queries])
+
+
+def holidays_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) in pixels at which a photograph of Holidays is described: its area is 1024 x 768 at most."""
+    scale = min(1.0, math.sqrt(1024 * 768 / (size[0] * size[1])))
+    return round(size[0] * scale), round(size[1] * scale)
+
+
+def read_tokyo247(file, images, queries) -> Panoramas:
+    """Tokyo 24/7 from the NetVLAD authors' ``tokyo247.mat``, whose order of images decides what belongs together.
+
+    Twelve database images in a row are one panorama, three queries in a row a viewpoint by day, at sunset, at night;
+    queries differ in size, so describe them one by one. Its names start below the folders ``images`` and ``queries``,
+    where database images may be .png although it says .jpg. Raises FileNotFoundError and ValueError.
+    Of its ``dbStruct`` it reads dbImageFns, qImageFns, utmDb (2, N) and utmQ (2, Q), in metres.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"{file}: there is no such file; it is part of NetVLAD's dataset specifications")
+    try:
+        struct = loadmat(file, simplify_cells=True)["dbStruct"]
+        names = [[str(name) for name in np.atleast_1d(struct[key])] for key in ("dbImageFns", "qImageFns")]
+        places = [np.reshape(struct[key], (2, -1)).T.astype(float) for key in ("utmDb", "utmQ")]
+    except (KeyError, IndexError, TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{file}: not NetVLAD's specification of a dataset ({error}); fetch it again") from error
+    for name, place, together in zip(names, places, (TOKYO_VIEWS, len(TOKYO_TIMES)), strict=True):
+        if len(name) != len(place) or len(name) % together:
+            raise ValueError(f"{file}: {len(name)} images, {len(place)} positions, expected multiples of {together}")
+    paths = [_resolved(found, folder, file) for found, folder in zip(names, (images, queries), strict=True)]
+    panoramas, times = np.arange(len(names[0])) // TOKYO_VIEWS, np.arange(len(names[1])) % len(TOKYO_TIMES)
+    return Panoramas(*paths, neighbours(*places, radius_m=25.0), panoramas, np.array(TOKYO_TIMES)[times])
+
+
+def read_san_francisco(truth, database: Sequence[str]) -> Buildings:
+    """San Francisco landmarks, also Sf-0: buildings of the queries, and of the ``database`` images by their names.
+
+    ``truth`` is ``cartoid_groundTruth.txt``, or its correction ``…_2014_04.txt``: lines of a query (``0000``) and the
+    numbers of its buildings, of which those marked with an x do not count. A database image has the number in its name,
+    ``PCI_sp_PANORAMA_LATITUDE_LONGITUDE_ID_TILE_BUILDING_YAW_PITCH.jpg``. Raises FileNotFoundError and ValueError.
+    """
+    queries, buildings = [], []
+    for number, line in _lines(truth):
+        query, *seen = line.split()
+        seen = [building for building in seen if not building.startswith("x")]
+        if not all(building.isdecimal() for building in seen):
+            raise ValueError(f"{truth}, line {number}: expected a query and numbers, not '{line}'")
+        queries.append(query)
+        buildings.append(np.unique(np.array(seen, dtype=np.int64)))
+    return Buildings(queries, buildings, np.array([_building(name) for name in database], dtype=np.int64))
+
+
+def _building(name: str) -> int:
+    parts = Path(name).name.split("_")
+    if len(parts) != 10 or not parts[7].isdecimal():
+        raise ValueError(f"{name}: expected a name PCI_sp_… of ten parts, the eighth of them the building")
+    return int(parts[7])
+
+
+def _lines(file) -> Iterator[tuple[int, str]]:
+    """(number, text) of the lines that are not empty."""
+    file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: there is no such file; unpack the ground truth again or correct the path")
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return ((number, line.strip()) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _by_stem(folder) -> dict[str, str]:
+    """Paths of the images below a folder by their names without extension, which must differ."""
+    files: dict[str, str] = {}
+    for path in image_files(folder):
+        other = files.setdefault(Path(path).stem, path)
+        if other != path:
+            raise ValueError(f"{path} has the same name as {other}; ground truth knows images by name alone: keep one")
+    if not files:
+        raise FileNotFoundError(f"{folder}: no images there; unpack them or correct the path")
+    return files
+
+
+def _query(file: Path) -> tuple[str, tuple[float, ...]]:
+    """(image, region of interest) of a ``*_query.txt``."""
+    try:
+        name, *edges = next(_lines(file), (1, ""))[1].split()
+        left, top, right, bottom = map(float, edges)
+        if not (left < right and top < bottom):
+            raise ValueError("the region is empty")
+    except ValueError as error:
+        raise ValueError(f"{file}, line 1: expected image, left, top, right, bottom in pixels ({error})") from error
+    return name.removeprefix("oxc1_"), (left, top, right, bottom)
+
+
+def _listed(file: str, index: dict[str, int], broken: set[str]) -> np.ndarray:
+    """Database indices of the images that a file lists, but for broken ones."""
+    named = [(number, name) for number, name in _lines(file) if name not in broken]
+    return np.array([_known(name, index, f"{file}, line {number}") for number, name in named], dtype=np.int64)
+
+
+def _known(name: str, index: dict[str, int], where: str) -> int:
+    if name not in index:
+        raise ValueError(f"{where}: image '{name}' is not in the folder of images; unpack all of them")
+    return index[name]
+
+
+def _resolved(names: list[str], folder, file) -> list[str]:
+    """Paths below a folder of the images that ``file`` names, whatever their extensions."""
+    there = {Path(path).relative_to(folder).with_suffix(""): path for path in image_files(folder)}
+    found = [there.get(Path(name).with_suffix("")) for name in names]
+    if None in found:
+        raise FileNotFoundError(f"{file} names {names[found.index(None)]}, which is not in {folder}; unpack all images")
+    return found

@@ -1,0 +1,236 @@
+"""Test strategies: how queries of any size are shown to a network, and how several views of one become one ranking.
+
+The six of DVGL (Berton et al., CVPR 2022) and each query at its own size; all join with several scales and with
+mirroring. The database is always resized to one size, whatever the strategy of the queries. Views are cut from the
+photograph and resized in one step, bilinear with anti-aliasing, as images are everywhere else.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import zip_longest
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vg_core import watch
+from vg_core.evaluation import ranks_table
+from vg_core.models.network import GeoModel, inference_copy
+from vg_core.places.dataset import PlaceSet
+from vg_core.places.images import WORKERS, normalise, read_image
+from vg_core.registry import ByName
+from vg_core.retrieval import RETRIEVED, Evaluation, fast_dtype, search, split_evenly
+from vg_core.views import Size, View, central_crop, five_crops, hard_resize, own_size, scaled, single_query
+
+Ranking = tuple[np.ndarray, np.ndarray]  # distances (Q, K), database indices (Q, K)
+
+SCALES = (1.0, 2**-0.5, 2**0.5)  # Radenovic et al., TPAMI 2018
+MAJORITY_WEIGHT = 0.01  # DVGL's default
+MAJORITY_LEVELS = (1, 5, 10)
+
+
+# --- one ranking from views: (queries (Q, V, D), database (N, D), k) -> ranking, K = min(k, N) ----------------------
+def average(queries: np.ndarray, database: np.ndarray, k: int) -> Ranking:
+    """Ranking by the mean descriptor of each query's views."""
+    return search(_mean(queries, axis=1), database, k)
+
+
+def nearest(queries: np.ndarray, database: np.ndarray, k: int) -> Ranking:
+    """Ranking by the distance from each database image to the closest of the query's views."""
+    distances, indices = _search_views(queries, database, k)
+    return _closest(distances, distances, indices, k)
+
+
+def majority(
+    queries: np.ndarray,
+    database: np.ndarray,
+    k: int,
+    weight: float = MAJORITY_WEIGHT,
+    levels: Sequence[int] = MAJORITY_LEVELS,
+) -> Ranking:
+    """Ranking by the least squared distance to a view, less the votes of the views.
+
+    For each n of ``levels``, an image among the first n of c > 1 views gains ``weight`` x c / n in those views.
+    The distances that come back are those to the winning view, so they need not grow along a row.
+    """
+    distances, indices = _search_views(queries, database, max(k, *levels))  # the votes do not depend on k
+    votes = np.zeros_like(distances)
+    rows = len(database) * np.arange(len(queries))[:, None, None]
+    for n in levels:
+        first = rows + indices[:, :, :n]  # one number for each pair of query and image
+        _, which, counts = np.unique(first, return_inverse=True, return_counts=True)
+        views = counts[which.reshape(first.shape)]
+        votes[:, :, :n] += np.where(views > 1, weight * views / n, 0.0)
+    return _closest(distances**2 - votes, distances, indices, k)
+
+
+def _search_views(queries: np.ndarray, database: np.ndarray, k: int) -> Ranking:
+    """(Q, V, K) of both. An image among the first k by its best view is among the first k of that view."""
+    distances, indices = search(queries.reshape(-1, queries.shape[-1]), database, k)
+    shape = (*queries.shape[:2], -1)
+    return distances.reshape(shape), indices.reshape(shape)
+
+
+def _closest(scores: np.ndarray, distances: np.ndarray, indices: np.ndarray, k: int) -> Ranking:
+    """The k images of lowest score, each once, from (Q, V, K) of all three; k at most the images of one view."""
+    k = min(k, indices.shape[2])
+    scores, distances, indices = (table.reshape(len(table), -1) for table in (scores, distances, indices))
+    order = np.argsort(scores, axis=1, kind="stable")
+    distances, indices = (np.take_along_axis(table, order, axis=1) for table in (distances, indices))
+    by_image = np.argsort(indices, axis=1, kind="stable")
+    images = np.take_along_axis(indices, by_image, axis=1)
+    again = np.zeros(images.shape, dtype=bool)
+    np.put_along_axis(again, by_image[:, 1:], images[:, 1:] == images[:, :-1], axis=1)
+    kept = np.argsort(again, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distances, kept, axis=1), np.take_along_axis(indices, kept, axis=1)
+
+
+def _mean(descriptors: np.ndarray, axis: int) -> np.ndarray:
+    """Mean direction with the mean length: unit vectors give a unit vector, others stay comparable with their kind."""
+    mean = descriptors.mean(axis)
+    length = np.linalg.norm(descriptors, axis=-1, keepdims=True).mean(axis)
+    return mean * (length / np.linalg.norm(mean, axis=-1, keepdims=True).clip(min=1e-12))
+
+
+# --- both together -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Strategy:
+    """Views of a query and how they are merged; another one is ``dataclasses.replace(strategy, …)``.
+
+    ``scales`` and ``flip`` hold for queries and database: each view is described at each scale (and mirrored), and its
+    descriptors are averaged, or those of different scales joined into one longer descriptor.
+    """
+
+    views: Callable[[Size, Size], list[View]]
+    merge: Callable[[np.ndarray, np.ndarray, int], Ranking] = average
+    scales: tuple[float, ...] = (1.0,)
+    concatenate: bool = False  # the scales, instead of averaging them
+    flip: bool = False
+
+
+STRATEGIES: dict[str, Strategy] = ByName(
+    "test strategy",
+    {
+        "hard_resize": Strategy(hard_resize),
+        "single_query": Strategy(single_query),
+        "own_size": Strategy(own_size),
+        "central_crop": Strategy(central_crop),
+        "five_crops": Strategy(five_crops),
+        "nearest_crop": Strategy(five_crops, nearest),
+        "maj_voting": Strategy(five_crops, majority),
+    },
+)
+ADDITIONS: dict[str, dict] = ByName(
+    "addition to a test strategy",
+    {
+        "multi_scale": {"scales": SCALES, "concatenate": False},
+        "multi_scale_concatenated": {"scales": SCALES, "concatenate": True},
+        "flip": {"flip": True},
+    },
+)
+
+
+def make_strategy(name: str) -> Strategy:
+    """The strategy of that name, with any additions behind a "+" each: "nearest_crop+multi_scale+flip".
+
+    KeyError, listing the known names, for an unknown one.
+    """
+    first, *additions = name.split("+")
+    strategy = STRATEGIES[first]
+    for addition in additions:
+        strategy = replace(strategy, **ADDITIONS[addition])
+    return strategy
+
+
+def evaluate_with(
+    name: str, model: GeoModel, places: PlaceSet, image_size: Size, threshold_m: float, batch_size: int = 16
+) -> Evaluation:
+    """Evaluation of a model whose queries are shown by the strategy of that name (see ``make_strategy``)."""
+    started = time.monotonic()
+    strategy = make_strategy(name)
+    database = describe_database(model, places.database.path, image_size, strategy, batch_size)
+    queries = describe_queries(model, places.queries.path, image_size, strategy, batch_size)
+    described = time.monotonic()
+    distances, indices = strategy.merge(queries, database, RETRIEVED)
+    seconds = {"describe": described - started, "search": time.monotonic() - described}
+    positives = places.neighbours(threshold_m)
+    ranks = ranks_table(places.queries, places.database, indices, positives, threshold_m)
+    return Evaluation(ranks, indices, distances, seconds)
+
+
+def describe_database(
+    model: GeoModel, paths: Sequence, image_size: Size, strategy: Strategy, batch_size: int = 16, progress: bool = False
+) -> np.ndarray:
+    """float32 (N, D) descriptors of images resized to ``image_size``, at the strategy's scales."""
+    whole = replace(strategy, views=hard_resize)
+    return describe_queries(model, paths, image_size, whole, batch_size, progress)[:, 0]
+
+
+@torch.inference_mode()
+def describe_queries(
+    model: GeoModel, paths: Sequence, image_size: Size, strategy: Strategy, batch_size: int = 16, progress: bool = False
+) -> np.ndarray:
+    """float32 (Q, V, D) descriptors of each query's V views; D counts every scale that is concatenated.
+
+    A batch holds as many pixels as ``batch_size`` images of ``image_size``, all of one shape, so a query of unusual
+    size is described alone. Raises UnreadableImage, which names the file, and ValueError when there is none.
+    """
+    if not len(paths):
+        raise ValueError("there are no photographs to describe")
+    network, device = inference_copy(model), next(model.parameters()).device
+    cut = partial(_pictures, image_size=image_size, strategy=strategy)
+    parts = list(split_evenly(list(paths), batch_size))
+    described = []
+    bar = watch.bar(wanted=progress, total=len(paths), desc="descriptors", unit="image")
+    reduced = torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_dtype(device) is torch.bfloat16)
+    with ThreadPoolExecutor(WORKERS) as pool, reduced, bar:
+        coming = pool.map(cut, parts[0])
+        for part, following in zip_longest(parts, parts[1:], fillvalue=()):
+            photographs = list(coming)
+            coming = pool.map(cut, following)  # read while the network works
+            pictures = [picture for some, _ in photographs for picture in some]
+            descriptors = _describe_pictures(network, device, pictures, batch_size * math.prod(image_size))
+            described.append(_views_of(descriptors, [order for _, order in photographs], strategy))
+            bar.update(len(part))
+    return np.concatenate(described)
+
+
+def _pictures(path: str, image_size: Size, strategy: Strategy) -> tuple[list[np.ndarray], list[int]]:
+    """uint8 (H, W, 3) pictures of the distinct views, by view, scale and mirroring; which of these each view is."""
+    photo = Image.fromarray(read_image(path))
+    views = strategy.views((photo.height, photo.width), image_size)
+    distinct = list(dict.fromkeys(views))
+    pictures = []
+    for view in distinct:
+        for scale in strategy.scales:
+            height, width = scaled(view.size, scale)
+            picture = np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR, box=view.box))
+            pictures += [picture, picture[:, ::-1]] if strategy.flip else [picture]
+    return pictures, [distinct.index(view) for view in views]
+
+
+def _describe_pictures(network: GeoModel, device: torch.device, pictures: list[np.ndarray], pixels: int) -> np.ndarray:
+    """float32 (P, D) descriptors of pictures of any shapes, at most ``pixels`` pixels at a time."""
+    descriptors = np.empty((len(pictures), network.dim), dtype=np.float32)
+    shapes: dict[tuple, list[int]] = {}
+    for number, picture in enumerate(pictures):
+        shapes.setdefault(picture.shape, []).append(number)
+    for (height, width, _), numbers in shapes.items():
+        for part in split_evenly(numbers, max(1, pixels // (height * width))):
+            images = torch.from_numpy(np.stack([pictures[number] for number in part])).permute(0, 3, 1, 2)
+            descriptors[part] = network(normalise(images.to(device))).float().cpu().numpy()
+    return descriptors
+
+
+def _views_of(descriptors: np.ndarray, orders: list[list[int]], strategy: Strategy) -> np.ndarray:
+    """(B, V, D) of the B photographs whose distinct pictures were described as (P, D)."""
+    count, mirrored = len(strategy.scales), 1 + strategy.flip
+    scales = _mean(descriptors.reshape(-1, count, mirrored, descriptors.shape[1]), axis=2)  # (distinct views, S, D)
+    joined = scales.reshape(len(scales), -1) / math.sqrt(count)  # unit vectors stay unit vectors
+    views = joined if strategy.concatenate else _mean(scales, axis=1)
+    starts = np.cumsum([0, *(max(order) + 1 for order in orders[:-1])])
+    return views[np.add(orders, starts[:, None])]
