@@ -12,7 +12,7 @@ from distributed import LocalCluster
 from tests.tiny import TINY
 from vg_core import paths, records, runs
 from vg_core.records import code_digest, run_id
-from vg_core.runs import histories, run, sweep
+from vg_core.runs import histories, recall_table, run, sweep
 
 SHORT = replace(TINY, epochs_num=1, queries_per_epoch=8)
 
@@ -143,3 +143,14 @@ def kill_a_busy_worker(cluster):
             os.kill(process.pid, signal.SIGKILL)
             return
         time.sleep(0.02)
+
+
+def test_recall_at_any_threshold_trains_and_describes_nothing(street, monkeypatch):
+    run(SHORT)
+    monkeypatch.setattr(runs, "train", no_training)
+    monkeypatch.setattr(runs, "evaluate", no_training)
+    ranks = sweep({"GeM": SHORT}, cluster="here")
+    recalls = [recall_table(ranks, at=(1,), threshold=metres).recall.iloc[0] for metres in (0.5, 4, 25, 300)]
+    assert recalls == sorted(recalls)
+    assert recalls[0] == 0  # queries were taken 5 m from the database
+    assert recalls[-1] == 100  # and the street is shorter than that

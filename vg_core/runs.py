@@ -29,7 +29,7 @@ from vg_core.strategies import evaluate_with
 from vg_core.training import Trainer, train
 from vg_core.watch import bar, watched
 
-__all__ = ["Run", "histories", "learning_rate_range", "recall_table", "run", "sweep"]
+__all__ = ["Run", "histories", "learning_rate_range", "recall_table", "run", "sweep", "with_untrained"]
 
 Member = tuple[str, int]  # variant and seed
 
@@ -94,6 +94,11 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
     datasets = {r.card["dataset"]: r.card["fingerprint"] for _, _, r in done}
     ranks.attrs |= {"failed": failed, "origin": {"runs": [r.id for _, _, r in done], "datasets": datasets}}
     return ranks
+
+
+def with_untrained(variants: Mapping[str, Config]) -> dict[str, Config]:
+    """The variants, and each of them untrained (NetVLAD with its clusters) under its name with ", untrained"."""
+    return {**variants} | {f"{name}, untrained": replace(config, epochs_num=0) for name, config in variants.items()}
 
 
 def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tuple[pd.DataFrame, pd.DataFrame]:
