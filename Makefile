@@ -14,7 +14,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 report: $(READY) ## render the toy city, run the notebooks, build reports/draft.pdf
-	$(RUN) data_scripts/toy_city.py --city toycity
+	$(RUN) data_scripts/toy_city.py
 	$(RUN) reports/run_notebooks.py --profile smoke
 	$(RUN) reports/build.py --profile smoke
 
@@ -22,7 +22,7 @@ test: $(READY) ## run the tests
 	$(THREADS) $(RUN) -m pytest
 
 lab: $(READY) ## render the toy city, open the notebooks in JupyterLab
-	$(RUN) data_scripts/toy_city.py --city toycity
+	$(RUN) data_scripts/toy_city.py
 	.venv/bin/jupyter lab notebooks
 
 strip: $(READY) ## clean outputs out of the notebooks, format and check all code

@@ -39,6 +39,11 @@ def test_a_config_cannot_be_changed():
         ({"queries_per_epoch": 1500}, "must be a multiple of cache_refresh_rate=1000"),
         ({"image_size": [480, 20]}, r"image_size=\(480, 20\) must be \(height, width\)"),
         ({"epochs_num": -1}, "must not be negative"),
+        ({"epochs_num": "3"}, "epochs_num='3' must be a whole number"),
+        ({"lr": "0.1"}, "lr='0.1' must be a number"),
+        ({"weights": None}, "weights=None must be a text"),
+        ({"image_size": 192}, r"image_size=192 must be \(height, width\) in whole pixels"),
+        ({"profile": "smoke"}, "no option 'profile'"),
     ],
 )
 def test_bad_options_are_sentences(options, sentence):

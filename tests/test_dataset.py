@@ -16,9 +16,17 @@ def test_split_of_a_dataset(street):
     assert PlaceSet.load(str(street), "train").fingerprint == places.fingerprint
 
 
-def test_two_bare_folders(street):
+def test_two_bare_folders_are_a_test_split_and_nothing_else(street):
     bare = str(street / "images" / "val")
     assert len(PlaceSet.load(bare, "test").queries) == 16
+    with pytest.raises(FileNotFoundError, match="no train split"):
+        PlaceSet.load(bare, "train")
+
+
+def test_bands_of_one_grid_are_one_zone(tmp_path, write_photo):
+    write_photo(tmp_path / "set", 500_000, 4_427_000, zone_letter="S")
+    write_photo(tmp_path / "set", 500_000, 4_429_000, zone_letter="T")
+    assert len(read_folder(tmp_path / "set")) == 2
 
 
 def test_degrees_are_filled_from_utm(tmp_path, write_photo):
@@ -83,7 +91,7 @@ def test_faults_are_sentences(tmp_path, write_photo):
         read_folder(tmp_path / "empty")
     with pytest.raises(ValueError, match=r"holiday\.jpg: no coordinates"):
         read_folder(tmp_path / "named")
-    with pytest.raises(ValueError, match=r"mixed UTM zones: .*32T.*33T"):
+    with pytest.raises(ValueError, match=r"mixed UTM zones: .*32 north.*33 north"):
         PlaceSet.from_folders(tmp_path / "zone32", tmp_path / "zone33")
     with pytest.raises(FileNotFoundError, match=r"no train split.*VG_DATA"):
         PlaceSet.load("nowhere", "train")

@@ -153,15 +153,15 @@ def test_photographs_without_degrees_are_counted():
 
 def test_braces_and_tags_in_names_are_text():
     table = photographs(1).assign(path="{{ 7 * 7 }}<b>.jpg")
-    chart = maps.locate_map("{{ 6 * 7 }}<i>.jpg", table.assign(metres=0.0, similarity=1.0))
+    chart = maps.locate_map("{{ 6 * 7 }}<i>.jpg", table.assign(metres=0.0, distance=0.0))
     assert "{{ 6 * 7 }}&lt;i&gt;.jpg" in page(chart) and "<b>.jpg" not in page(chart)
 
 
 def test_guesses_are_numbered(tmp_path, write_photo):
     photo = write_photo(tmp_path, 500_000, 4_800_000)
-    guesses = photographs(6).iloc[::2].assign(metres=[0.0, 12.4, 300.0], similarity=[0.9, 0.8, 0.7])
+    guesses = photographs(6).iloc[::2].assign(metres=[0.0, 12.4, 300.0], distance=[0.9, 0.8, 0.7])
     text = page(maps.locate_map(photo, guesses))
     assert [number for number in "123" if f'"number": "{number}"' in text] == ["1", "2", "3"]
-    assert "similarity 0.800" in text and "12 m from the best" in text and "data:image/jpeg" in text
+    assert "descriptor distance 0.800" in text and "12 m from the best" in text and "data:image/jpeg" in text
     with pytest.raises(ValueError, match="a guess has no latitude and longitude"):
         maps.locate_map(photo, guesses.assign(latitude=np.nan))

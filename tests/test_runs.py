@@ -97,7 +97,8 @@ def test_sweep_goes_on_past_a_failed_variant(street, capsys):
 
 def test_histories_of_several_variants(street):
     variants = {"GeM": SHORT, "untrained": replace(SHORT, epochs_num=0)}
-    history, validation = histories(variants)
+    sweep(variants, cluster="here")
+    history, validation = histories(variants | {"missing": replace(SHORT, lr=0.5)})
     assert set(history.variant) == {"GeM"}
     assert validation.groupby("variant").epoch.max().to_dict() == {"GeM": 1, "untrained": 0}
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +16,10 @@ from vg_core.config import PROFILES, Config
 from vg_core.files import replacing
 from vg_core.maps import locate_map
 from vg_core.models import load_model
-from vg_core.places.dataset import PlaceSet, image_files, read_folder
-from vg_core.retrieval import describe, evaluate, search
-from vg_core.runs import run
+from vg_core.places.dataset import image_files, read_folder
+from vg_core.records import load_places
+from vg_core.retrieval import describe, search
+from vg_core.runs import examine, run
 from vg_core.statistics import recall_table
 
 Positional, subcommand = tyro.conf.Positional, tyro.conf.subcommand
@@ -42,21 +43,19 @@ class Test:
 
     model: Path  # checkpoint (.safetensors) that a training saved
     dataset: str = ""  # name below VG_DATA, or path of a dataset folder; default: the one trained on
-    split: str = "test"
+    split: str = "test"  # train, val or test
     image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at
+    test_method: str = "hard_resize"  # how queries are shown: single_query, five_crops, nearest_crop+multi_scale, …
     val_positives_dist_threshold: float = 25.0  # metres
     ranks: Path | None = None  # also write one row a query to this .csv
 
     def __call__(self) -> None:
         model = load_model(self.model)
-        places = PlaceSet.load(self.dataset or model.config.dataset, self.split)
-        size = self.image_size or model.config.image_size
-        result = evaluate(model, places, size, self.val_positives_dist_threshold, progress=True)
-        for name, value in places.card(self.val_positives_dist_threshold).items():
-            print(f"{name:26} {value}")
-        table = recall_table(result.ranks.assign(variant=self.model.stem, seed=model.config.seed))
-        for row in table.itertuples():
-            print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
+        options = {"val_positives_dist_threshold": self.val_positives_dist_threshold, "test_method": self.test_method}
+        options |= {"test_image_size": self.image_size} if self.image_size else {}
+        config = replace(model.config, dataset=self.dataset or model.config.dataset, test_dataset="", **options)
+        result, card = examine(config, self.model, load_places(config, self.split))
+        _report(card, result.ranks)
         if self.ranks:
             with replacing(self.ranks) as file:
                 result.ranks.to_csv(file, index=False)
@@ -71,15 +70,20 @@ class Describe:
     output: Path  # .npz to write
     batch_size: int = 16
 
+    def __post_init__(self):
+        _positive(batch_size=self.batch_size)
+        if self.output.suffix != ".npz":
+            raise ValueError(f"output={self.output} must end in .npz")
+
     def __call__(self) -> None:
         files = image_files(self.images)
         if not files:
             raise ValueError(f"{self.images}: no image found there")
         model = load_model(self.model)
         descriptors = describe(model, files, model.config.image_size, self.batch_size)
-        with replacing(self.output.with_suffix(".npz")) as file:
+        with replacing(self.output) as file:
             np.savez(file, descriptors=descriptors, paths=np.array(files))
-        print(f"{len(files)} descriptors of {model.dim} dimensions in {self.output.with_suffix('.npz')}")
+        print(f"{len(files)} descriptors of {model.dim} dimensions in {self.output}")
 
 
 @dataclass(frozen=True)
@@ -93,18 +97,21 @@ class Locate:
     map: Path | None = None  # also write an HTML map of the guesses
     batch_size: int = 16
 
+    def __post_init__(self):
+        _positive(top=self.top, batch_size=self.batch_size)
+
     def __call__(self) -> None:
         model, table = load_model(self.model), read_folder(self.database)
         size = model.config.image_size
         query = describe(model, [self.photo], size, 1, progress=False)
         database = self._database(model, table)
         distances, indices = search(query, database, self.top)
-        guesses = table.iloc[indices[0]].assign(similarity=1 - distances[0] ** 2 / 2)
+        guesses = table.iloc[indices[0]].assign(distance=distances[0])
         best = guesses.iloc[0]
         guesses["metres"] = np.hypot(guesses.easting - best.easting, guesses.northing - best.northing)
         for place, guess in enumerate(guesses.itertuples(), 1):
             print(
-                f"{place}. {_position(guess)}  similarity {guess.similarity:.3f}, "
+                f"{place}. {_position(guess)}  descriptor distance {guess.distance:.3f}, "
                 f"{guess.metres:.0f} m from the best guess  {guess.path}"
             )
         if self.map:
@@ -124,6 +131,12 @@ class Locate:
         return np.load(kept)
 
 
+def _positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name}={number} must be above zero")
+
+
 def _position(guess) -> str:
     metres = f"{guess.easting:.2f} E {guess.northing:.2f} N"
     return metres if np.isnan(guess.latitude) else f"{guess.latitude:.5f}, {guess.longitude:.5f} ({metres})"
@@ -132,9 +145,16 @@ def _position(guess) -> str:
 def _train(config: Config) -> None:
     """Train on a dataset, keep the model with the best recall@5 on val, test it once; goes on if it was interrupted."""
     finished = run(config)
-    for row in recall_table(finished.ranks.assign(variant=finished.id, seed=config.seed)).itertuples():
-        print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
+    _report(finished.card, finished.ranks)
     print(f"model: {finished.checkpoint}")
+
+
+def _report(card: dict, ranks: pd.DataFrame) -> None:
+    """Recall with its 95 % interval, under the protocol it depends on."""
+    for name, value in card.items():
+        print(f"{name:26} {value}")
+    for row in recall_table(ranks.assign(variant="model", seed=0)).itertuples():
+        print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
 
 
 def _defaults(arguments: list[str]) -> Config:
@@ -145,7 +165,8 @@ def _defaults(arguments: list[str]) -> Config:
 
 def main(arguments: list[str]) -> int:
     """Exit status: 0, 1 with a sentence for bad input, 2 for bad usage, 130 when interrupted."""
-    arguments = [OTHER_NAMES.get(word, word) for argument in arguments for word in argument.split("=", 1)]
+    words = [argument.split("=", 1) if argument.startswith("--") else [argument] for argument in arguments]
+    arguments = [OTHER_NAMES.get(word, word) for pair in words for word in pair]
     try:
         train = subcommand("train", default=_defaults(arguments), description=_train.__doc__)
         commands = Annotated[Config, train] | Annotated[Test, subcommand("test")]

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args, get_origin, get_type_hints
 
+SMALLEST_IMAGE = 32  # pixels; below, nothing is left of a picture at a stride of 16
 Optimizer = Literal["adam", "adamw", "sgd"]
 Mining = Literal["full", "partial", "random"]
 
@@ -13,60 +14,72 @@ Mining = Literal["full", "partial", "random"]
 class Config:
     """Everything that decides a number. Defaults are the brief's (Pitts30k, ResNet-18 cut at conv4, triplet loss)."""
 
-    # --- photographs -------------------------------------------------------------------------------------------
+    # --- photographs ---
+
     dataset: str = "pitts30k"  # folder below VG_DATA, trained, validated and tested on
     image_size: tuple[int, int] = (480, 640)  # (height, width) in pixels, in training and validation
     skip_unreadable: bool = False  # leave broken files out, counted and listed, instead of stopping
     augmentation: str = "none"  # of the queries in training; keys of vg_core.augmentation joined by "+"
-    # --- network -----------------------------------------------------------------------------------------------
-    backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"
+
+    # --- network ---
+
+    backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"  # of torchvision
     layer: str = "layer3"  # last layer kept; layer3 is "conv4" of the literature
     freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
     weights: str = "imagenet"  # "imagenet", "none" (random), or the path of a state dict
-    pooling: Literal["average", "max", "gem", "netvlad"] = "gem"
+    pooling: Literal["average", "max", "gem", "netvlad"] = "gem"  # feature maps to one descriptor
     l2: Literal["before_pool", "after_pool", "both"] = "both"  # where descriptors are normalised
     clusters: int = 64  # NetVLAD only
-    # --- loss and mining ---------------------------------------------------------------------------------------
+
+    # --- loss and mining ---
+
     loss: str = "triplet"  # a key of vg_core.losses.LOSSES
-    margin: float = 0.1
-    mining: Mining = "full"
-    negs_num_per_query: int = 10
+    margin: float = 0.1  # of the triplet losses
+    mining: Mining = "full"  # candidates: drawn for each query, shared by all, or not compared at all
+    negs_num_per_query: int = 10  # the nearest of the candidates
     neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
     train_positives_dist_threshold: float = 10.0  # metres; hard positives
     val_positives_dist_threshold: float = 25.0  # metres; a retrieval is right within, a negative lies beyond
-    # --- optimisation ------------------------------------------------------------------------------------------
-    optimizer: Optimizer = "adam"
-    lr: float = 1e-5
+
+    # --- optimisation ---
+
+    optimizer: Optimizer = "adam"  # of everything that is not frozen
+    lr: float = 1e-5  # learning rate
     momentum: float = 0.9  # SGD only
-    weight_decay: float = 0.0
+    weight_decay: float = 0.0  # decoupled with adamw, else added to the gradient
     train_batch_size: int = 4  # tuples of 1 query + 1 positive + negatives
     infer_batch_size: int = 16  # images
     queries_per_epoch: int = 5000
     cache_refresh_rate: int = 1000  # queries between two mining rounds
     epochs_num: int = 50  # 0 evaluates the network untrained
     patience: int = 3  # epochs without a better val recall@5 before stopping
-    seed: int = 0
-    # --- test: these never retrain -----------------------------------------------------------------------------
+    seed: int = 0  # of weights, mining and order
+
+    # --- test: these never retrain ---
+
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
     test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.strategies joined by "+"
-    # --- where results go --------------------------------------------------------------------------------------
+
+    # --- where results go ---
+
     profile: Literal["smoke", "full"] = "full"  # smoke is a rehearsal: it can never overwrite results
 
     def __post_init__(self):
+        _check_types(self)
         _check_choices(self)
         _check_numbers(self)
 
     @classmethod
-    def of(cls, profile: str, **options) -> "Config":
+    def of(cls, profile: str, /, **options) -> "Config":
         """Config of a profile with some options replaced; ValueError names what is unknown and what is known."""
         if profile not in PROFILES:
             raise ValueError(f"profile '{profile}' is unknown; choose one of: {', '.join(PROFILES)}")
-        known = [field.name for field in fields(cls)]
+        known = [field.name for field in fields(cls) if field.name != "profile"]
         for name in options.keys() - set(known):
             near = difflib.get_close_matches(name, known, 1) or [", ".join(known)]
             raise ValueError(f"there is no option '{name}'; did you mean {near[0]}?")
-        pairs = {name: tuple(options[name]) for name in ("image_size", "test_image_size") if options.get(name)}
+        pairs = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}  # of JSON
         return cls(**PROFILES[profile] | options | pairs)
 
     @property
@@ -87,7 +100,21 @@ class Config:
     @classmethod
     def from_json(cls, text: str) -> "Config":
         """Config of a JSON object that ``to_json`` made; ValueError names an option that is unknown."""
-        return cls.of(**{"profile": "full"} | json.loads(text))
+        options = json.loads(text)
+        return cls.of(options.pop("profile", "full"), **options)
+
+
+def _check_types(config: Config) -> None:
+    for field in fields(Config):
+        value, kind = getattr(config, field.name), type(field.default)
+        if field.name.endswith("image_size"):
+            good = value is field.default or (type(value) is tuple and [*map(type, value)] == [int, int])
+            wanted = "(height, width) in whole pixels"
+        else:
+            good = type(value) is kind or (kind is float and type(value) is int)
+            wanted = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}[kind]
+        if not good:
+            raise ValueError(f"{field.name}={value!r} must be {wanted}")
 
 
 def _check_choices(config: Config) -> None:
@@ -113,8 +140,8 @@ def _check_numbers(config: Config) -> None:
             f"cache_refresh_rate={config.cache_refresh_rate}: each mining round serves as many queries"
         )
     for name, size in (("image_size", config.image_size), ("test_image_size", config.test_image_size)):
-        if size is not None and (len(size) != 2 or min(size) < 32):
-            raise ValueError(f"{name}={size} must be (height, width), both at least 32 pixels")
+        if size is not None and min(size) < SMALLEST_IMAGE:
+            raise ValueError(f"{name}={size} must be (height, width), both at least {SMALLEST_IMAGE} pixels")
 
 
 PROFILES: dict[str, dict] = {

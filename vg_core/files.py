@@ -1,5 +1,6 @@
 """Writing so that a killed process or a full disk never leaves half a file under the real name."""
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ def replacing(path) -> Iterator[Path]:
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
-        raise OSError(
-            error.errno, f"{path} could not be written ({error.strerror or error}); free some space and run again"
-        ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some space and run again" if full else "choose another place or check its permissions"
+        raise OSError(error.errno, f"{path} could not be written ({error.strerror or error}); {advice}") from error
     finally:
         unfinished.unlink(missing_ok=True)

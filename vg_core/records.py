@@ -140,7 +140,7 @@ def code_digest() -> str:
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:]
-        digest.update(ast.dump(tree).encode())
+        digest.update(ast.unparse(tree).encode())  # unlike a dump, the same in every version of Python
     return digest.hexdigest()[:12]
 
 

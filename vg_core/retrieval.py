@@ -135,6 +135,13 @@ def evaluate(
     described, count = time.monotonic(), len(places.database)
     distances, indices = search(descriptors[count:], descriptors[:count], RETRIEVED)
     seconds = {"describe": described - started, "search": time.monotonic() - described}
+    return judge(places, threshold_m, distances, indices, seconds)
+
+
+def judge(
+    places: PlaceSet, threshold_m: float, distances: np.ndarray, indices: np.ndarray, seconds: dict
+) -> Evaluation:
+    """Evaluation of what was retrieved, both (Q, K): right is what lies within ``threshold_m`` metres."""
     positives = places.neighbours(threshold_m)
     ranks = ranks_table(places.queries, places.database, indices, positives, threshold_m)
     return Evaluation(ranks, indices, distances, seconds)

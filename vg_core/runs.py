@@ -22,14 +22,15 @@ from vg_core.config import Config
 from vg_core.files import replacing
 from vg_core.lr_range import range_test
 from vg_core.models import load_model
+from vg_core.places.dataset import PlaceSet
 from vg_core.records import Run, find_tables, is_tested, load_places, read_run, run_id, test_name
-from vg_core.retrieval import evaluate
+from vg_core.retrieval import Evaluation, evaluate, pick_device
 from vg_core.statistics import recall_table
-from vg_core.strategies import evaluate_with
+from vg_core.strategies import evaluate_with, make_strategy
 from vg_core.training import Trainer, train
 from vg_core.watch import bar, watched
 
-__all__ = ["Run", "histories", "learning_rate_range", "recall_table", "run", "sweep", "with_untrained"]
+__all__ = ["Run", "examine", "histories", "learning_rate_range", "recall_table", "run", "sweep", "with_untrained"]
 
 Member = tuple[str, int]  # variant and seed
 
@@ -52,8 +53,10 @@ def read_back(config: Config) -> Run | None:
 
     On a machine without the photographs, the tables of a run of this very configuration are enough.
     """
+    make_strategy(config.test_method)  # a fault of the test must show before hours of training
     try:
         name = run_id(config)
+        load_places(config, "test")
     except FileNotFoundError:
         name = find_tables(config)
         if not name:
@@ -77,7 +80,7 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
     missing = {member: config for member, config in members.items() if outcomes[member] is None}
     if cluster == "auto":
         cluster = "here" if torch.cuda.is_available() or len(missing) < 2 else "local"
-    make = _one_by_one if cluster == "here" else _spread
+    make = _one_by_one if cluster == "here" else _by_workers
     started = time.monotonic()
     for number, (member, outcome) in enumerate(bar(make(missing, cluster), total=len(missing), desc="runs"), 1):
         outcomes[member] = outcome
@@ -102,8 +105,9 @@ def with_untrained(variants: Mapping[str, Config]) -> dict[str, Config]:
 
 
 def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(history, validation) of finished runs, with columns ``variant`` and ``seed``."""
-    runs = [(name, seed, run(replace(config, seed=seed))) for name, config in variants.items() for seed in seeds]
+    """(history, validation) of the runs that are finished, with columns ``variant`` and ``seed``."""
+    members = [(name, seed, replace(config, seed=seed)) for name, config in variants.items() for seed in seeds]
+    runs = [(name, seed, found) for name, seed, config in members if (found := read_back(config))]
     history = pd.concat([r.history.assign(variant=v, seed=s) for v, s, r in runs], ignore_index=True)
     validation = pd.concat([r.validation.assign(variant=v, seed=s) for v, s, r in runs], ignore_index=True)
     return history, validation
@@ -142,11 +146,12 @@ def _one_by_one(missing: Mapping[Member, Config], _cluster: str) -> Iterator[tup
     return ((member, _attempt(run, config)) for member, config in missing.items())
 
 
-def _spread(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
+def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
     """Members and their outcomes as workers finish them; closing the client stops what still waits."""
     # Dask gives each local worker one thread for arithmetic, too: threads of several processes would fight for cores
     local = {"n_workers": min(os.cpu_count() or 1, len(missing)), "threads_per_worker": 1, "memory_limit": 0}
     with Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
+        print("each run's own lines go to log.txt beside its checkpoints", flush=True)
         members = {client.submit(_logged, config, pure=False): member for member, config in missing.items()}
         for future in as_completed(members):
             lost = f"the workers that ran it died: {future.exception()}" if future.status == "error" else ""
@@ -173,16 +178,12 @@ def _train(config: Config, name: str) -> None:
         file.write_text(json.dumps(json.loads(config.training().to_json()), indent=1, sort_keys=True) + "\n")
 
 
-def _test(config: Config, name: str) -> None:
-    """Evaluate the best model once; ranks.parquet comes last and marks the test as finished."""
-    tables = paths.runs_folder(config.profile) / name / test_name(config)
-    checkpoint = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
-    places, model, threshold = load_places(config, "test"), load_model(checkpoint), config.val_positives_dist_threshold
-    if config.test_method == "hard_resize":
-        result = evaluate(model, places, config.tested_at, threshold, config.infer_batch_size)
-    else:
-        result = evaluate_with(config.test_method, model, places, config.tested_at, threshold, config.infer_batch_size)
-    card = places.card(threshold) | {
+def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluation, dict]:
+    """Evaluation of a checkpoint as ``config`` says, and the protocol that it depends on."""
+    model, threshold = load_model(checkpoint).to(pick_device()), config.val_positives_dist_threshold
+    task = (model, places, config.tested_at, threshold, config.infer_batch_size)
+    result = evaluate(*task) if config.test_method == "hard_resize" else evaluate_with(config.test_method, *task)
+    return result, places.card(threshold) | {
         "image_size": list(config.tested_at),
         "test_method": config.test_method,
         "descriptor_dim": model.dim,
@@ -191,6 +192,13 @@ def _test(config: Config, name: str) -> None:
         "describe_ms_per_image": 1e3 * result.seconds["describe"] / (len(places.database) + len(places.queries)),
         "search_ms_per_query": 1e3 * result.seconds["search"] / len(places.queries),
     }
+
+
+def _test(config: Config, name: str) -> None:
+    """Evaluate the best model once; ranks.parquet comes last and marks the test as finished."""
+    tables = paths.runs_folder(config.profile) / name / test_name(config)
+    checkpoint = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
+    result, card = examine(config, checkpoint, load_places(config, "test"))
     with replacing(checkpoint.with_name(f"{test_name(config)}.npy")) as file:
         np.save(file, result.indices.astype(np.int32))
     with replacing(tables / "card.json") as file:

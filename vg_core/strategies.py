@@ -18,12 +18,11 @@ import torch
 from PIL import Image
 
 from vg_core import watch
-from vg_core.evaluation import ranks_table
 from vg_core.models.network import GeoModel, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import WORKERS, normalise, read_image
 from vg_core.registry import ByName
-from vg_core.retrieval import RETRIEVED, Evaluation, fast_dtype, search, split_evenly
+from vg_core.retrieval import RETRIEVED, Evaluation, fast_dtype, judge, search, split_evenly
 from vg_core.views import Size, View, central_crop, five_crops, hard_resize, own_size, scaled, single_query
 
 Ranking = tuple[np.ndarray, np.ndarray]  # distances (Q, K), database indices (Q, K)
@@ -157,9 +156,7 @@ def evaluate_with(
     described = time.monotonic()
     distances, indices = strategy.merge(queries, database, RETRIEVED)
     seconds = {"describe": described - started, "search": time.monotonic() - described}
-    positives = places.neighbours(threshold_m)
-    ranks = ranks_table(places.queries, places.database, indices, positives, threshold_m)
-    return Evaluation(ranks, indices, distances, seconds)
+    return judge(places, threshold_m, distances, indices, seconds)
 
 
 def describe_database(

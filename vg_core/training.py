@@ -84,7 +84,10 @@ class Trainer:
         self.config, self.folder, self.val_set = config, folder, val_set
         self.name = f"{train_set.name} {config.pooling} {config.loss} seed {config.seed}"
         self.device = pick_device()
-        self.images = Photographs([*train_set.database.path, *train_set.queries.path], config.image_size, mapped=True)
+        self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
+        self.optimizer = _optimizer(config, self.model)
+        self.loss = make_loss(config.loss, config.margin)
+        self.augment = make_augmentation(config.augmentation)
         self.database_count = len(train_set.database)
         self.query_paths = list(train_set.queries.path)
         self.hard_positives = train_set.neighbours(config.train_positives_dist_threshold)
@@ -95,10 +98,8 @@ class Trainer:
                 f"{train_set.name} train: no query has a database image within "
                 f"{config.train_positives_dist_threshold:g} m; raise train_positives_dist_threshold"
             )
-        self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
-        self.optimizer = _optimizer(config, self.model)
-        self.loss = make_loss(config.loss, config.margin)
-        self.augment = make_augmentation(config.augmentation)
+        # decoding comes last: it takes long, and every fault above is found at once
+        self.images = Photographs([*train_set.database.path, *train_set.queries.path], config.image_size, mapped=True)
         self.state = State(torch.full((len(train_set.queries), config.negs_num_per_query), -1))
         self.seconds: dict[str, float] = {}  # of the round under way, by phase
 
@@ -151,7 +152,10 @@ class Trainer:
         hard, soft = ([lists[q] for q in chosen] for lists in (self.hard_positives, self.soft_positives))
         task = Round(self.config, self.database_count, chosen, hard, soft, self.state.kept[chosen].numpy())
         with self.clock("mining"):
-            positives, negatives, facts = mine_round(task, self.describe, rng)
+            try:
+                positives, negatives, facts = mine_round(task, self.describe, rng)
+            except ValueError as error:
+                raise ValueError(f"{self.name}: {error} (neg_samples_num, negs_num_per_query)") from error
         self.seconds["selection"] = self.seconds.pop("mining") - self.seconds["extraction"]
         self.state.kept[chosen] = negatives
         return np.column_stack([self.database_count + chosen, positives, negatives]), facts

@@ -40,8 +40,8 @@ class Canvas:
     def fill(self, x0, y0, x1, y1, colour, code: int = MATTE) -> None:
         self.part(x0, y0, x1, y1)[...] = (*colour, code)
 
-    def shade(self, x0, y0, x1, y1, factor) -> None:
-        """Multiply colours by ``factor``, a number or an array that fits (H, W, 3)."""
+    def shade(self, x0, y0, x1, y1, factor: float) -> None:
+        """Multiply the colours of a rectangle."""
         rgb = self.part(x0, y0, x1, y1)[..., :3]
         rgb[...] = np.clip(rgb * np.float32(factor), 0, 255)
 
@@ -51,12 +51,15 @@ class Canvas:
         step = NOISE / (metres * 8 * self.resolution)
         rows = (np.arange(h) * step + rng.integers(NOISE)).astype(int) % NOISE
         columns = (np.arange(w) * step + rng.integers(NOISE)).astype(int) % NOISE
-        field = 1 + coarse * cloud_noise()[rows[:, None], columns]
-        field += fine * (white_noise()[np.arange(h)[:, None] % NOISE, np.arange(w) % NOISE])
-        self.texels[..., :3] = np.clip(self.texels[..., :3] * field[..., None].astype(np.float32), 0, 255)
+        field = cloud_noise()[rows].take(columns, 1) * np.float32(coarse) + 1
+        fine_noise = white_noise().take(np.arange(w) % NOISE, 1) * np.float32(fine)
+        for top in range(0, h, NOISE):
+            band = self.texels[top : top + NOISE, :, :3]
+            factor = field[top : top + NOISE] + fine_noise[: len(band)]
+            band[...] = np.minimum(band * factor[..., None], 255)
 
-    def write(self, text: str, x: float, y: float, height: float, colour, code: int = MATTE) -> float:
-        """Paint block letters with their lower left corner at (x, y); returns the width in metres."""
+    def write(self, text: str, x: float, y: float, height: float, colour, code: int = MATTE) -> None:
+        """Paint block letters with their lower left corner at (x, y); a letter is 0.8 times as wide as high."""
         dot = height / 5
         for k, letter in enumerate(text):
             bits = f"{_GLYPHS[letter]:015b}"
@@ -64,7 +67,6 @@ class Canvas:
                 if bit == "1":
                     left, top = x + (4 * k + i % 3) * dot, y + height - (i // 3) * dot
                     self.fill(left, top - dot, left + dot, top, colour, code)
-        return 4 * len(text) * dot
 
 
 @cache

@@ -50,11 +50,15 @@ def _material(canvas: Canvas, style: Style, rng) -> None:
     if style.material in ("brick", "stone"):
         brick = (0.24, 0.085) if style.material == "brick" else (0.9, 0.42)
         high, wide = max(2, round(brick[1] * r)), max(3, round(brick[0] * r))
-        rows, columns = np.ogrid[: texels.shape[0], : texels.shape[1]]
-        shifted = columns + (rows // high % 2) * (wide // 2)
-        tone = rng.uniform(0.84, 1.12, 509).astype(np.float32)[(rows // high * 31 + shifted // wide * 7) % 509]
-        tone *= np.where((rows % high == 0) | (shifted % wide == 0), np.float32(0.86), np.float32(1))
-        texels[..., :3] = np.clip(texels[..., :3] * tone[..., None], 0, 255)
+        tones = rng.uniform(0.84, 1.12, 509).astype(np.float32)
+        rows, columns = np.arange(texels.shape[0]), np.arange(texels.shape[1])
+        for odd in (0, 1):  # every other course is shifted by half a brick
+            mine = rows[rows // high % 2 == odd]
+            shifted = columns + odd * (wide // 2)
+            tone = tones[(mine // high * 31)[:, None] % 509 - (shifted // wide * 7) % 509]
+            tone[mine % high == 0] *= np.float32(0.86)
+            tone[:, shifted % wide == 0] *= np.float32(0.86)
+            texels[mine, :, :3] = np.minimum(texels[mine, :, :3] * tone[..., None], 255)
     if style.material == "concrete":
         for y in np.arange(style.ground, style.wall_height, style.storey):
             canvas.shade(0, y - 0.04, 99, y, 0.7)

@@ -18,7 +18,6 @@ def paint_ground(key, x_kind: int, y_kind: int, resolution: float) -> np.ndarray
     slabs = [(150, 146, 138), (164, 154, 140), (136, 136, 138), (158, 140, 126)][rng.integers(4)]
     for kind, _, across in arms:
         _strip(canvas, across, CORRIDOR[kind], slabs, PAVED)
-        _strip(canvas, across, CORRIDOR[kind] - 0.15, slabs, PAVED)
     _joints(canvas)
     for kind, _, across in arms:
         _strip(canvas, across, HALF_ROAD[kind] + 0.16, (182, 180, 172), PAVED)
@@ -72,8 +71,7 @@ def _markings(canvas: Canvas, kind: int, other: int, across: bool) -> None:
     _rect(canvas, across, -road + 0.2, start - 0.6, road - 0.2, start - 0.25, PAINT, ROAD)
     for b in np.arange(start, HALF - 1, 4.5):
         _rect(canvas, across, -0.07, b, 0.07, b + 2.2, PAINT, ROAD)
-    lines = [road - 2.1, -road + 2.0]
-    for a in lines:
+    for a in (road - 2.1, -road + 2.0):
         _rect(canvas, across, a, start, a + 0.1, HALF, PAINT, ROAD)
 
 

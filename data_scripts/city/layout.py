@@ -140,15 +140,15 @@ class _Lots:
         inward = 1 if face in (WEST, SOUTH) else -1
         cuts = self.cut(low, high)
         for k, (a, b) in enumerate(cuts):
-            corner = bool(ends) and k in (0, len(cuts) - 1)
-            faces = [face, *([ends[0]] if ends and k == 0 else []), *([ends[1]] if ends and k == len(cuts) - 1 else [])]
+            sides = [end for end, last in zip(ends, (0, len(cuts) - 1), strict=False) if k == last]
+            corner = bool(sides)
             gap = not corner and self.rng.random() < 0.07
             setback = 0.0 if corner else self.rng.choice([0, 0, 0, 0.4, 0.9, 1.8])
             near = line + inward * setback
             far = near + inward * (0.5 if gap else LOT_DEPTH - setback)
             near, far = min(near, far), max(near, far)
             rect = (near, a, far, b) if face in (WEST, EAST) else (a, near, b, far)
-            self.add(rect, (WALL if self.rng.random() < 0.6 else HEDGE) if gap else BUILDING, *faces)
+            self.add(rect, (WALL if self.rng.random() < 0.6 else HEDGE) if gap else BUILDING, face, *sides)
 
     def block(self, x0, y0, x1, y1) -> None:
         self.row(x0, x1, y0, SOUTH, (WEST, EAST))

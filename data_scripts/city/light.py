@@ -17,7 +17,7 @@ def shade(frame: Frame, rng: np.random.Generator) -> None:
     conditions = frame.conditions
     tint, glow = material_tables(conditions, rng)
     channels = frame.texel.view(np.uint8).reshape(-1, 4)
-    code = channels[:, 3]
+    code = channels[:, 3].astype(np.intp)
     direct, colour, ambient = _irradiance(frame)
     clear = np.exp(frame.depth * np.float32(-1 / conditions.visibility))
     for c in range(3):
@@ -34,21 +34,24 @@ def shade(frame: Frame, rng: np.random.Generator) -> None:
 def _irradiance(frame: Frame):
     """Factor of the direct light (P,), its colour, factor of the sky's light (P,)."""
     scene, camera, conditions = frame.scene, frame.camera, frame.conditions
-    depth = np.minimum(frame.depth, np.float32(500))
-    x = np.float32(camera.x) + depth * frame.dx + (0.4 * NORMALS[:, 0]).take(frame.facing)
-    y = np.float32(camera.y) + depth * frame.dy + (0.4 * NORMALS[:, 1]).take(frame.facing)
-    height = np.float32(camera.z) + depth * frame.rise
+    height = np.float32(camera.z) + frame.depth * frame.rise
     near_ground = np.clip(height * np.float32(0.08) + np.float32(0.72), 0, 1)  # narrow streets see little sky
     ambient = np.where(frame.facing == GROUND, np.float32(0.85), np.float32(0.8) * near_ground)
-    if conditions.night:
-        lamps = scene.interpolate(scene.lamplight, x, y) * np.clip(1 - height * np.float32(0.11), 0, 1)
-        return lamps, 0.34 * np.float32(LAMP), ambient
-    if not any(conditions.sun):
-        return np.float32(0), conditions.sun, ambient
+    direct = np.zeros(height.size, np.float32)
     sun = conditions.sun_vector(scene.district.rotation)
-    towards = np.maximum(NORMALS @ np.float32(sun), 0).take(frame.facing)
+    towards = np.float32([1, 1, 1, 1, 1, 0]) if conditions.night else np.maximum(NORMALS @ np.float32(sun), 0)
+    if not conditions.night and not any(conditions.sun):
+        return direct, conditions.sun, ambient
+    pixels = np.flatnonzero(towards.take(frame.facing))
+    facing, depth, height = (values.take(pixels) for values in (frame.facing, frame.depth, height))
+    x = np.float32(camera.x) + depth * frame.dx.take(pixels) + (0.4 * NORMALS[:, 0]).take(facing)
+    y = np.float32(camera.y) + depth * frame.dy.take(pixels) + (0.4 * NORMALS[:, 1]).take(facing)
+    if conditions.night:
+        direct[pixels] = scene.interpolate(scene.lamplight, x, y) * np.clip(1 - height * np.float32(0.11), 0, 1)
+        return direct, 0.34 * np.float32(LAMP), ambient
     shadow = scene.interpolate(scene.shadows(sun), x, y)
-    return towards * np.clip((height - shadow) * 2 + np.float32(0.5), 0, 1), conditions.sun, ambient
+    direct[pixels] = towards.take(facing) * np.clip((height - shadow) * 2 + np.float32(0.5), 0, 1)
+    return direct, conditions.sun, ambient
 
 
 def _paint_sky(frame: Frame) -> None:

@@ -11,10 +11,15 @@ from .layout import CELL, District
 from .styles import make_style
 
 LAMP_REACH = 18.0  # metres
+FAR_WALL = 70.0  # metres; walls of farther boxes are painted at a quarter of the resolution
 
 
 class Scene:
-    """Tables of a district. Surface numbers: 4 * box + face for walls, then nine kinds of crossing."""
+    """Tables of a district.
+
+    Wall 4 * box + face has two surfaces in the atlas: its own number from near, ``walls_count`` more from afar;
+    nine kinds of crossing follow from ``grounds`` on.
+    """
 
     def __init__(self, district: District, wall_resolution: float, ground_resolution: float):
         self.district = district
@@ -23,10 +28,10 @@ class Scene:
         self.heights = np.float32(
             [facades.box_height(kind, style) for kind, style in zip(boxes.kind, self.styles, strict=True)]
         )
-        self.grounds = 4 * len(boxes.rect)
-        resolution = np.full(self.grounds + 9, wall_resolution)
-        resolution[self.grounds :] = ground_resolution
-        self.atlas = Atlas(self._paint, resolution, int(300_000 * wall_resolution**2 + 170_000 * ground_resolution**2))
+        self.walls_count = 4 * len(boxes.rect)
+        self.grounds = 2 * self.walls_count
+        resolution = np.repeat([wall_resolution, wall_resolution / 4, ground_resolution], [*2 * [self.walls_count], 9])
+        self.atlas = Atlas(self._paint, resolution, int(200_000 * wall_resolution**2 + 170_000 * ground_resolution**2))
         self._walls()
         self._streets()
         self.shadows = cache(self._shadows)
@@ -35,12 +40,13 @@ class Scene:
         if surface >= self.grounds:
             kinds = divmod(surface - self.grounds, 3)
             return paint_ground((*self.district.key, 1, *kinds), *kinds, self.atlas.resolution[surface])
-        box, face = divmod(surface, 4)
+        wall = surface % self.walls_count
+        box, face = divmod(wall, 4)
         boxes = self.district.boxes
         x0, y0, x1, y1 = boxes.rect[box]
         width = y1 - y0 if face < 2 else x1 - x0
         front = bool(boxes.fronts[box, face])
-        key = (*self.district.key, 2, surface)
+        key = (*self.district.key, 2, wall)
         return facades.paint_box(boxes.kind[box], self.styles[box], key, width, front, self.atlas.resolution[surface])
 
     def _walls(self) -> None:
@@ -72,6 +78,12 @@ class Scene:
             k = np.abs(place[:, None] - [s.centre for s in streets]).argmin(1)
             centre = np.float32([s.centre for s in streets])[k]
             self.nearest.append((centre, np.int32([s.kind for s in streets])[k]))
+
+    def surfaces(self, x: float, y: float) -> np.ndarray:
+        """(walls,) surface of each wall in the atlas for an eye at x, y."""
+        x0, y0, x1, y1 = self.district.boxes.rect.T
+        far = np.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y) > FAR_WALL
+        return np.arange(self.walls_count) + self.walls_count * np.repeat(far, 4)
 
     def cell(self, coordinate: np.ndarray, axis: int) -> np.ndarray:
         """Index of the table cell of a local coordinate, clipped to the district."""

@@ -33,7 +33,7 @@ class Style:
     bay: float  # width of a window axis
     window: tuple[float, float]  # width, height
     muntins: tuple[int, int]  # vertical and horizontal bars
-    arched: bool
+    lintels: bool  # a high beam above each window
     balconies: float  # share of windows
     courses: bool  # a band between floors
     quoins: bool
@@ -78,7 +78,7 @@ def make_style(seed: int) -> Style:
         bay=bay,
         window=(bay * wide, storey * rng.uniform(0.46, 0.64)),
         muntins=(int(rng.integers(0, 3)), int(rng.integers(0, 3))),
-        arched=bool(not modern and rng.random() < 0.2),
+        lintels=bool(not modern and rng.random() < 0.2),
         balconies=rng.choice([0, 0, 0.3, 1.0]) * rng.random(),
         courses=bool(rng.random() < 0.5),
         quoins=bool(not modern and rng.random() < 0.3),

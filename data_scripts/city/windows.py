@@ -8,7 +8,7 @@ from .styles import DARK, Style
 
 def paint_window(canvas: Canvas, style: Style, rng, x, y, w, h, chance) -> None:
     if style.material not in ("glass", "concrete"):
-        canvas.fill(x - 0.14, y - 0.14, x + w + 0.14, y + h + (0.3 if style.arched else 0.14), style.trim)
+        canvas.fill(x - 0.14, y - 0.14, x + w + 0.14, y + h + (0.3 if style.lintels else 0.14), style.trim)
     if style.shutter and chance[1] < 0.15:  # closed
         paint_louvres(canvas, x, y, x + w, y + h, style.shutter)
         return

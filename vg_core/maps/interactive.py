@@ -72,7 +72,8 @@ def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], thumbnai
 def locate_map(photo: str | Path, guesses: pd.DataFrame) -> folium.Map:
     """Interactive map of the best guesses for one photograph, numbered; the best one is vermillion.
 
-    Columns of guesses, best first: latitude, longitude (degrees), metres (from the best guess), similarity, path.
+    Columns of guesses, best first: latitude, longitude (degrees), metres (from the best guess), distance (of its
+    descriptor), path.
     """
     rows = guesses.reset_index(drop=True)
     if not rows[["latitude", "longitude"]].notna().all(axis=None):
@@ -81,7 +82,9 @@ def locate_map(photo: str | Path, guesses: pd.DataFrame) -> folium.Map:
     pictures = _thumbnails(rows.path, len(rows), THUMBNAIL_BYTES)
     dots = []
     for row in rows.itertuples():
-        text = f"<b>guess {row.Index + 1}</b>, similarity {row.similarity:.3f}<br>{row.metres:,.0f} m from the best"
+        text = (
+            f"<b>guess {row.Index + 1}</b>, descriptor distance {row.distance:.3f}<br>{row.metres:,.0f} m from the best"
+        )
         dots.append(_dot(row, f"{text}<br>{row.latitude:.5f}, {row.longitude:.5f}", pictures, str(row.Index + 1)))
     for title, chosen, colour in (("other guesses", dots[:0:-1], "C0"), ("best guess", dots[:1], "C3")):
         _add_layer(chart, title, chosen, to_hex(colour), radius=9, weight=1, fill_opacity=0.9)

@@ -78,7 +78,7 @@ def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
         raise ValueError(
             f"{path} is no checkpoint of ours, or is damaged ({error}); train again or copy it again"
         ) from error
-    if not header:
+    if not {"version", "config", "facts"} <= header.keys():
         raise ValueError(
             f"{path} holds tensors but not the configuration that save_model writes; "
             "weights of a backbone alone are given as weights=PATH"

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -43,15 +44,15 @@ class PlaceSet:
     def from_folders(cls, database, queries, name: str = "photographs", split: str = "test") -> "PlaceSet":
         """PlaceSet of two folders, searched recursively. Raises FileNotFoundError or ValueError in a sentence."""
         tables = read_folder(database), read_folder(queries)
-        _one_zone(*tables)
+        _one_zone(list(pd.concat(tables)[["zone_number", "zone_letter"]].itertuples()))
         return cls(name, split, *tables)
 
     @classmethod
     def load(cls, name: str, split: str, skip_unreadable: bool = False) -> "PlaceSet":
         """PlaceSet of ``<VG_DATA>/<name>/images/<split>``; ``name`` may also be the path of a dataset folder.
 
-        A folder that holds ``database/`` and ``queries/`` directly is taken as it is for any split. The toy city is
-        rendered when it is not there yet. With ``skip_unreadable`` every file is decoded once and broken ones are left
+        A folder that holds ``database/`` and ``queries/`` directly is a test split. The toy city is rendered when it is
+        not there yet. With ``skip_unreadable`` every file is decoded once and broken ones are left
         out, counted and listed in ``skipped``.
         """
         folder = find_split(name, split)
@@ -60,13 +61,15 @@ class PlaceSet:
 
     def readable(self) -> "PlaceSet":
         """The set without the files that cannot be decoded; says how many there were."""
-        complaints = unreadable([*self.database.path, *self.queries.path])
-        broken = {sentence.split(": ")[0] for sentence in complaints}
+        broken = unreadable([*self.database.path, *self.queries.path])
         if not broken:
             return self
-        print(f"{self.name} {self.split}: {len(broken)} unreadable images left out:", *complaints, sep="\n  ")
+        print(f"{self.name} {self.split}: {len(broken)} unreadable images left out:", *broken.values(), sep="\n  ")
         tables = [t[~t.path.isin(broken)].reset_index(drop=True) for t in (self.database, self.queries)]
-        return replace(self, database=tables[0], queries=tables[1], skipped=tuple(complaints))
+        for table, role in zip(tables, ("database image", "query"), strict=True):
+            if table.empty:
+                raise ValueError(f"{self.name} {self.split}: no readable {role} is left")
+        return replace(self, database=tables[0], queries=tables[1], skipped=tuple(broken.values()))
 
     def neighbours(self, radius_m: float) -> list[np.ndarray]:
         """For each query the sorted indices of the database images at most ``radius_m`` metres away."""
@@ -135,6 +138,7 @@ def read_folder(folder) -> pd.DataFrame:
     if not files:
         raise ValueError(f"{folder}: no image found ({' '.join(IMAGE_SUFFIXES)}, in any case)")
     labels = [parse_name(file) for file in files]
+    _one_zone(labels)
     table = pd.DataFrame({column: [getattr(label, column) for label in labels] for column in COLUMNS})
     table[NUMBERS] = table[NUMBERS].astype(float)
     table.insert(0, "path", files)
@@ -155,8 +159,10 @@ def find_split(name: str, split: str) -> Path:
     if name in GENERATED and not root.is_dir():
         print(f"{name} is not in {paths.data_root()} yet: rendering it (about a minute, once).", flush=True)
         script = paths.DATA_SCRIPTS / "toy_city.py"
-        subprocess.run([sys.executable, str(script), "--city", name], check=True)
-    for folder in (root / "images" / split, root / split, root):
+        if subprocess.run([sys.executable, str(script), "--city", name]).returncode:
+            raise OSError(f"{name} could not be rendered in {paths.data_root()}: see above, or set VG_DATA")
+    bare = [root] if split == "test" else []  # training on the images of the test would go unnoticed
+    for folder in (root / "images" / split, root / split, *bare):
         if (folder / "database").is_dir() and (folder / "queries").is_dir():
             return folder
     raise FileNotFoundError(
@@ -182,10 +188,15 @@ def _with_degrees(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _one_zone(*tables: pd.DataFrame) -> None:
-    """Distances are planar, so eastings of two zones must never meet."""
-    every = pd.concat(tables)
-    zones = (every.zone_number.astype("Int64").astype(str) + every.zone_letter.str.upper()).value_counts()
-    if len(zones) > 1:
-        counts = ", ".join(f"{zone.replace('<NA>', 'no zone')} ({n} images)" for zone, n in zones.items())
+def _one_zone(labels: Sequence) -> None:
+    """Distances are planar, so eastings of two UTM grids must never meet. Letters are bands of one grid, N and beyond
+    north of the equator."""
+    grids = Counter(
+        "no zone"
+        if pd.isna(label.zone_number)
+        else f"{int(label.zone_number)} {'north' if label.zone_letter.upper() >= 'N' else 'south'}"
+        for label in labels
+    )
+    if len(grids) > 1:
+        counts = ", ".join(f"{grid} ({n} images)" for grid, n in grids.most_common())
         raise ValueError(f"mixed UTM zones: {counts}. Distances in metres need one zone: split the set by zone.")

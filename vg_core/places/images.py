@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from vg_core.files import replacing
 from vg_core.paths import pixels_folder
 from vg_core.watch import bar
 
@@ -65,8 +65,8 @@ def normalise(images: Tensor) -> Tensor:
     return torch.addcmul(shift, images.float(), 1.0 / scale)
 
 
-def unreadable(paths: Sequence, progress: bool = True) -> list[str]:
-    """Sentences about the files that cannot be decoded, in order; reads every file once."""
+def unreadable(paths: Sequence[str], progress: bool = True) -> dict[str, str]:
+    """The files that cannot be decoded and a sentence about each, in order; reads every file once."""
 
     def complaint(path) -> str:
         try:
@@ -77,7 +77,7 @@ def unreadable(paths: Sequence, progress: bool = True) -> list[str]:
 
     with ThreadPoolExecutor(WORKERS) as pool:
         found = bar(pool.map(complaint, paths), wanted=progress, total=len(paths), desc="checking images")
-        return [sentence for sentence in found if sentence]
+        return {path: sentence for path, sentence in zip(paths, found, strict=True) if sentence}
 
 
 class Photographs:
@@ -150,9 +150,8 @@ class Photographs:
 
     def _decode_into(self, file: Path, progress: bool) -> None:
         """Decode into a temporary file, then rename: two processes may both do it, neither harms the other."""
-        unfinished = file.with_name(f".{uuid.uuid4().hex}.npy")
         shape = (len(self.paths), *self.size, 3)
-        try:
+        with replacing(file) as unfinished:
             pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
 
             def decode(i: int) -> None:
@@ -163,6 +162,3 @@ class Photographs:
                 label = f"decoding to {self.size[0]}x{self.size[1]}, {self.nbytes / 1e6:.0f} MB"
                 deque(bar(todo, wanted=progress, total=len(self.paths), desc=label), maxlen=0)
             pixels.flush()
-            os.replace(unfinished, file)
-        finally:
-            unfinished.unlink(missing_ok=True)
