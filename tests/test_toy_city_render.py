@@ -183,3 +183,11 @@ def test_seasons_colour_the_trees(scene):
     crown = np.s_[:, 20:40, 50:78]
     red_to_green = {season: light[crown][0].mean() / light[crown][1].mean() for season, light in photos.items()}
     assert red_to_green["autumn"] > 1.3 * red_to_green["summer"]
+
+
+def test_shadows_longer_than_the_district(scene):
+    """A sun near the horizon darkens everything but the side from which it shines."""
+    low = scene.shadows((1.0, 0.0, 0.02)).reshape(scene.cells[::-1])
+    middle = low[low.shape[0] // 2]
+    assert middle[: len(middle) // 2].min() > 0
+    assert (low[:, -1] == -2).all()

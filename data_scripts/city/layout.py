@@ -135,14 +135,17 @@ class _Lots:
         edges = low + (high - low) * np.concatenate([[0], np.cumsum(shares) / shares.sum()])
         return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
-    def row(self, low, high, line, face, ends=()) -> None:
-        """Lots side by side along ``line``, looking to ``face``; the corner lots also look to the two ``ends``."""
+    def row(self, low, high, line, face, ends=(), gaps=0.07) -> None:
+        """Lots side by side along ``line``, looking to ``face``; the corner lots also look to the two ``ends``.
+
+        A share of ``gaps`` is not built on, but has a wall or a hedge along the street.
+        """
         inward = 1 if face in (WEST, SOUTH) else -1
         cuts = self.cut(low, high)
         for k, (a, b) in enumerate(cuts):
             sides = [end for end, last in zip(ends, (0, len(cuts) - 1), strict=False) if k == last]
             corner = bool(sides)
-            gap = not corner and self.rng.random() < 0.07
+            gap = not corner and self.rng.random() < gaps
             setback = 0.0 if corner else self.rng.choice([0, 0, 0, 0.4, 0.9, 1.8])
             near = line + inward * setback
             far = near + inward * (0.5 if gap else LOT_DEPTH - setback)
@@ -158,10 +161,10 @@ class _Lots:
 
     def ring(self, x0, y0, x1, y1) -> None:
         """Buildings around the district, so that every street ends at a façade."""
-        self.row(x0 - LOT_DEPTH, x1 + LOT_DEPTH, y0, NORTH)
-        self.row(x0 - LOT_DEPTH, x1 + LOT_DEPTH, y1, SOUTH)
-        self.row(y0, y1, x0, EAST)
-        self.row(y0, y1, x1, WEST)
+        self.row(x0 - LOT_DEPTH, x1 + LOT_DEPTH, y0, NORTH, gaps=0)
+        self.row(x0 - LOT_DEPTH, x1 + LOT_DEPTH, y1, SOUTH, gaps=0)
+        self.row(y0, y1, x0, EAST, gaps=0)
+        self.row(y0, y1, x1, WEST, gaps=0)
 
 
 def _park(rng, lots: _Lots, block) -> np.ndarray:

@@ -151,9 +151,9 @@ class Scene:
 
 
 def _overlap(shape, i: int, j: int):
-    """Slices so that target[...] sees source[...] shifted by i rows and j columns."""
+    """Slices so that target[...] sees source[...] shifted by i rows and j columns; empty beyond the table."""
     target, source = [], []
     for n, k in zip(shape, (i, j), strict=True):
-        target.append(slice(max(0, -k), n - max(0, k)))
-        source.append(slice(max(0, k), n - max(0, -k)))
+        target.append(slice(max(0, -k), max(0, n - max(0, k))))
+        source.append(slice(max(0, k), max(0, n - max(0, -k))))
     return tuple(target), tuple(source)
