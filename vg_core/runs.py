@@ -33,8 +33,8 @@ from vg_core.watch import bar, watched
 
 __all__ = ["Run", "examine", "histories", "learning_rate_range", "recall_table", "run", "sweep", "with_untrained"]
 
-# One thread each, since threads of several processes fight for cores. And glibc keeps the memory it has: given back after
-# every batch, as Dask would have it, it is mapped and zeroed anew, which cost 1.6 times the time of a training step.
+# One thread each, since threads of several processes fight for cores. And glibc keeps the memory it has: given back
+# after every batch, as Dask would have it, it is mapped and zeroed anew, and a training step takes 1.6 times as long.
 WORKER_SETTINGS = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     "MALLOC_TRIM_THRESHOLD_": str(2**33),

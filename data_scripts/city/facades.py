@@ -115,6 +115,7 @@ def _roof(canvas: Canvas, style: Style, rng, width: float, front: bool) -> None:
     rows[::step, :, :3] = rows[::step, :, :3] * np.float32(0.8)
     if style.roof == "gable" and front:
         _gable(canvas, style, width, eave, high)
+        return
     if style.roof == "mansard":
         for x in np.arange(style.bay / 2, width - 0.6, style.bay):
             canvas.fill(x - 0.6, eave + 0.1, x + 0.6, eave + 1.6, style.trim)
