@@ -180,3 +180,10 @@ def test_errors_are_cumulated():
 def test_a_missing_column_is_named():
     with pytest.raises(ValueError, match="the table has no column low, high; it has: variant, n, recall"):
         plots.recall_curves(recalls(2).drop(columns=["low", "high"]))
+
+
+def test_thresholds_may_be_whole_numbers():
+    whole = metres().assign(threshold=lambda table: np.arange(1, len(table) + 1))
+    assert whole.threshold.dtype.kind == "i"
+    drawn = plots.recall_against_metres(whole).axes[0]
+    assert [tick for tick in drawn.get_xticks() if tick not in whole.threshold.tolist()] == []

@@ -154,6 +154,7 @@ def _p_value(p: float) -> str:
 def _metres_axis(axes: Axes, metres, threshold_m: float | None) -> None:
     """A logarithmic axis that reads 1, 2, 5, 10, 25 … and marks the threshold."""
     axes.set_xscale("log")
+    metres = np.asarray(metres, dtype=float)  # whole numbers know no infinity
     low, high = np.nanmin(metres, initial=np.inf), np.nanmax(metres, initial=-np.inf)
     axes.set_xticks([tick for tick in METRES_SHOWN if low <= tick <= high])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
