@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from tests.synthetic_assets import TOY, drawing, export_baseline, pictures
 from vg_core import paths
+from vg_core.config import Config
 from vg_core.report import export, rounded, shows_photographs
 
 SLUG = "20_optimizer"
@@ -29,7 +30,7 @@ def test_an_export_is_a_folder_of_files():
     named = "curves.svg gains.csv gallery.jpg hardness.svg numbers.json origin.json recall.csv training.svg"
     assert sorted(contents(folder)) == sorted(named.split())
     numbers = json.loads((folder / "numbers.json").read_text())
-    assert numbers["gem"]["r1"] == 53.2 and numbers["config"]["image_size"] == [96, 128]
+    assert numbers["gem"]["r1"] == 53.2 and numbers["config"]["image_size"] == list(Config.of("smoke").image_size)
     assert pd.read_csv(folder / "recall.csv").columns[0] == "variant"
 
 
