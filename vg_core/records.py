@@ -140,8 +140,16 @@ def code_digest() -> str:
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:]
-        digest.update(ast.unparse(tree).encode())  # unlike a dump, the same in every version of Python
+        digest.update(repr(_canonical(tree)).encode())
     return digest.hexdigest()[:12]
+
+
+def _canonical(part):
+    """A syntax tree as nested lists, the same in every version of Python: fields without a value are left out."""
+    if isinstance(part, ast.AST):
+        named = [[name, _canonical(value)] for name, value in ast.iter_fields(part) if value not in (None, [])]
+        return [type(part).__name__, *named]
+    return [_canonical(inner) for inner in part] if isinstance(part, list) else repr(part)
 
 
 @cache
