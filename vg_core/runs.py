@@ -83,7 +83,7 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
     A variant that fails does not stop the others: it is reported, and listed in ``attrs["failed"]`` as (variant, seed,
     sentence). ``attrs["origin"]`` names the runs and datasets, for ``export``.
     """
-    members = {(name, seed): replace(config, seed=seed) for name, config in variants.items() for seed in seeds}
+    members = _members(variants, seeds)
     outcomes = {member: _attempt(read_back, config) for member, config in members.items()}
     missing = {member: config for member, config in members.items() if outcomes[member] is None}
     if cluster == "auto":
@@ -114,8 +114,8 @@ def with_untrained(variants: Mapping[str, Config]) -> dict[str, Config]:
 
 def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(history, validation) of the runs that are finished, with columns ``variant`` and ``seed``."""
-    members = [(name, seed, replace(config, seed=seed)) for name, config in variants.items() for seed in seeds]
-    runs = [(name, seed, found) for name, seed, config in members if (found := read_back(config))]
+    members = _members(variants, seeds)
+    runs = [(*member, found) for member, config in members.items() if (found := read_back(config))]
     history = pd.concat([r.history.assign(variant=v, seed=s) for v, s, r in runs], ignore_index=True)
     validation = pd.concat([r.validation.assign(variant=v, seed=s) for v, s, r in runs], ignore_index=True)
     return history, validation
@@ -141,6 +141,11 @@ def learning_rate_range(config: Config, low: float = 1e-6, high: float = 1.0, st
     return range_test(step, low, high, steps)
 
 
+def _members(variants: Mapping[str, Config], seeds: Iterable[int]) -> dict[Member, Config]:
+    """The configuration of every variant and seed, in the order given."""
+    return {(name, seed): replace(config, seed=seed) for name, config in variants.items() for seed in seeds}
+
+
 def _attempt(work: Callable[[Config], Run | None], config: Config) -> Run | str | None:
     """What ``work`` returns, or the sentence it failed with: one bad variant must not lose a night of others."""
     try:
@@ -156,9 +161,9 @@ def _one_by_one(missing: Mapping[Member, Config], _cluster: str) -> Iterator[tup
 
 def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
     """Members and their outcomes as workers finish them; closing the client stops what still waits."""
-    dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_SETTINGS})
+    settings = dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_SETTINGS})
     local = {"n_workers": min(os.cpu_count() or 1, len(missing)), "threads_per_worker": 1, "memory_limit": 0}
-    with Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
+    with settings, Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
         print("each run's own lines go to log.txt beside its checkpoints", flush=True)
         members = {client.submit(_logged, config, pure=False): member for member, config in missing.items()}
         for future in as_completed(members):
