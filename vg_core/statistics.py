@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from vg_core.bootstrap import DRAWS, LEVEL, by_place, gain_samples, recall_interval
+
 AT = (1, 5, 10, 20)
-DRAWS = 2000  # bootstrap samples
-LEVEL = 0.05  # 95 % intervals, and the level of the verdicts
-ROUNDING = 1e-12  # shares closer than this are the same
-Z = stats.norm.ppf(1 - LEVEL / 2)
-BLOCK_ENTRIES = 2**21  # places x draws held at a time: 16 MiB for each temporary
+SeedNoise = tuple[float, int]  # variance and its degrees of freedom
 
 
 def recall_table(
@@ -31,7 +29,7 @@ def recall_table(
     rows = []
     for variant in ranks["variant"].unique():
         hits, index, _ = _hits(ranks, variant, at, threshold)  # (Q, n, seeds)
-        sums, sizes = _by_place(hits.mean(axis=2), index)
+        sums, sizes = by_place(hits.mean(axis=2), index)
         low, high = 100.0 * recall_interval(sums, sizes, draws, seed)
         recalls = 100.0 * hits.mean(axis=0)  # (n, seeds)
         spread = recalls.std(axis=1, ddof=1) if recalls.shape[1] > 1 else np.full(len(recalls), np.nan)
@@ -41,31 +39,13 @@ def recall_table(
     return pd.concat(rows, ignore_index=True)
 
 
-def recall_interval(sums: np.ndarray, sizes: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """(2, n) ends of the 95 % intervals of sums.sum(0) / sizes.sum(), from hits (places, n) and queries (places,).
-
-    Studentised bootstrap over places on the arcsine scale, with the leave-one-place-out standard error: percentile
-    intervals cover too little with a few dozen places (DiCiccio and Efron, Statistical Science 1996, section 4; Cameron
-    and Miller, Journal of Human Resources 2015). It is never wider than Wilson's interval for as many queries as there
-    are places, which holds however strongly queries of a place agree; that one also stands in where every query is a
-    hit (or a miss) and the bootstrap sees no spread.
-    """
-    share, error = (row[0] for row in _ratios(np.ones((1, len(sizes))), sums, sizes))
-    drawn, errors = _resampled(sums, sizes, draws, seed)
-    angle = np.arcsin(np.sqrt(share))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pivots = (np.arcsin(np.sqrt(drawn)) - angle) / (_arcsine_slope(drawn) * errors)
-        # a sample without spread says nothing about its own error: as far out as can be, on its side
-        pivots = np.where(np.isfinite(pivots), pivots, np.sign(drawn - share) * 1e9)
-        lower, upper = np.quantile(pivots, [1 - LEVEL / 2, LEVEL / 2], axis=0)
-        angles = angle - np.stack([lower, upper]) * _arcsine_slope(share) * error
-    widest = _wilson(share, *_effective(sizes))
-    ends = (np.sin(angles.clip(0, np.pi / 2)) ** 2).clip(*widest)
-    return np.where(np.ptp(drawn, axis=0) < ROUNDING, widest, ends)
-
-
 def paired_gain(
-    ranks: pd.DataFrame, a: str, b: str, n: int = 1, threshold: float | None = None, draws: int = DRAWS, seed: int = 0
+    ranks: pd.DataFrame,
+    a: str,
+    b: str,
+    n: int = 1,
+    threshold: float | None = None,
+    seed_noise: SeedNoise | None = None,
 ) -> dict:
     """Points of recall@n that variant ``a`` gains over ``b``: gain, low, high (95 %), p, queries, places, seeds.
 
@@ -75,7 +55,9 @@ def paired_gain(
     (Cochran and Cox, Experimental Designs, 1957). Interval and two-sided p come from a bootstrap over places scaled to
     that error. What queries and seeds share is counted in both, so with few seeds the interval errs on the wide side
     (compare Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks, 2021). With a single seed only
-    places count, which ``seeds`` tells. Raises ValueError when the variants differ in queries or threshold.
+    places count, which ``seeds`` tells. ``seed_noise`` is the variance that seeds add to such a gain and its degrees of
+    freedom, where more variants than these two tell it. Raises ValueError when the variants differ in queries or
+    threshold.
     """
     hits_a, index, seeds_a = _hits(ranks, a, [n], threshold)
     hits_b, other, seeds_b = _hits(ranks, b, [n], threshold)
@@ -87,28 +69,54 @@ def paired_gain(
         raise ValueError(f"'{a}' and '{b}' count hits within {metres}: give one threshold for both")
     recalls_a, recalls_b = hits_a.mean(axis=(0, 1)), hits_b.mean(axis=(0, 1))  # (seeds,)
     per_seed = [recalls_a - recalls_b] if seeds_a.equals(seeds_b) else [recalls_a, recalls_b]
-    sums, sizes = _by_place(hits_a.mean(axis=2) - hits_b.mean(axis=2), index)
-    gain, samples = _gain_samples(sums, sizes, per_seed, draws, seed)
+    noise = [(seeds.var(ddof=1) / len(seeds), len(seeds) - 1) for seeds in per_seed if len(seeds) > 1]
+    sums, sizes = by_place(hits_a.mean(axis=2) - hits_b.mean(axis=2), index)
+    gain, samples = gain_samples(sums, sizes, [seed_noise] if seed_noise else noise)
     low, high = np.quantile(samples, [LEVEL / 2, 1 - LEVEL / 2]).clip(-1, 1).tolist()
     tail = 1 + int(min((samples <= 0).sum(), (samples >= 0).sum()))
     counts = {"queries": len(index), "places": len(sizes), "seeds": min(len(seeds_a), len(seeds_b))}
-    return {"gain": 100 * gain, "low": 100 * low, "high": 100 * high, "p": min(1.0, 2 * tail / (draws + 1)), **counts}
+    p = min(1.0, 2 * tail / (len(samples) + 1))
+    return {"gain": 100 * gain, "low": 100 * low, "high": 100 * high, "p": p, **counts}
 
 
 def compare_all(ranks: pd.DataFrame, baseline: str, n: int = 1, threshold: float | None = None) -> pd.DataFrame:
-    """One row for each variant but the baseline: variant, what `paired_gain` says, p_holm, and the verdict.
+    """One row for each variant but the baseline: variant, what `paired_gain` says, p_holm, p_mcnemar, and the verdict.
 
     The verdict is "better" or "worse" than the baseline where p, after Holm's correction for comparing many, is below
-    5 %, else "undecided". Intervals are not corrected: each one holds by itself.
+    5 %, else "undecided". Intervals are not corrected: each one holds by itself. With two variants or more that have
+    the baseline's seeds, what seeds add is estimated from all of them together (see `seed_noise`). ``p_mcnemar`` is
+    McNemar's test on the first seed that both have, NaN if there is none: what one run alone would claim.
     """
     others = [variant for variant in ranks["variant"].unique() if variant != baseline]
     if not others:
         raise ValueError(f"there is no variant to compare with the baseline '{baseline}'")
-    table = pd.DataFrame([{"variant": v, **paired_gain(ranks, v, baseline, n, threshold)} for v in others])
+    hits = {variant: _hits(ranks, variant, [n], threshold) for variant in [baseline, *others]}
+    whole = [v for v in others if hits[v][2].equals(hits[baseline][2])]
+    noise = seed_noise(np.stack([hits[v][0].mean(axis=(0, 1)) for v in [baseline, *whole]]))
+    rows = []
+    for variant in others:
+        gain = paired_gain(ranks, variant, baseline, n, threshold, noise if variant in whole else None)
+        rows.append({"variant": variant, **gain, "p_mcnemar": _mcnemar_of_one_seed(hits[variant], hits[baseline])})
+    table = pd.DataFrame(rows)
     table["p_holm"] = holm(table["p"])
     decided = np.where(table["gain"] > 0, "better", "worse")
     table["verdict"] = np.where(table["p_holm"] < LEVEL, decided, "undecided")
     return table
+
+
+def seed_noise(recalls: np.ndarray) -> SeedNoise | None:
+    """What seeds add to the variance of the difference of two variants' means, from recalls (variants, seeds).
+
+    The variance comes with its degrees of freedom, (V - 1)(S - 1): the residual of a two-way layout, in which a seed
+    may be a lucky one for all variants alike (Fisher, The Design of Experiments, 1935). It takes the noise as equally
+    large in all variants. For two variants it is the spread of their paired differences. None with a single seed.
+    """
+    variants, seeds = recalls.shape
+    freedom = (variants - 1) * (seeds - 1)
+    if not freedom:
+        return None
+    means = recalls.mean(axis=1, keepdims=True) + recalls.mean(axis=0, keepdims=True) - recalls.mean()
+    return 2 * float(np.square(recalls - means).sum()) / freedom / seeds, freedom
 
 
 def verdict(gain: Mapping, expected: str, tolerance: float = 1.0) -> str:
@@ -132,6 +140,21 @@ def verdict(gain: Mapping, expected: str, tolerance: float = 1.0) -> str:
     return "refuted" if gain["high"] <= bottom or gain["low"] >= top else "undecided"
 
 
+def judge_predictions(gains: pd.DataFrame, expected: Mapping[str, str], tolerance: float = 1.0) -> pd.DataFrame:
+    """One row a prediction: variant, expected (see `verdict`), gain, low, high, queries, seeds, verdict.
+
+    ``gains`` has a row for each variant with a result, as `compare_all` makes them; a variant without one, since all
+    its runs failed, has the verdict "no result".
+    """
+    found = gains.set_index("variant")[["gain", "low", "high", "queries", "seeds"]].reindex(list(expected))
+    verdicts = [
+        verdict(row, wanted, tolerance) if row.notna().all() else "no result"
+        for wanted, (_, row) in zip(expected.values(), found.iterrows(), strict=True)
+    ]
+    found = found.assign(expected=list(expected.values()), verdict=verdicts).reset_index()
+    return found[["variant", "expected", "gain", "low", "high", "queries", "seeds", "verdict"]]
+
+
 def mcnemar(hits_a: np.ndarray, hits_b: np.ndarray) -> float:
     """Two-sided p of McNemar's exact test that two models hit the same queries equally often; bool (Q,) each.
 
@@ -142,6 +165,14 @@ def mcnemar(hits_a: np.ndarray, hits_b: np.ndarray) -> float:
         raise ValueError(f"McNemar's test pairs queries: got hits of shapes {hits_a.shape} and {hits_b.shape}")
     only_a, only_b = int((hits_a & ~hits_b).sum()), int((hits_b & ~hits_a).sum())
     return min(1.0, 2.0 * float(stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+
+
+def _mcnemar_of_one_seed(a: tuple, b: tuple) -> float:
+    """McNemar's p of two variants on the first seed that both have; each is what `_hits` found."""
+    shared = [seed for seed in a[2] if seed in b[2]]
+    if not shared:
+        return np.nan
+    return mcnemar(*(hits[:, 0, seeds.get_loc(shared[0])] > 0 for hits, _, seeds in (a, b)))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -186,64 +217,3 @@ def _by_place(values: np.ndarray, index: pd.MultiIndex) -> tuple[np.ndarray, np.
     codes, places = pd.factorize(index.get_level_values("place"))
     sums = [np.bincount(codes, column, len(places)) for column in values.T]
     return np.stack(sums, axis=1), np.bincount(codes).astype(float)
-
-
-def _ratios(weights: np.ndarray, sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and leave-one-place-out standard errors, (draws, n), of places taken ``weights`` (draws, places) times."""
-    totals = weights @ sizes  # (draws,)
-    means = weights @ sums / totals[:, None]
-    left = (totals[:, None] - sizes) ** 2  # 0 where one place is all there is
-    influence = np.divide(weights, left, out=np.zeros_like(weights), where=left > 0)
-    crossed = 2 * means * (influence @ (sizes[:, None] * sums))
-    squares = means**2 * (influence @ sizes**2)[:, None] - crossed + influence @ sums**2
-    return means, np.sqrt(squares.clip(min=0) * (len(sizes) - 1) / len(sizes))
-
-
-def _resampled(sums: np.ndarray, sizes: np.ndarray, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """`_ratios` of ``draws`` samples of as many places, with replacement."""
-    rng, places = np.random.default_rng(seed), len(sizes)
-    parts, block = [], max(1, BLOCK_ENTRIES // places)
-    for start in range(0, draws, block):
-        rows = min(block, draws - start)
-        chosen = rng.integers(places, size=(rows, places)) + places * np.arange(rows)[:, None]
-        weights = np.bincount(chosen.ravel(), minlength=rows * places).reshape(rows, places).astype(float)
-        parts.append(_ratios(weights, sums, sizes))
-    return np.concatenate([means for means, _ in parts]), np.concatenate([errors for _, errors in parts])
-
-
-def _gain_samples(
-    sums: np.ndarray, sizes: np.ndarray, per_seed: Sequence[np.ndarray], draws: int, seed: int
-) -> tuple[float, np.ndarray]:
-    """Mean gain, and (draws,) samples spread as its error: the bootstrap's shape, the width of places and seeds."""
-    gain, error = (float(row.item()) for row in _ratios(np.ones((1, len(sizes))), sums, sizes))
-    deviations = _resampled(sums, sizes, draws, seed)[0][:, 0] - gain
-    effective, quantile = _effective(sizes)
-    if np.ptp(deviations) > ROUNDING:
-        deviations /= deviations.std()
-    else:  # all places agree: bounded by the share of places that may differ unseen (Wilson's bound at zero)
-        deviations = stats.norm.ppf((np.arange(draws) + 0.5) / draws)
-        error = (1 + abs(gain)) * quantile / (effective + quantile**2)
-    terms = [(error**2 + 2 / sizes.sum() ** 2, max(effective - 1, 1))]
-    terms += [(seeds.var(ddof=1) / len(seeds), len(seeds) - 1) for seeds in per_seed if len(seeds) > 1]
-    variance = sum(v for v, _ in terms)
-    quantile = sum(v * stats.t.ppf(1 - LEVEL / 2, f) for v, f in terms) / variance
-    return gain, gain + deviations * np.sqrt(variance) * quantile / Z
-
-
-def _effective(sizes: np.ndarray) -> tuple[float, float]:
-    """Number of places, less if sizes differ (Kish), and the 97.5 % quantile of Student's t for it."""
-    places = sizes.sum() ** 2 / (sizes @ sizes)
-    return places, stats.t.ppf(1 - LEVEL / 2, max(places - 1, 1))
-
-
-def _arcsine_slope(share: np.ndarray) -> np.ndarray:
-    """Derivative of arcsin(sqrt(share)); infinite at 0 and 1."""
-    with np.errstate(divide="ignore"):
-        return 0.5 / np.sqrt(share * (1 - share))
-
-
-def _wilson(share: np.ndarray, count: float, quantile: float) -> np.ndarray:
-    """(2, n) ends of Wilson's interval (JASA 1927) of shares among ``count`` independent trials."""
-    weight = quantile**2 / count
-    half = np.sqrt(weight * share * (1 - share) + weight**2 / 4)
-    return np.stack([share + weight / 2 - half, share + weight / 2 + half]) / (1 + weight)

@@ -1,0 +1,52 @@
+"""Looks at a training that save nothing: the range test on a real network, and the positives that mining picks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.tiny import TINY
+from vg_core import paths
+from vg_core.models import build_model
+from vg_core.places.dataset import PlaceSet
+from vg_core.probes import learning_rate_range, mined_positives, positives_lost
+from vg_core.retrieval import describe
+
+
+@pytest.mark.usefixtures("street")
+def test_the_range_test_trains_and_saves_nothing():
+    curve = learning_rate_range(TINY, low=1e-5, high=1e-1, steps=6)
+    assert curve.lr.is_monotonic_increasing and 1 <= len(curve) <= 6
+    assert np.isfinite(curve.loss.iloc[0]) and curve.loss.iloc[0] > 0
+    assert not paths.checkpoints_folder("smoke").exists() and not paths.runs_folder("smoke").exists()
+    again = learning_rate_range(TINY, low=1e-5, high=1e-1, steps=6)
+    assert curve.loss.tolist() == again.loss.tolist()
+
+
+@pytest.mark.usefixtures("street")
+def test_mined_positives_are_the_nearest_descriptors_within_the_threshold():
+    model = build_model(TINY).eval()
+    table = mined_positives(model, TINY)
+    places = PlaceSet.load("street", "train")
+    database, queries = (describe(model, list(t.path), TINY.image_size) for t in (places.database, places.queries))
+    assert list(table["query"]) == list(places.queries.path)
+    for row, near in enumerate(places.neighbours(TINY.train_positives_dist_threshold)):
+        distances = np.linalg.norm(queries[row] - database[near], axis=1)
+        chosen = near[distances.argmin()]
+        assert table.positive[row] == places.database.path[chosen]
+        assert table.distance[row] == pytest.approx(distances.min(), abs=1e-5)
+        assert table.metres[row] <= TINY.train_positives_dist_threshold
+
+
+@pytest.mark.usefixtures("street")
+def test_queries_without_a_positive_are_shown_as_lost():
+    """Database views stand at 0 and 1 m, queries at (3, 4) and (4, 4) m from the corner of a place: 4.24 … 5.66 m."""
+    lost = positives_lost(TINY, [4, 4.5, 5.2, 10, 40]).set_index("threshold")
+    assert lost.lost.tolist() == [100, 50, 0, 0, 0]
+    assert lost.positives.tolist()[0] == 0 and lost.positives[10] == 2
+    assert lost.positives[40] > 2  # the next place is 30 m away
+    near = mined_positives(build_model(TINY).eval(), replace(TINY, train_positives_dist_threshold=4.5))
+    assert (near.positive == "").sum() == 12 and near.metres.isna().sum() == 12
+    assert near.metres.max() <= 4.5
+    none = mined_positives(build_model(TINY).eval(), replace(TINY, train_positives_dist_threshold=1.0))
+    assert (none.positive == "").all()
