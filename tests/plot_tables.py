@@ -62,3 +62,22 @@ def metres() -> pd.DataFrame:
 
 def rates() -> pd.DataFrame:
     return pd.DataFrame({"lr": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1], "loss": [0.1, 0.08, 0.05, 40.0, np.nan]})
+
+
+def forces(variants: int = 2, far: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)) -> pd.DataFrame:
+    """Pull and push over a grid of distances: a + b and |a - b|, which is 0 on the diagonal."""
+    rows = [{"variant": name, "a": a, "b": b} for name in NAMES[:variants] for a in far for b in (0.5, 1.0, 1.5, 2.0)]
+    table = pd.DataFrame(rows, columns=["variant", "a", "b"])
+    table = table.assign(pull=table.a + table.b, push=(table.a - table.b).abs())
+    return table.assign(pull_formula=table.pull, push_formula=table.push)
+
+
+def field(variants: int = 2) -> pd.DataFrame:
+    """A tuple of four points; each variant doubles the forces of the one before."""
+    points = [("query", 0.0, 0.0), ("positive", 1.0, 0.0), ("negative", 0.0, 0.5), ("negative", -2.0, 0.0)]
+    rows = [
+        (name, 0.5 * i, *point, 0.1 * 2**i, -(0.2 * 2**i))
+        for i, name in enumerate(NAMES[:variants])
+        for point in points
+    ]
+    return pd.DataFrame(rows, columns=["variant", "loss", "role", "x", "y", "force_x", "force_y"])

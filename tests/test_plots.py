@@ -10,7 +10,7 @@ import pytest
 from matplotlib import style
 from matplotlib.colors import to_hex
 
-from tests.plot_tables import NAMES, comparison, grid, history, images, metres, rates, recalls
+from tests.plot_tables import NAMES, comparison, field, forces, grid, history, images, metres, rates, recalls
 from vg_core import plots
 from vg_core.plots.canvas import ink
 
@@ -28,6 +28,9 @@ EVERY = {
     "recall_against_metres": lambda: plots.recall_against_metres(metres()),
     "error_cdf": lambda: plots.error_cdf(pd.DataFrame({"metres": [3.0, 30.0, 300.0], "threshold": 25.0})),
     "metric_grid": lambda: plots.metric_grid(grid(), "lr", "optimizer", "recall_1"),
+    "force_surfaces": lambda: plots.force_surfaces(forces()),
+    "push_curves": lambda: plots.push_curves(forces(far=(1.0,))),
+    "force_field": lambda: plots.force_field(field()),
     "cost_scatter": lambda: plots.cost_scatter(recalls(4).query("n == 1").assign(bytes_per_image=[1024, 65536] * 2)),
 }
 
@@ -187,3 +190,10 @@ def test_thresholds_may_be_whole_numbers():
     assert whole.threshold.dtype.kind == "i"
     drawn = plots.recall_against_metres(whole).axes[0]
     assert [tick for tick in drawn.get_xticks() if tick not in whole.threshold.tolist()] == []
+
+
+def test_gains_judged_by_a_prediction_carry_their_verdict():
+    judged = comparison().drop(columns="p_holm").assign(verdict=["confirmed"] + ["undecided"] * (len(comparison()) - 1))
+    axes = plots.gain_forest(judged).axes[0]
+    assert [text.get_text().split("  ")[1] for text in axes.texts if "  " in text.get_text()] == list(judged.verdict)
+    assert "Holm" not in axes.get_title(loc="right")

@@ -43,6 +43,12 @@ def test_origin_says_where_results_come_from():
     assert origin["figures"]["curves"] == {"file": "curves.svg", "inches": [3.4, 2.3]}
 
 
+def test_theory_looks_at_no_dataset():
+    folder = export("32_gradients", datasets={}, numbers={"deviation": 2e-15})
+    origin = json.loads((folder / "origin.json").read_text())
+    assert origin["datasets"] == {} and origin["runs"] == []
+
+
 def test_outside_git_the_commit_is_unknown(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     assert json.loads((export_baseline() / "origin.json").read_text())["commit"] == "unknown"
@@ -123,7 +129,8 @@ def test_a_number_that_is_none_is_refused_by_name(number):
         ({"slug": "baseline"}, "'baseline' is not a notebook's name"),
         ({"slug": "../10_x"}, "is not a notebook's name"),
         ({"profile": "ful"}, "profile 'ful' is unknown; choose one of: smoke, full"),
-        ({"datasets": {}}, "datasets must map"),
+        ({"datasets": None}, "datasets must map the name of each dataset to its fingerprint; {} if none was looked at"),
+        ({"datasets": {}, "runs": ["one-run"]}, "runs were made on a dataset: datasets must name it"),
         ({"runs": "one-run"}, "runs must be a list of run ids"),
         ({"figures": [Figure()]}, "figures must map names to Figure"),
         ({"figures": {"Map 1": Figure()}}, "figure name 'Map 1' is no file name"),

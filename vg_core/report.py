@@ -40,9 +40,10 @@ def export(
 ) -> Path:
     """Folder ``assets/<slug>/`` of the profile, written anew as a whole: what an earlier export left there is gone.
 
-    ``datasets`` maps the name of each dataset that was looked at to its fingerprint, ``runs`` are run ids. Figures
-    become ``<name>.svg``, or ``<name>.jpg`` when they show photographs; tables ``<name>.csv``; numbers, which may be
-    nested, ``numbers.json``; where all came from is in ``origin.json``. Raises ValueError or TypeError in a sentence.
+    ``datasets`` maps the name of each dataset that was looked at to its fingerprint, ``runs`` are run ids; theory, which
+    looks at none, gives ``{}`` and no runs. Figures become ``<name>.svg``, or ``<name>.jpg`` when they show photographs;
+    tables ``<name>.csv``; numbers, which may be nested, ``numbers.json``; where all came from is in ``origin.json``.
+    Raises ValueError or TypeError in a sentence.
     """
     figures, tables, numbers = figures or {}, tables or {}, numbers or {}
     _check(slug, profile, datasets, runs, figures, tables)
@@ -66,6 +67,18 @@ def headline(recalls: pd.DataFrame, variant: str) -> dict[str, float]:
 def gained(gain: Mapping) -> dict[str, float]:
     """A paired gain as numbers to export, in points: gain, gain_low, gain_high."""
     return {"gain": gain["gain"], "gain_low": gain["low"], "gain_high": gain["high"]}
+
+
+def findings(predictions: pd.DataFrame) -> str:
+    """Markdown, a line for each row of ``judge_predictions``: what was expected, the verdict, the gain it rests on."""
+    lines = []
+    for row in predictions.itertuples():
+        change = (
+            f"{row.gain:+.1f} points of recall@1 [{row.low:+.1f}, {row.high:+.1f}]" if row.gain == row.gain else "–"
+        )
+        counts = f"{row.queries:.0f} queries, {row.seeds:.0f} seeds" if row.gain == row.gain else "every run failed"
+        lines.append(f"{row.variant}, expected {row.expected}: **{row.verdict}**; {change}, {counts}")
+    return "  \n".join(lines)
 
 
 def shows_photographs(figure: Figure) -> bool:
@@ -111,10 +124,12 @@ def _check(slug, profile, datasets, runs, figures, tables) -> None:
         raise ValueError(f"slug {slug!r} is not a notebook's name such as 10_baseline")
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is unknown; choose one of: {', '.join(PROFILES)}")
-    if not isinstance(datasets, Mapping) or not datasets:
-        raise TypeError("datasets must map the name of each dataset to its fingerprint, and name at least one")
+    if not isinstance(datasets, Mapping):
+        raise TypeError("datasets must map the name of each dataset to its fingerprint; {} if none was looked at")
     if isinstance(runs, str) or not all(isinstance(run, str) for run in runs):
         raise TypeError(f"runs must be a list of run ids, not {runs!r}")
+    if len(runs) and not datasets:
+        raise ValueError("runs were made on a dataset: datasets must name it, with its fingerprint")
     for kind, wanted, given in (("figure", Figure, figures), ("table", pd.DataFrame, tables)):
         if not isinstance(given, Mapping):
             raise TypeError(f"{kind}s must map names to {wanted.__name__} objects, not be a {type(given).__name__}")

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vg_core.registry import ByName
+
 Forces = tuple[Tensor, Tensor]  # pull, push
 
 
@@ -44,14 +46,17 @@ def _exponential(a: Tensor, b: Tensor) -> Forces:
     return missed, missed
 
 
-TABLE_1: dict[str, Callable[[Tensor, Tensor], Forces]] = {
-    "triplet": _triplet,  # not in the paper: the skeleton's unsquared form
-    "triplet_squared": _triplet_squared,
-    "contrastive": _contrastive,
-    "sare_gaussian_ind": _gaussian,
-    "sare_cauchy_ind": _cauchy,
-    "sare_exponential_ind": _exponential,
-}
+TABLE_1: dict[str, Callable[[Tensor, Tensor], Forces]] = ByName(
+    "loss with a gradient in table 1",
+    {
+        "triplet": _triplet,  # not in the paper: the skeleton's unsquared form
+        "triplet_squared": _triplet_squared,
+        "contrastive": _contrastive,
+        "sare_gaussian_ind": _gaussian,
+        "sare_cauchy_ind": _cauchy,
+        "sare_exponential_ind": _exponential,
+    },
+)
 
 
 # --- equations 10–20: N negatives at once; a (B, 1), b (B, N) -> pull (B, 1), push (B, N) --------------------------

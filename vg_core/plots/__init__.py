@@ -1,5 +1,6 @@
 """Tables in, Figure out: nothing is read, trained or saved here, and no global style is touched."""
 
+from vg_core.plots.forces import force_field, force_surfaces, push_curves
 from vg_core.plots.places import distance_to_positive, headings, images_per_place, times
 from vg_core.plots.recalls import error_cdf, gain_forest, recall_against_metres, recall_bars, recall_curves
 from vg_core.plots.trade import cost_scatter, metric_grid
@@ -9,11 +10,14 @@ __all__ = [
     "cost_scatter",
     "distance_to_positive",
     "error_cdf",
+    "force_field",
+    "force_surfaces",
     "gain_forest",
     "headings",
     "images_per_place",
     "metric_grid",
     "mining_hardness",
+    "push_curves",
     "range_test",
     "recall_against_metres",
     "recall_bars",
