@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vg_core.places.benchmarks import crop, evaluate_map, holidays_size, read_holidays, read_landmarks
+from vg_core.evaluation import average_precisions
+from vg_core.places.benchmarks import crop, holidays_size, read_holidays, read_landmarks
 
 
 def touch(folder, *names):
@@ -16,6 +17,10 @@ def touch(folder, *names):
 
 def lists(items):
     return [[int(index) for index in entry] for entry in items]
+
+
+def precisions(ranking, truth):
+    return average_precisions(np.array(ranking), truth.positives, truth.junk)
 
 
 # --- Oxford and Paris ------------------------------------------------------------------------------------------
@@ -44,6 +49,7 @@ def test_oxford(oxford):
     found = read_landmarks(*oxford)
     assert found.database == [str(oxford[1] / f"{name}.jpg") for name in BUILDINGS]
     assert found.queries == [found.database[0], found.database[3]]
+    assert found.names == ["a_1", "b_1"]
     assert lists(found.positives) == [[0, 2], [3, 4]]
     assert lists(found.junk) == [[4], []]
     assert found.rois == [(136.5, 34.1, 648.5, 955.7), (0, 0, 10, 20)]
@@ -51,8 +57,8 @@ def test_oxford(oxford):
 
 def test_average_precision_of_the_protocol(oxford):
     """First query: junk is taken out, so its positives are at 0-based ranks 0 and 2; second: all first."""
-    ranking = np.array([[0, 4, 3, 2, 1], [4, 3, 0, 1, 2]])
-    assert evaluate_map(ranking, read_landmarks(*oxford)) == pytest.approx(100 * (0.7916667 + 1) / 2, abs=1e-5)
+    ranking = [[0, 4, 3, 2, 1], [4, 3, 0, 1, 2]]
+    assert precisions(ranking, read_landmarks(*oxford)) == pytest.approx([19 / 24, 1])
 
 
 def test_paris_lies_in_folders_and_leaves_corrupt_images_out(oxford, tmp_path):
@@ -128,9 +134,10 @@ def test_holidays(tmp_path):
     assert found.queries == [str(images / "100000.jpg"), str(images / "100100.jpg")]
     assert lists(found.positives) == [[1, 2], [4]]
     assert lists(found.junk) == [[0], [3]]
+    assert found.names == ["100000", "100100"]
     assert found.rois == []
     # each finds itself first, which does not count; then all right, and right at the second place
-    assert evaluate_map(np.array([[0, 2, 1, 3, 4], [3, 0, 4, 1, 2]]), found) == pytest.approx(100 * (1 + 0.25) / 2)
+    assert precisions([[0, 2, 1, 3, 4], [3, 0, 4, 1, 2]], found) == pytest.approx([1, 0.25])
 
 
 @pytest.mark.parametrize(

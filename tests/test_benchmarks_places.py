@@ -5,7 +5,13 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from tests.test_benchmarks import lists, touch
-from vg_core.places.benchmarks import read_san_francisco, read_tokyo247, recall_by_building, recall_by_panorama
+from vg_core.places.benchmarks import (
+    Buildings,
+    positives_by_building,
+    ranks_by_panorama,
+    read_san_francisco,
+    read_tokyo247,
+)
 
 # --- Tokyo 24/7 ------------------------------------------------------------------------------------------------
 
@@ -50,6 +56,7 @@ def test_tokyo(tokyo):
     assert found.database[12] == str(tokyo[1] / "03814/pano_a_012_0.png")
     assert found.panoramas.tolist() == [0] * 12 + [1] * 12 + [2] * 12
     assert found.times.tolist() == ["day", "sunset", "night"]
+    assert found.positions.tolist() == [[19, 5], [20, 5], [45, 5]]
     assert [len(positives) for positives in found.positives] == [36, 36, 24]
     assert found.positives[2].tolist() == list(range(12, 36))  # 25 m counts
 
@@ -58,11 +65,11 @@ def test_each_panorama_is_retrieved_once(tokyo):
     """The third query sees 12 views of a wrong panorama before the right ones: wrong at 1, right at 2."""
     found = read_tokyo247(*tokyo)
     ranking = np.tile(np.arange(36), (3, 1))
-    recalls = recall_by_panorama(ranking, found, at=(1, 2, 3))
-    assert recalls == pytest.approx({1: 200 / 3, 2: 100, 3: 100})
-    assert recall_by_panorama(ranking[:, :12], found, at=(1,)) == pytest.approx({1: 200 / 3})
+    assert ranks_by_panorama(ranking, found, 3).tolist() == [1, 1, 2]
+    assert ranks_by_panorama(ranking[:, :12], found, 1).tolist() == [1, 1, 0]
+    assert ranks_by_panorama(ranking, found, 10).tolist() == [1, 1, 2]  # more panoramas than there are
     with pytest.raises(ValueError, match="2 panoramas take 24 retrieved views, there are 23"):
-        recall_by_panorama(ranking[:, :23], found, at=(1, 2))
+        ranks_by_panorama(ranking[:, :23], found, 2)
 
 
 @pytest.mark.parametrize(
@@ -93,45 +100,52 @@ def test_tokyo_with_files_missing(tokyo, tmp_path):
 
 # --- San Francisco ---------------------------------------------------------------------------------------------
 
-PCI = "streetview/PCI_sp_11841_37.789727_-122.386935_937762214_0_{}_246.264_-37.8198.jpg"
+PCI = "PCI_sp_1184{}_37.789727_-122.386935_937762214_0_{}_246.264_-37.8198.jpg"
 
 
 @pytest.fixture
 def san_francisco(tmp_path):
     truth = tmp_path / "cartoid_groundTruth.txt"
     truth.write_text("0000 671172717 671172716\n0001 727224067 x671172717\n0002\n0003 55\n")
-    return truth, [PCI.format(building) for building in (727224067, 671172716, 55, 671172717, 727224067)]
+    buildings = (727224067, 671172716, 55, 671172717, 727224067)
+    database = touch(tmp_path / "database", *(f"{i}/" + PCI.format(i, b) for i, b in enumerate(buildings)))
+    return truth, database, touch(tmp_path / "queries", *(f"000{i}.jpg" for i in range(4)))
 
 
 def test_san_francisco(san_francisco):
     found = read_san_francisco(*san_francisco)
-    assert found.queries == ["0000", "0001", "0002", "0003"]
+    assert found.queries == [str(san_francisco[2] / f"000{i}.jpg") for i in range(4)]
+    assert found.database[2] == str(san_francisco[1] / "2" / PCI.format(2, 55))
     assert lists(found.query_buildings) == [[671172716, 671172717], [727224067], [], [55]]
     assert found.database_buildings.tolist() == [727224067, 671172716, 55, 671172717, 727224067]
 
 
-def test_a_shared_building_is_a_hit(san_francisco):
-    found = read_san_francisco(*san_francisco)
-    ranking = np.array([[0, 1, 2], [3, 1, 4], [0, 1, 2], [2, 0, 1]])  # right at 2, 3, never, 1
-    recalls = recall_by_building(ranking, found.query_buildings, found.database_buildings, at=(1, 2, 3))
-    assert recalls == {1: 25.0, 2: 50.0, 3: 75.0}
+def test_a_shared_building_is_right(san_francisco):
+    assert lists(positives_by_building(read_san_francisco(*san_francisco))) == [[1, 3], [0, 4], [], [2]]
 
 
-def test_recall_by_building_is_what_its_definition_says():
+def test_positives_by_building_are_what_their_definition_says():
     rng = np.random.default_rng(0)
     buildings, wanted = rng.integers(0, 12, 60), [rng.integers(0, 14, size) for size in rng.integers(0, 4, 40)]
-    ranking = np.array([rng.permutation(60)[:10] for _ in wanted])
-    hits = [[building in query for building in buildings[row]] for query, row in zip(wanted, ranking, strict=True)]
-    expected = {n: 100 * np.mean([any(row[:n]) for row in hits]) for n in (1, 5, 10)}
-    assert recall_by_building(ranking, wanted, buildings, at=(1, 5, 10)) == pytest.approx(expected)
+    wanted = [np.unique(query) for query in wanted]
+    expected = [[i for i, building in enumerate(buildings) if building in query] for query in wanted]
+    found = positives_by_building(Buildings([], [], wanted, buildings))
+    assert [sorted(images) for images in lists(found)] == expected
 
 
 def test_faults_of_san_francisco(san_francisco, tmp_path):
-    truth, names = san_francisco
-    with pytest.raises(ValueError, match=r"IMG_1\.jpg: expected a name PCI_sp_… of ten parts"):
-        read_san_francisco(truth, [*names, "IMG_1.jpg"])
+    truth, database, queries = san_francisco
+    (queries / "0002.jpg").unlink()
+    with pytest.raises(ValueError, match=r"groundTruth\.txt, line 3: image '0002' is not in the folder of images"):
+        read_san_francisco(*san_francisco)
     truth.write_text("0000 671172717\n0001 67a\n")
     with pytest.raises(ValueError, match=r"groundTruth\.txt, line 2: expected a query and numbers, not '0001"):
-        read_san_francisco(truth, names)
-    with pytest.raises(FileNotFoundError, match="there is no such file"):
-        read_san_francisco(tmp_path / "lost.txt", names)
+        read_san_francisco(*san_francisco)
+    with pytest.raises(FileNotFoundError, match=r"lost\.txt: there is no such file"):
+        read_san_francisco(tmp_path / "lost.txt", database, queries)
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no images there"):
+        read_san_francisco(truth, tmp_path / "nowhere", queries)
+    truth.write_text("0000 671172717\n")
+    touch(database, "IMG_1.jpg")
+    with pytest.raises(ValueError, match=r"IMG_1\.jpg: expected a name PCI_sp_… of ten parts"):
+        read_san_francisco(truth, database, queries)

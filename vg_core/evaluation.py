@@ -1,7 +1,7 @@
 """Ranked database images and ground truth in, recall@N, mean average precision and metres out. NumPy only."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,11 +30,14 @@ def recall(indices: np.ndarray, positives: Sequence[np.ndarray], at: Sequence[in
 
 def first_hits(indices: np.ndarray, positives: Sequence[np.ndarray]) -> np.ndarray:
     """(Q,) 1-based rank of the first right image among the (Q, K) retrieved ones, 0 where there is none."""
-    hits = _members(indices, positives)
-    if not hits.size:
-        return np.zeros(len(hits), dtype=int)
-    first = hits.argmax(axis=1)
-    return np.where(hits[np.arange(len(hits)), first], first + 1, 0)
+    indices = np.asarray(indices)
+    is_right = _membership(indices, positives)
+    first, open_rows = np.zeros(len(indices), dtype=int), np.arange(len(indices))
+    for rank, column in enumerate(indices.T, 1):  # most queries are answered by the first few columns
+        right = is_right(open_rows, column[open_rows])
+        first[open_rows[right]] = rank
+        open_rows = open_rows[~right]
+    return first
 
 
 def average_precision(ranks: np.ndarray, positives: int | None = None) -> float:
@@ -50,12 +53,13 @@ def average_precision(ranks: np.ndarray, positives: int | None = None) -> float:
     return float(_trapezoids(ranks, np.arange(len(ranks))).sum() / total)
 
 
-def mean_average_precision(
+def average_precisions(
     indices: np.ndarray, positives: Sequence[np.ndarray], junk: Sequence[np.ndarray] | None = None
-) -> float:
-    """Mean over queries of `average_precision`, in 0…1, of the (Q, K) retrieved images.
+) -> np.ndarray:
+    """(Q,) `average_precision`, in 0…1, of the (Q, K) retrieved images; its mean over queries is the mAP.
 
-    ``junk`` images of a query count neither as right nor as wrong: they are taken out of its ranking first.
+    ``junk`` images of a query count neither as right nor as wrong: they are taken out of its ranking first. Positives
+    that are not retrieved count as never found, so K should be the whole database.
     """
     counts = np.array([len(p) for p in positives])
     if not counts.all():
@@ -68,7 +72,7 @@ def mean_average_precision(
     queries, columns = np.nonzero(hits)
     ranks = (kept.cumsum(axis=1) - 1)[queries, columns]
     found = (hits.cumsum(axis=1) - 1)[queries, columns]  # positives of the query before this one
-    return float((np.bincount(queries, _trapezoids(ranks, found), len(hits)) / counts).mean())
+    return np.bincount(queries, _trapezoids(ranks, found), len(hits)) / counts
 
 
 def panorama_nms(indices: np.ndarray, panorama_ids: np.ndarray, k: int) -> np.ndarray:
@@ -113,7 +117,6 @@ def ranks_table(
     metres = np.where(indices < 0, np.inf, metres.round(6))  # 25.00 m stays within 25 m, as for the positives
     closest = np.minimum.accumulate(metres, axis=1)
     within = {f"within_{n}": closest[:, min(n, closest.shape[1]) - 1] for n in AT}
-    cells = np.floor(here / CELL_METRES).astype(int)
     names = np.array([os.path.basename(path) for path in database["path"]], dtype=object)
     return pd.DataFrame(
         {
@@ -121,7 +124,7 @@ def ranks_table(
             "easting": here[:, 0],
             "northing": here[:, 1],
             "heading": queries["heading"].to_numpy(float),
-            "place": [f"e{east}_n{north}" for east, north in cells],
+            "place": cells(here),
             "positives": [len(found) for found in positives],
             "rank": first_hits(indices, positives),
             "metres": metres[:, 0],
@@ -132,20 +135,35 @@ def ranks_table(
     )
 
 
+def cells(positions: np.ndarray) -> list[str]:
+    """Names of the 25 m cells that positions (Q, 2) in metres lie in: the places that count as independent."""
+    return [f"e{east}_n{north}" for east, north in np.floor(positions / CELL_METRES).astype(int)]
+
+
 def _members(indices: np.ndarray, sets: Sequence[np.ndarray]) -> np.ndarray:
-    """bool (Q, K): is each retrieved image in the set of its query? One binary search in all sets laid end to end."""
+    """bool (Q, K): is each retrieved image in the set of its query?"""
     indices = np.asarray(indices)
+    return _membership(indices, sets)(np.arange(len(indices))[:, None], indices)
+
+
+def _membership(indices: np.ndarray, sets: Sequence[np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Function of rows and of images, both arrays, that says which images are in the set of their row's query.
+
+    It makes one binary search in all sets laid end to end. The images must be some of ``indices`` (Q, K).
+    """
     if indices.ndim != 2 or len(indices) != len(sets):
         raise ValueError(f"indices of shape {indices.shape} do not go with {len(sets)} queries: expected (Q, K)")
-    flat = np.concatenate([[], *sets], dtype=np.int64, casting="unsafe")
-    if not flat.size or not indices.size:
-        return np.zeros(indices.shape, dtype=bool)
-    first_key = np.arange(len(sets)) * (int(max(flat.max(), indices.max())) + 1)  # keys of one set follow the other's
-    flat += np.repeat(first_key, [len(found) for found in sets])
+    flat = np.concatenate([[-1], *sets], dtype=np.int64, casting="unsafe")  # never empty
+    first_key = np.arange(len(sets)) * (int(max(flat.max(), indices.max(initial=0))) + 1)  # one set after the other
+    flat[1:] += np.repeat(first_key, [len(found) for found in sets])
     flat.sort(kind="stable")  # mostly sorted already
-    wanted = first_key[:, None] + indices
-    places = np.searchsorted(flat, wanted).clip(max=len(flat) - 1)
-    return (flat[places] == wanted) & (indices >= 0)
+
+    def are_members(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
+        wanted = first_key[rows] + images
+        places = np.searchsorted(flat, wanted).clip(max=len(flat) - 1)
+        return (flat[places] == wanted) & (images >= 0)
+
+    return are_members
 
 
 def _trapezoids(ranks: np.ndarray, found: np.ndarray) -> np.ndarray:

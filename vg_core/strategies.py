@@ -109,6 +109,7 @@ class Strategy:
     scales: tuple[float, ...] = (1.0,)
     concatenate: bool = False  # the scales, instead of averaging them
     flip: bool = False
+    read: Callable[..., np.ndarray] = read_image  # uint8 (H, W, 3) pixels of what stands for a photograph
 
 
 STRATEGIES: dict[str, Strategy] = ByName(
@@ -198,7 +199,7 @@ def describe_queries(
 
 def _pictures(path: str, image_size: Size, strategy: Strategy) -> tuple[list[np.ndarray], list[int]]:
     """uint8 (H, W, 3) pictures of the distinct views, by view, scale and mirroring; which of these each view is."""
-    photo = Image.fromarray(read_image(path))
+    photo = Image.fromarray(strategy.read(path))
     views = strategy.views((photo.height, photo.width), image_size)
     distinct = list(dict.fromkeys(views))
     pictures = []

@@ -7,12 +7,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from scipy.io import loadmat
 
 from vg_core import evaluation
 from vg_core.places.dataset import image_files, neighbours
+
+T = TypeVar("T")
 
 TOKYO_VIEWS = 12  # of each panorama, side by side in the database
 TOKYO_TIMES = ("day", "sunset", "night")
@@ -24,6 +27,7 @@ class GroundTruth:
 
     database: list[str]  # paths, in the order of the indices
     queries: list[str]  # paths
+    names: list[str]  # of the queries: NAME_query.txt, or the image's number
     positives: list[np.ndarray]  # database indices
     junk: list[np.ndarray]  # database indices that count neither as right nor as wrong
     rois: list[tuple[float, ...]] = field(default_factory=list)  # left, top, right, bottom in pixels, if published
@@ -38,48 +42,39 @@ class Panoramas:
     positives: list[np.ndarray]  # database indices within 25 m
     panoramas: np.ndarray  # (N,) the panorama of each view
     times: np.ndarray  # (Q,) "day", "sunset" or "night"
+    positions: np.ndarray  # (Q, 2) easting and northing of the queries in metres
 
 
 @dataclass(frozen=True)
 class Buildings:
     """San Francisco landmarks: which buildings are seen, by their published numbers."""
 
-    queries: list[str]  # names
+    database: list[str]  # paths
+    queries: list[str]  # paths
     query_buildings: list[np.ndarray]
     database_buildings: np.ndarray  # (N,)
 
 
-def evaluate_map(indices: np.ndarray, truth: GroundTruth) -> float:
-    """Mean average precision in % of rankings (Q, K); positives beyond K count as never found, so K should be all."""
-    return 100 * evaluation.mean_average_precision(indices, truth.positives, truth.junk)
+def ranks_by_panorama(indices: np.ndarray, truth: Panoramas, k: int) -> np.ndarray:
+    """(Q,) 1-based rank of the first right one among k panoramas, each represented by its best view; 0 for none.
 
-
-def recall_by_panorama(indices: np.ndarray, truth: Panoramas, at: Sequence[int] = evaluation.AT) -> dict[int, float]:
-    """{N: %} of queries with a positive among the first N panoramas, each represented by its best view.
-
-    ``indices`` (Q, K), K at least 12 max(at) or the whole database: else ValueError. Source: Torii et al., CVPR 2015.
+    ``indices`` (Q, K), K at least 12 k or the whole database: else ValueError. Source: Torii et al., CVPR 2015.
     """
-    enough = min(TOKYO_VIEWS * max(at), len(truth.database))
+    enough = min(TOKYO_VIEWS * k, len(truth.database))
     if np.shape(indices)[1] < enough:
-        raise ValueError(f"{max(at)} panoramas take {enough} retrieved views, there are {np.shape(indices)[1]}")
-    return evaluation.recall(evaluation.panorama_nms(indices, truth.panoramas, max(at)), truth.positives, at)
+        raise ValueError(f"{k} panoramas take {enough} retrieved views, there are {np.shape(indices)[1]}")
+    return evaluation.first_hits(evaluation.panorama_nms(indices, truth.panoramas, k), truth.positives)
 
 
-def recall_by_building(
-    indices: np.ndarray,
-    query_buildings: Sequence[np.ndarray],
-    database_buildings: np.ndarray,
-    at: Sequence[int] = evaluation.AT,
-) -> dict[int, float]:
-    """{N: %} of queries that share a building with one of the first N of the (Q, K) retrieved images.
+def positives_by_building(truth: Buildings) -> list[np.ndarray]:
+    """Database indices of the images that share a building with each query; none for a query without a building.
 
-    A query without a building is a miss. Source: Chen et al., CVPR 2011.
+    Source: Chen et al., CVPR 2011.
     """
-    order = np.argsort(database_buildings, kind="stable")
-    ordered = np.asarray(database_buildings)[order]
-    spans = [np.searchsorted(ordered, [wanted, np.add(wanted, 1)]).T for wanted in query_buildings]
-    positives = [np.concatenate([order[:0], *(order[start:end] for start, end in span)]) for span in spans]
-    return evaluation.recall(indices, positives, at)
+    order = np.argsort(truth.database_buildings, kind="stable")
+    ordered = truth.database_buildings[order]
+    spans = [np.searchsorted(ordered, [wanted, np.add(wanted, 1)]).T for wanted in truth.query_buildings]
+    return [np.concatenate([order[:0], *(order[start:end] for start, end in span)]) for span in spans]
 
 
 def read_landmarks(truth, images, corrupt=None) -> GroundTruth:
@@ -97,7 +92,7 @@ def read_landmarks(truth, images, corrupt=None) -> GroundTruth:
     queries = sorted(Path(truth).glob("*_query.txt"))
     if not queries:
         raise FileNotFoundError(f"{truth}: no *_query.txt there; unpack the ground truth and give its folder")
-    found = GroundTruth(list(files.values()), [], [], [])
+    found = GroundTruth(list(files.values()), [], [], [], [])
     for file in queries:
         name, roi = _query(file)
         lists = (f"{str(file).removesuffix('_query.txt')}_{label}.txt" for label in ("good", "ok", "junk"))
@@ -106,6 +101,7 @@ def read_landmarks(truth, images, corrupt=None) -> GroundTruth:
         if not len(positives) or np.isin(junk, positives).any():
             raise ValueError(f"{file}: this query has no good or ok image, or a junk one among them; unpack it again")
         found.queries.append(found.database[_known(name, index, f"{file}, line 1")])
+        found.names.append(file.name.removesuffix("_query.txt"))
         found.positives.append(positives)
         found.junk.append(junk)
         found.rois.append(roi)
@@ -138,7 +134,8 @@ def read_holidays(images) -> GroundTruth:
         raise ValueError(f"{paths[lonely]}: this is a query without positives, or has no query; unpack all images")
     queries = np.flatnonzero(is_query)
     positives = [np.flatnonzero((groups == groups[q]) & ~is_query) for q in queries]
-    return GroundTruth(paths, [paths[q] for q in queries], positives, [np.array([q]) for q in queries])
+    shown, names = [paths[q] for q in queries], [Path(paths[q]).stem for q in queries]
+    return GroundTruth(paths, shown, names, positives, [np.array([q]) for q in queries])
 
 
 def holidays_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -168,25 +165,27 @@ def read_tokyo247(file, images, queries) -> Panoramas:
             raise ValueError(f"{file}: {len(name)} images, {len(place)} positions, expected multiples of {together}")
     paths = [_resolved(found, folder, file) for found, folder in zip(names, (images, queries), strict=True)]
     panoramas, times = np.arange(len(names[0])) // TOKYO_VIEWS, np.arange(len(names[1])) % len(TOKYO_TIMES)
-    return Panoramas(*paths, neighbours(*places, radius_m=25.0), panoramas, np.array(TOKYO_TIMES)[times])
+    return Panoramas(*paths, neighbours(*places, radius_m=25.0), panoramas, np.array(TOKYO_TIMES)[times], places[1])
 
 
-def read_san_francisco(truth, database: Sequence[str]) -> Buildings:
-    """San Francisco landmarks, also Sf-0: buildings of the queries, and of the ``database`` images by their names.
+def read_san_francisco(truth, database, queries) -> Buildings:
+    """San Francisco landmarks, also Sf-0: buildings that queries see, from a file, and database images, by their names.
 
     ``truth`` is ``cartoid_groundTruth.txt``, or its correction ``…_2014_04.txt``: lines of a query (``0000``) and the
-    numbers of its buildings, of which those marked with an x do not count. A database image has the number in its name,
-    ``PCI_sp_PANORAMA_LATITUDE_LONGITUDE_ID_TILE_BUILDING_YAW_PITCH.jpg``. Raises FileNotFoundError and ValueError.
+    numbers of its buildings, of which those marked with an x do not count. In the folder ``database`` names have the
+    number, ``PCI_sp_PANORAMA_LATITUDE_LONGITUDE_ID_TILE_BUILDING_YAW_PITCH.jpg``; the folder ``queries`` has
+    ``0000.jpg`` and so on. Raises FileNotFoundError and ValueError.
     """
-    queries, buildings = [], []
+    files, shown = list(_by_stem(database).values()), _by_stem(queries)
+    paths, buildings = [], []
     for number, line in _lines(truth):
         query, *seen = line.split()
         seen = [building for building in seen if not building.startswith("x")]
         if not all(building.isdecimal() for building in seen):
             raise ValueError(f"{truth}, line {number}: expected a query and numbers, not '{line}'")
-        queries.append(query)
+        paths.append(_known(query, shown, f"{truth}, line {number}"))
         buildings.append(np.unique(np.array(seen, dtype=np.int64)))
-    return Buildings(queries, buildings, np.array([_building(name) for name in database], dtype=np.int64))
+    return Buildings(files, paths, buildings, np.array([_building(file) for file in files], dtype=np.int64))
 
 
 def _building(name: str) -> int:
@@ -235,7 +234,7 @@ def _listed(file: str, index: dict[str, int], broken: set[str]) -> np.ndarray:
     return np.array([_known(name, index, f"{file}, line {number}") for number, name in named], dtype=np.int64)
 
 
-def _known(name: str, index: dict[str, int], where: str) -> int:
+def _known(name: str, index: dict[str, T], where: str) -> T:
     if name not in index:
         raise ValueError(f"{where}: image '{name}' is not in the folder of images; unpack all of them")
     return index[name]
