@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pytest
 
 from tests.tiny import TINY
 from vg_core.__main__ import main
+from vg_core.config import Config
 from vg_core.models import build_model, save_model
 
 SMALL = [
@@ -32,6 +33,26 @@ def test_train_prints_recall_and_where_the_model_is(street, capsys):
     model = printed.split("model: ")[1].strip()
     assert main(["test", "--model", model]) == 0
     assert "queries_without_positives  0" in capsys.readouterr().out
+
+
+def test_a_preset_gives_way_to_single_options(street, capsys):
+    network = ["--preset", "sare_paper", "--clusters", "2", "--val_queries", "4", "--optim", "adam"]
+    assert main(["train", *SMALL, *network, "--backbone", "resnet18", "--freeze", "none"]) == 0
+    assert "street-resnet18-netvlad-sare_gaussian_ind-seed0" in capsys.readouterr().out
+
+
+def test_a_whitened_test(street, capsys):
+    assert main(["train", *SMALL, "--whitened_dim", "8"]) == 0
+    printed = capsys.readouterr().out
+    assert "descriptor_dim             8\n" in printed and "whitened                   True\n" in printed
+    model = printed.split("model: ")[1].strip()
+    assert main(["test", "--model", model, "--pca_dim", "8"]) == 0
+    again = capsys.readouterr().out
+    assert [line for line in again.splitlines() if line.startswith("R@")] == [
+        line for line in printed.splitlines() if line.startswith("R@")
+    ]
+    assert main(["test", "--model", model]) == 0
+    assert "whitened                   False\n" in capsys.readouterr().out
 
 
 def test_names_of_the_fields_other_programs(street, capsys):
@@ -76,7 +97,9 @@ def test_locate_prints_guesses_and_draws_a_map(street, checkpoint, tmp_path, cap
         (["test", "--model", "absent.safetensors"], "absent.safetensors"),
         (["train", *SMALL, "--dataset", "nowhere"], "no train split"),
         (["train", *SMALL, "--layer", "layer9"], "layer9"),
-        (["train", *SMALL, "--loss", "sare"], "sare"),
+        (["train", *SMALL, "--loss", "sare"], "no loss is called 'sare'; choose one of: triplet, "),
+        (["train", *SMALL, "--joint_normaliser", "queries"], "normaliser=queries does nothing to the loss 'triplet'"),
+        (["train", *SMALL, "--whitened_dim", "64"], "whitened_dim=64 is above 23"),
         (["train", *SMALL, "--weights", "absent.pth"], "absent.pth"),
     ],
 )
@@ -89,7 +112,14 @@ def test_bad_input_is_a_sentence_with_status_1(street, capsys, words, sentence):
 
 @pytest.mark.parametrize(
     "words",
-    [["train", "--poolng", "gem"], ["train", "--pooling", "gemm"], ["train", "--lr", "-1"], ["fly"], []],
+    [
+        ["train", "--preset", "sare"],
+        ["train", "--poolng", "gem"],
+        ["train", "--pooling", "gemm"],
+        ["train", "--lr", "-1"],
+        ["fly"],
+        [],
+    ],
 )
 def test_bad_usage_is_status_2(words):
     with pytest.raises(SystemExit) as stop:
@@ -189,5 +219,5 @@ def test_help_names_every_option(capsys):
         main(["train", "--help"])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for option in ("--train_positives_dist_threshold", "--mining", "--image_size", "--seed"):
-        assert option in printed
+    for option in [*(field.name for field in fields(Config)), "preset"]:
+        assert f"--{option} " in printed or f"--{option}," in printed

@@ -136,7 +136,7 @@ killed: list[int] = []
 
 def kill_a_busy_worker(cluster):
     """SIGKILL the first worker once a run has saved a mining round."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         if any(paths.checkpoints_folder("smoke").glob("*/state.pt")):
             process = next(iter(cluster.workers.values())).process

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.tiny import TINY, fit
-from vg_core import training
+from vg_core import tasks, training
 from vg_core.models import load_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.training import Diverged
@@ -43,7 +43,7 @@ def test_no_mined_negative_is_ever_within_25_metres(street, tmp_path, monkeypatc
     original = training.Trainer.fit
 
     def record(self, tuples):
-        mined.append((tuples[:, 0] - self.database_count, tuples[:, 1], tuples[:, 2:]))
+        mined.append((tuples[:, 0] - self.task.database, tuples[:, 1], tuples[:, 2:]))
         return original(self, tuples)
 
     monkeypatch.setattr(training.Trainer, "fit", record)
@@ -102,20 +102,23 @@ def rounds_on_disk(folder):
     return len(torch.load(file, weights_only=True)["history"]) if file.exists() else 0
 
 
-def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypatch):
-    whole = fit(TINY, tmp_path / "whole")
+@pytest.mark.parametrize("loss", ["triplet", "geo_classification"])
+@pytest.mark.parametrize("stop", [4, 10], ids=["epoch 1", "epoch 2"])
+def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypatch, loss, stop):
+    config = replace(TINY, loss=loss, lr_halving_epochs=1, val_queries=9)
+    whole = fit(config, tmp_path / "whole")
     original, calls = training.Trainer.step, []
 
-    def interrupted(self, pixels, tuples):
+    def interrupted(self, pixels, rows):
         calls.append(1)
-        if len(calls) == 4:
+        if len(calls) == stop:
             raise KeyboardInterrupt
-        return original(self, pixels, tuples)
+        return original(self, pixels, rows)
 
     monkeypatch.setattr(training.Trainer, "step", interrupted)
     with pytest.raises(KeyboardInterrupt, match="goes on from there"):
-        fit(TINY, tmp_path / "stopped")
-    resumed = fit(TINY, tmp_path / "stopped")
+        fit(config, tmp_path / "stopped")
+    resumed = fit(config, tmp_path / "stopped")
     assert same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
 
@@ -133,8 +136,8 @@ def test_early_stop_follows_recall_at_5_by_name(street, tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_names_the_batch(street, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "make_loss", lambda *_: lambda q, p, n: (q * float("nan")).sum())
-    with pytest.raises(Diverged, match=r"epoch 1, round 1, batch 1 \(queries @04.*lower lr"):
+    monkeypatch.setattr(tasks, "make_loss", lambda *_: lambda q, p, n: (q * float("nan")).sum())
+    with pytest.raises(Diverged, match=r"epoch 1, round 1, batch 1 \(with @04.*lower lr"):
         fit(TINY, tmp_path / "run")
 
 

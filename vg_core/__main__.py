@@ -1,10 +1,11 @@
-"""Train, test, describe photographs, or locate one. Options are the fields of ``Config``."""
+"""Train, test, run a published benchmark, describe photographs, or locate one. Options are the fields of ``Config``."""
 
 import hashlib
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,15 @@ import torch
 import tyro
 
 from vg_core import paths
-from vg_core.config import PROFILES, Config
+from vg_core.config import PRESETS, PROFILES, Config
+from vg_core.dimensions import whiten
 from vg_core.files import replacing
 from vg_core.maps import locate_map
 from vg_core.models import load_model
+from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.dataset import image_files, read_folder
+from vg_core.places.layouts import LAYOUTS
+from vg_core.protocols import benchmark, scores
 from vg_core.records import load_places
 from vg_core.retrieval import describe, search
 from vg_core.runs import examine, run
@@ -32,9 +37,22 @@ OTHER_NAMES = {
     "--criterion": "--loss",
     "--optim": "--optimizer",
     "--resize": "--image_size",
+    "--pca_dim": "--whitened_dim",
     "--pretrain": "--weights",
     "--val_positive_dist_threshold": "--val_positives_dist_threshold",
 }
+
+
+@dataclass(frozen=True)
+class Train(Config):
+    """Train on a dataset, keep the model with the best recall@5 on val, test it once; goes on if it was interrupted."""
+
+    preset: Literal[*PRESETS] = "none"  # settings of a paper to start from; other options replace single ones
+
+    def __call__(self) -> None:
+        finished = run(Config(**{field.name: getattr(self, field.name) for field in fields(Config)}))
+        _report(finished.card, finished.ranks)
+        print(f"model: {finished.checkpoint}")
 
 
 @dataclass(frozen=True)
@@ -46,12 +64,14 @@ class Test:
     split: str = "test"  # train, val or test
     image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at
     test_method: str = "hard_resize"  # how queries are shown: single_query, five_crops, nearest_crop+multi_scale, …
+    whitened_dim: int = 0  # values of a PCA-whitened descriptor, learned once on the training split; 0 is no whitening
     val_positives_dist_threshold: float = 25.0  # metres
     ranks: Path | None = None  # also write one row a query to this .csv
 
     def __call__(self) -> None:
         model = load_model(self.model)
         options = {"val_positives_dist_threshold": self.val_positives_dist_threshold, "test_method": self.test_method}
+        options |= {"whitened_dim": self.whitened_dim}
         options |= {"test_image_size": self.image_size} if self.image_size else {}
         config = replace(model.config, dataset=self.dataset or model.config.dataset, test_dataset="", **options)
         result, card = examine(config, self.model, load_places(config, self.split))
@@ -59,6 +79,33 @@ class Test:
         if self.ranks:
             with replacing(self.ranks) as file:
                 result.ranks.to_csv(file, index=False)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Test a checkpoint on a published benchmark under its own protocol; prints mAP or recall with 95 % intervals."""
+
+    name: Literal[*LAYOUTS]
+    folder: Path  # of the benchmark; when something is missing there, the message says what it holds
+    model: Path  # checkpoint (.safetensors)
+    whitened_dim: tuple[int, ...] = ()  # values of PCA-whitened descriptors, one or several; none is no whitening
+    batch_size: int = 4  # photographs of 1024 x 768 pixels described at a time
+    output: Path | None = None  # also write one row a query to this .csv
+
+    def __post_init__(self):
+        _positive(batch_size=self.batch_size)
+
+    def __call__(self) -> None:
+        if self.whitened_dim:
+            whiten(self.model)
+        model = load_model(self.model, max(self.whitened_dim, default=0))
+        table = benchmark(self.name, self.folder, model, self.whitened_dim, self.batch_size)
+        for name, value in (table.attrs["card"] | {"checkpoint": checkpoint_hash(self.model)}).items():
+            print(f"{name:26} {value}")
+        print(scores(table).to_string(index=False, float_format="%.2f"))
+        if self.output:
+            with replacing(self.output) as file:
+                table.to_csv(file, index=False)
 
 
 @dataclass(frozen=True)
@@ -142,13 +189,6 @@ def _position(guess) -> str:
     return metres if np.isnan(guess.latitude) else f"{guess.latitude:.5f}, {guess.longitude:.5f} ({metres})"
 
 
-def _train(config: Config) -> None:
-    """Train on a dataset, keep the model with the best recall@5 on val, test it once; goes on if it was interrupted."""
-    finished = run(config)
-    _report(finished.card, finished.ranks)
-    print(f"model: {finished.checkpoint}")
-
-
 def _report(card: dict, ranks: pd.DataFrame) -> None:
     """Recall with its 95 % interval, under the protocol it depends on."""
     for name, value in card.items():
@@ -157,10 +197,11 @@ def _report(card: dict, ranks: pd.DataFrame) -> None:
         print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
 
 
-def _defaults(arguments: list[str]) -> Config:
-    """Config of the profile named on the command line; what else is given there replaces single options."""
-    chosen = arguments[arguments.index("--profile") + 1] if "--profile" in arguments[:-1] else "full"
-    return Config(**PROFILES.get(chosen, PROFILES["full"]))
+def _defaults(arguments: list[str]) -> Train:
+    """Options of the profile and the preset on the command line; what else is given there replaces single ones."""
+    given = dict(pairwise(arguments))
+    profile, preset = PROFILES.get(given.get("--profile"), PROFILES["full"]), given.get("--preset", "none")
+    return Train(**profile | PRESETS.get(preset, {}))
 
 
 def main(arguments: list[str]) -> int:
@@ -168,13 +209,11 @@ def main(arguments: list[str]) -> int:
     words = [argument.split("=", 1) if argument.startswith("--") else [argument] for argument in arguments]
     arguments = [OTHER_NAMES.get(word, word) for pair in words for word in pair]
     try:
-        train = subcommand("train", default=_defaults(arguments), description=_train.__doc__)
-        commands = Annotated[Config, train] | Annotated[Test, subcommand("test")]
+        train = subcommand("train", default=_defaults(arguments))
+        commands = Annotated[Train, train] | Annotated[Test, subcommand("test")]
+        commands = commands | Annotated[Benchmark, subcommand("benchmark")]
         commands = commands | Annotated[Describe, subcommand("describe")] | Annotated[Locate, subcommand("locate")]
-        command = tyro.cli(
-            commands, prog="python -m vg_core", description=__doc__, args=arguments, use_underscores=True
-        )
-        _train(command) if isinstance(command, Config) else command()
+        tyro.cli(commands, prog="python -m vg_core", description=__doc__, args=arguments, use_underscores=True)()
     except (ValueError, KeyError, OSError, FloatingPointError, torch.OutOfMemoryError) as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 1

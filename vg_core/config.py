@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args, get_origin, get_type_hints
 
-SMALLEST_IMAGE = 32  # pixels; below, nothing is left of a picture at a stride of 16
+SMALLEST_IMAGE = 24  # pixels; below, a stride of 16 leaves one row of locations
 Optimizer = Literal["adam", "adamw", "sgd"]
 Mining = Literal["full", "partial", "random"]
 
@@ -19,7 +19,7 @@ class Config:
     dataset: str = "pitts30k"  # folder below VG_DATA, trained, validated and tested on
     image_size: tuple[int, int] = (480, 640)  # (height, width) in pixels, in training and validation
     skip_unreadable: bool = False  # leave broken files out, counted and listed, instead of stopping
-    augmentation: str = "none"  # of the queries in training; keys of vg_core.augmentation joined by "+"
+    augmentation: str = "none"  # of queries in training (if classified, all); keys of vg_core.augmentation, joined by +
 
     # --- network ---
 
@@ -33,18 +33,21 @@ class Config:
 
     # --- loss and mining ---
 
-    loss: str = "triplet"  # a key of vg_core.losses.LOSSES
+    loss: str = "triplet"  # a key of vg_core.losses.LOSSES, or "geo_classification", which mines nothing
     margin: float = 0.1  # of the triplet losses
+    joint_normaliser: Literal["pairs", "queries"] = "pairs"  # what the sums of the joint SARE losses are divided by
     mining: Mining = "full"  # candidates: drawn for each query, shared by all, or not compared at all
     negs_num_per_query: int = 10  # the nearest of the candidates
     neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
     train_positives_dist_threshold: float = 10.0  # metres; hard positives
+    train_positives_min_dist: float = 0.0  # metres; hard positives lie farther off than this; 0 leaves none out
     val_positives_dist_threshold: float = 25.0  # metres; a retrieval is right within, a negative lies beyond
 
     # --- optimisation ---
 
     optimizer: Optimizer = "adam"  # of everything that is not frozen
     lr: float = 1e-5  # learning rate
+    lr_halving_epochs: int = 0  # the learning rate halves after each so many epochs; 0 never
     momentum: float = 0.9  # SGD only
     weight_decay: float = 0.0  # decoupled with adamw, else added to the gradient
     train_batch_size: int = 4  # tuples of 1 query + 1 positive + negatives
@@ -53,6 +56,7 @@ class Config:
     cache_refresh_rate: int = 1000  # queries between two mining rounds
     epochs_num: int = 50  # 0 evaluates the network untrained
     patience: int = 3  # epochs without a better val recall@5 before stopping
+    val_queries: int = 0  # queries validated on after each epoch, the same ones in all runs; 0 is all
     seed: int = 0  # of weights, mining and order
 
     # --- test: these never retrain ---
@@ -60,6 +64,7 @@ class Config:
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
     test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.strategies joined by "+"
+    whitened_dim: int = 0  # values of a PCA-whitened descriptor; 0 tests descriptors as they were trained
 
     # --- where results go ---
 
@@ -71,16 +76,19 @@ class Config:
         _check_numbers(self)
 
     @classmethod
-    def of(cls, profile: str, /, **options) -> "Config":
-        """Config of a profile with some options replaced; ValueError names what is unknown and what is known."""
-        if profile not in PROFILES:
-            raise ValueError(f"profile '{profile}' is unknown; choose one of: {', '.join(PROFILES)}")
+    def of(cls, profile: str, /, preset: str = "none", **options) -> "Config":
+        """Config of a profile, then of a preset, with some options replaced; ValueError names what is unknown and what
+        is known.
+        """
+        for what, name, known in (("profile", profile, PROFILES), ("preset", preset, PRESETS)):
+            if name not in known:
+                raise ValueError(f"{what} '{name}' is unknown; choose one of: {', '.join(known)}")
         known = [field.name for field in fields(cls) if field.name != "profile"]
         for name in options.keys() - set(known):
             near = difflib.get_close_matches(name, known, 1) or [", ".join(known)]
             raise ValueError(f"there is no option '{name}'; did you mean {near[0]}?")
         pairs = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}  # of JSON
-        return cls(**PROFILES[profile] | options | pairs)
+        return cls(**PROFILES[profile] | PRESETS[preset] | options | pairs)
 
     @property
     def tested_on(self) -> str:
@@ -92,7 +100,7 @@ class Config:
 
     def training(self) -> "Config":
         """The part that decides the weights: what only concerns the test is reset."""
-        return replace(self, test_dataset="", test_image_size=None, test_method="hard_resize")
+        return replace(self, test_dataset="", test_image_size=None, test_method="hard_resize", whitened_dim=0)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -132,8 +140,15 @@ def _check_numbers(config: Config) -> None:
     for name in positive.split():
         if not getattr(config, name) > 0:
             raise ValueError(f"{name}={getattr(config, name)} must be above zero")
-    if config.epochs_num < 0:
-        raise ValueError(f"epochs_num={config.epochs_num} must not be negative")
+    not_negative = "epochs_num lr_halving_epochs val_queries whitened_dim train_positives_min_dist"
+    for name in not_negative.split():
+        if not getattr(config, name) >= 0:
+            raise ValueError(f"{name}={getattr(config, name)} must not be negative")
+    if config.train_positives_min_dist >= config.train_positives_dist_threshold:
+        raise ValueError(
+            f"train_positives_min_dist={config.train_positives_min_dist} must be below "
+            f"train_positives_dist_threshold={config.train_positives_dist_threshold}: no positive lies between"
+        )
     if config.queries_per_epoch % config.cache_refresh_rate:
         raise ValueError(
             f"queries_per_epoch={config.queries_per_epoch} must be a multiple of "
@@ -149,7 +164,7 @@ PROFILES: dict[str, dict] = {
     "smoke": {
         "profile": "smoke",
         "dataset": "toycity",
-        "image_size": (72, 96),
+        "image_size": (54, 72),
         "weights": "none",
         "freeze": "none",
         "clusters": 16,
@@ -160,9 +175,40 @@ PROFILES: dict[str, dict] = {
         "cache_refresh_rate": 120,
         "negs_num_per_query": 3,
         "neg_samples_num": 20,
-        "epochs_num": 8,
-        "patience": 8,
+        "epochs_num": 5,
+        "patience": 5,
+        "val_queries": 200,
     },
     # the brief: Pitts30k, ImageNet weights, one GPU, hours
     "full": {"profile": "full"},
+}
+
+PRESETS: dict[str, dict] = {
+    "none": {},
+    # Liu, Li, Dai, ICCV 2019: what the paper trains with on Pitts30k. Left out: its input is centred but not scaled,
+    # and its code mines half as often whenever the learning rate halves
+    "sare_paper": {
+        "backbone": "vgg16",
+        "layer": "conv5_3",  # before its ReLU
+        "freeze": "pool4",  # trained from conv5_1 on
+        "pooling": "netvlad",
+        "clusters": 64,  # 32,768 values
+        "loss": "sare_gaussian_ind",
+        "mining": "full",
+        "negs_num_per_query": 10,
+        "neg_samples_num": 1000,
+        "train_positives_dist_threshold": 10.0,
+        "train_positives_min_dist": 1.0,
+        "val_positives_dist_threshold": 25.0,
+        "optimizer": "sgd",
+        "lr": 1e-3,
+        "lr_halving_epochs": 5,
+        "momentum": 0.9,
+        "weight_decay": 1e-3,
+        "train_batch_size": 4,
+        "queries_per_epoch": 7000,  # of the 7416 there are, in whole mining rounds
+        "cache_refresh_rate": 1000,
+        "epochs_num": 30,
+        "val_queries": 1000,
+    },
 }

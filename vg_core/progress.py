@@ -10,7 +10,7 @@ from vg_core.watch import bar, in_notebook, watched
 
 
 class Progress:
-    """Follows the mining rounds of one run; ``total`` rounds at most, ``done`` of them finished earlier."""
+    """Follows the rounds of one run; ``total`` rounds at most, ``done`` of them finished earlier."""
 
     def __init__(self, name: str, total: int, done: int = 0):
         self.name, self.total, self.done = name, total, done
@@ -19,17 +19,18 @@ class Progress:
         self.display = None
 
     def round(self, history: list[dict], validation: list[dict]) -> None:
-        """One mining round is finished."""
+        """One round is finished; only mined ones have active tuples."""
         self.done, self.fresh = self.done + 1, self.fresh + 1
         last = history[-1]
-        self.bar.set_postfix(loss=f"{last['loss']:.4f}", active=f"{last['active']:.0%}")
+        shown = {"loss": f"{last['loss']:.4f}"} | ({"active": f"{last['active']:.0%}"} if "active" in last else {})
+        self.bar.set_postfix(shown)
         self.bar.update()
         if in_notebook():
             self._draw(history, validation)
         elif not watched():
+            facts = " ".join(f"{name} {value}" for name, value in shown.items())
             print(
-                f"{self.name}: epoch {last['epoch']} round {last['round']} loss {last['loss']:.4f} "
-                f"active {last['active']:.0%}, {self._time_left()} left",
+                f"{self.name}: epoch {last['epoch']} round {last['round']} {facts}, {self._time_left()} left",
                 flush=True,
             )
 

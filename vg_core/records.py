@@ -17,15 +17,15 @@ from vg_core.places.dataset import PlaceSet
 
 # the code that makes numbers: a change here makes new runs, a change of comments or docstrings does not
 NUMBER_MAKERS = (
-    *("models", "losses", "places", "mining", "retrieval.py", "evaluation.py", "training.py", "rounds.py"),
-    *("augmentation.py", "strategies.py", "views.py"),
+    *("models", "losses", "places", "mining", "retrieval.py", "evaluation.py", "training.py", "tasks.py"),
+    *("rounds.py", "dimensions.py", "augmentation.py", "strategies.py", "views.py"),
 )
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. ``ranks`` has a row for each test query, ``history`` for each mining round, ``validation`` for
-    each epoch; ``card`` is the protocol: counts, threshold, sizes, fingerprints, cost.
+    """A finished run. ``ranks`` has a row for each test query, ``history`` for each round of the training,
+    ``validation`` for each epoch; ``card`` is the protocol: counts, threshold, sizes, fingerprints, cost.
     """
 
     config: Config
@@ -41,8 +41,8 @@ class Run:
         return paths.checkpoints_folder(self.config.profile) / self.id / "best.safetensors"
 
     def model(self) -> GeoModel:
-        """The best model of the run."""
-        return load_model(self.checkpoint)
+        """The best model of the run, whitened as it was tested."""
+        return load_model(self.checkpoint, self.config.whitened_dim)
 
     def retrieved(self) -> np.ndarray:
         """Database indices (Q, K) retrieved for each test query, nearest first."""
@@ -88,7 +88,8 @@ def run_id(config: Config) -> str:
 def test_name(config: Config) -> str:
     """Name of the test among the tests of one trained model."""
     height, width = config.tested_at
-    return f"{Path(config.tested_on).name}-{height}x{width}-{config.test_method}"
+    whitened = f"-whitened{config.whitened_dim}" if config.whitened_dim else ""
+    return f"{Path(config.tested_on).name}-{height}x{width}-{config.test_method}{whitened}"
 
 
 def is_tested(config: Config, name: str) -> bool:

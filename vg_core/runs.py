@@ -1,6 +1,5 @@
 """One run, and a sweep of runs: what is finished is read back, what was interrupted goes on, what is new is started."""
 
-import hashlib
 import json
 import os
 import sys
@@ -9,7 +8,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
-from itertools import cycle
 from pathlib import Path
 
 import dask
@@ -20,18 +18,19 @@ from distributed import Client, as_completed
 
 from vg_core import paths
 from vg_core.config import Config
+from vg_core.dimensions import check_whitened_dim, whiten
 from vg_core.files import replacing
-from vg_core.lr_range import range_test
 from vg_core.models import load_model
+from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.dataset import PlaceSet
 from vg_core.records import Run, find_tables, is_tested, load_places, read_run, run_id, test_name
 from vg_core.retrieval import Evaluation, evaluate, pick_device
 from vg_core.statistics import recall_table
 from vg_core.strategies import evaluate_with, make_strategy
-from vg_core.training import Trainer, train
+from vg_core.training import train
 from vg_core.watch import bar, watched
 
-__all__ = ["Run", "examine", "histories", "learning_rate_range", "recall_table", "run", "sweep", "with_untrained"]
+__all__ = ["Run", "examine", "histories", "recall_table", "run", "sweep", "with_untrained"]
 
 # One thread each, since threads of several processes fight for cores. And glibc keeps the memory it has: given back
 # after every batch, as Dask would have it, it is mapped and zeroed anew, and a training step takes 1.6 times as long.
@@ -48,6 +47,7 @@ def run(config: Config) -> Run:
     finished = read_back(config)
     if finished:
         return finished
+    check_whitened_dim(config)
     name = run_id(config)
     model = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
     if not (paths.runs_folder(config.profile) / name / "config.json").exists() or not model.exists():
@@ -121,26 +121,6 @@ def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tu
     return history, validation
 
 
-def learning_rate_range(config: Config, low: float = 1e-6, high: float = 1.0, steps: int = 60) -> pd.DataFrame:
-    """Loss at each learning rate of a short training in which it grows at every step; columns of ``range_test``.
-
-    Tuples are mined once, with the untrained network. Nothing is saved.
-    """
-    trainer = Trainer(config, Path(), load_places(config, "train"), load_places(config, "val"))
-    trainer.start()
-    tuples, _ = trainer.mine(np.random.default_rng(config.seed))
-    batches = cycle(trainer.batches(tuples))
-    trainer.model.train()
-
-    def step(lr: float) -> float:
-        for group in trainer.optimizer.param_groups:
-            group["lr"] = lr
-        batch = next(batches)
-        return float(trainer.step(trainer.images.batch(batch.ravel()), len(batch)))
-
-    return range_test(step, low, high, steps)
-
-
 def _members(variants: Mapping[str, Config], seeds: Iterable[int]) -> dict[Member, Config]:
     """The configuration of every variant and seed, in the order given."""
     return {(name, seed): replace(config, seed=seed) for name, config in variants.items() for seed in seeds}
@@ -193,15 +173,20 @@ def _train(config: Config, name: str) -> None:
 
 def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluation, dict]:
     """Evaluation of a checkpoint as ``config`` says, and the protocol that it depends on."""
-    model, threshold = load_model(checkpoint).to(pick_device()), config.val_positives_dist_threshold
+    if config.whitened_dim:
+        whiten(checkpoint)
+    model = load_model(checkpoint, config.whitened_dim).to(pick_device())
+    threshold, strategy = config.val_positives_dist_threshold, make_strategy(config.test_method)
+    width = model.dim * (len(strategy.scales) if strategy.concatenate else 1)
     task = (model, places, config.tested_at, threshold, config.infer_batch_size)
     result = evaluate(*task) if config.test_method == "hard_resize" else evaluate_with(config.test_method, *task)
     return result, places.card(threshold) | {
         "image_size": list(config.tested_at),
         "test_method": config.test_method,
-        "descriptor_dim": model.dim,
-        "bytes_per_image": 4 * model.dim,
-        "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12],
+        "whitened": model.whitening is not None,
+        "descriptor_dim": width,
+        "bytes_per_image": 4 * width,
+        "checkpoint": checkpoint_hash(checkpoint),
         "describe_ms_per_image": 1e3 * result.seconds["describe"] / (len(places.database) + len(places.queries)),
         "search_ms_per_query": 1e3 * result.seconds["search"] / len(places.queries),
     }

@@ -1,32 +1,28 @@
-"""The loop: rounds of mined tuples, a validation after each epoch, early stop, and exact resume from the last round."""
+"""The loop: rounds of images to learn from, a validation after each epoch, early stop, exact resume from a round."""
 
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from vg_core.augmentation import make_augmentation
 from vg_core.config import Config
 from vg_core.files import replacing
-from vg_core.losses import make_loss
-from vg_core.models import GeoModel, build_model, save_model
+from vg_core.models import build_model, save_model
 from vg_core.models.pooling import NetVLAD
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs, normalise
 from vg_core.progress import Progress
-from vg_core.retrieval import (
-    describe_photographs,
-    evaluate,
-    fast_dtype,
-    local_descriptors,
-    pick_device,
-    split_evenly,
-)
-from vg_core.rounds import Round, mine_round
+from vg_core.retrieval import describe_photographs, evaluate, fast_dtype, local_descriptors, pick_device, split_evenly
+from vg_core.tasks import make_task
+
+VAL_SEED = 43  # of the subset to validate on: the authors of SARE draw theirs with it
 
 
 class Diverged(FloatingPointError):
@@ -35,27 +31,27 @@ class Diverged(FloatingPointError):
 
 @dataclass
 class State:
-    """What an interrupted run needs, beside weights and optimiser, to go on exactly where it stopped.
+    """What an interrupted run needs, beside model, task and optimiser, to go on exactly where it stopped.
 
-    Randomness needs no state: every round draws from a generator seeded by (seed, epoch, round).
+    Randomness needs no state: every round draws from a generator seeded by (seed, epoch, round). Nor does the learning
+    rate, which follows from the epoch.
     """
 
-    kept: torch.Tensor  # (Q, negatives) negatives of each query's last visit, -1 where there is none
     epoch: int = 0  # epochs validated; 0 is the untrained network
-    round: int = 0  # mining rounds done in the epoch under way
+    round: int = 0  # rounds done in the epoch under way
     best_recall_5: float = -1.0
     best_epoch: int = 0
     not_improved: int = 0
     finished: bool = False
-    history: list[dict] = field(default_factory=list)  # one row a mining round
+    history: list[dict] = field(default_factory=list)  # one row a round
     validation: list[dict] = field(default_factory=list)  # one row an epoch
 
 
 def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) -> State:
     """State of the finished run, whose best model lies at ``folder/best.safetensors``.
 
-    A run that was stopped at any moment goes on from its last mining round, with the same numbers as if it had never
-    stopped. Raises Diverged for a loss that is not finite and KeyboardInterrupt, in a sentence, when interrupted.
+    A run that was stopped at any moment goes on from its last round, with the same numbers as if it had never stopped.
+    Raises Diverged for a loss that is not finite and KeyboardInterrupt, in a sentence, when interrupted.
     """
     trainer = Trainer(config, Path(folder), train_set, val_set)
     trainer.resume()
@@ -67,7 +63,7 @@ def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) 
         trainer.run(rounds)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"{trainer.name} stopped in epoch {state.epoch + 1} after {state.round} of {rounds} mining rounds; "
+            f"{trainer.name} stopped in epoch {state.epoch + 1} after {state.round} of {rounds} rounds; "
             "the same cell or command goes on from there"
         ) from None
     finally:
@@ -81,27 +77,18 @@ class Trainer:
     progress: Progress
 
     def __init__(self, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet):
-        self.config, self.folder, self.val_set = config, folder, val_set
+        self.config, self.folder = config, folder
+        self.val_set = _some_queries(val_set, config.val_queries)
         self.name = f"{train_set.name} {config.pooling} {config.loss} seed {config.seed}"
         self.device = pick_device()
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
-        self.optimizer = _optimizer(config, self.model)
-        self.loss = make_loss(config.loss, config.margin)
+        self.task = make_task(config, train_set, self.model.dim).to(self.device)
+        self.optimizer = _optimizer(config, [*self.model.parameters(), *self.task.parameters()])
         self.augment = make_augmentation(config.augmentation)
-        self.database_count = len(train_set.database)
-        self.query_paths = list(train_set.queries.path)
-        self.hard_positives = train_set.neighbours(config.train_positives_dist_threshold)
-        self.soft_positives = train_set.neighbours(config.val_positives_dist_threshold)
-        self.trainable = np.flatnonzero([len(positives) for positives in self.hard_positives])
-        if config.epochs_num and not len(self.trainable):
-            raise ValueError(
-                f"{train_set.name} train: no query has a database image within "
-                f"{config.train_positives_dist_threshold:g} m; raise train_positives_dist_threshold"
-            )
         # decoding comes last: it takes long, and every fault above is found at once
         self.images = Photographs([*train_set.database.path, *train_set.queries.path], config.image_size, mapped=True)
-        self.state = State(torch.full((len(train_set.queries), config.negs_num_per_query), -1))
-        self.seconds: dict[str, float] = {}  # of the round under way, by phase
+        self.state = State()
+        self.seconds = defaultdict(float)  # of the round under way, by phase
 
     def start(self) -> None:
         """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images."""
@@ -110,13 +97,14 @@ class Trainer:
             self.model.pooling.initialise(found, self.config.seed)
 
     def resume(self) -> None:
-        """Go back to the last mining round on disk, or start."""
+        """Go back to the last round on disk, or start."""
         file = self.folder / "state.pt"
         if not file.exists():
             self.start()
             return
         saved = torch.load(file, map_location="cpu", weights_only=True)
         self.model.load_state_dict(saved.pop("model"))
+        self.task.load_state_dict(saved.pop("task"))
         self.optimizer.load_state_dict(saved.pop("optimizer"))
         self.state = State(**saved)
 
@@ -127,74 +115,68 @@ class Trainer:
             self.validate()
         while not state.finished:
             while state.round < rounds:
-                self.mining_round()
+                self.training_round()
             state.epoch, state.round = state.epoch + 1, 0
             self.validate()
 
-    def mining_round(self) -> None:
-        """Mine one set of tuples with the present model, train on each of them once, save."""
-        state, self.seconds = self.state, {}
+    def training_round(self) -> None:
+        """Draw one set of rows with the present model, train on each of them once, save."""
+        state, self.seconds = self.state, defaultdict(float)
         epoch, number = state.epoch + 1, state.round + 1
         rng = np.random.default_rng([self.config.seed, epoch, number])
         torch.manual_seed(int(rng.integers(2**62)))
+        lr = learning_rate(self.config, epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
         started = time.monotonic()
-        tuples, facts = self.mine(rng)
-        loss = self.fit(tuples)
-        row = {"epoch": epoch, "round": number, "loss": loss, **facts, "seconds": time.monotonic() - started}
+        rows, facts = self.mine(rng)
+        loss = self.fit(rows)
+        row = {"epoch": epoch, "round": number, "lr": lr, "loss": loss, **facts, "seconds": time.monotonic() - started}
         state.history.append(row | {f"seconds_{phase}": spent for phase, spent in self.seconds.items()})
         state.round = number
         self.save()
         self.progress.round(state.history, state.validation)
 
     def mine(self, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-        """(Q, 2 + negatives) images of the tuples, query first, for queries drawn at random; and how hard they are."""
-        chosen = rng.permutation(self.trainable)[: self.config.cache_refresh_rate]
-        hard, soft = ([lists[q] for q in chosen] for lists in (self.hard_positives, self.soft_positives))
-        task = Round(self.config, self.database_count, chosen, hard, soft, self.state.kept[chosen].numpy())
-        with self.clock("mining"):
-            try:
-                positives, negatives, facts = mine_round(task, self.describe, rng)
-            except ValueError as error:
-                raise ValueError(f"{self.name}: {error} (neg_samples_num, negs_num_per_query)") from error
-        self.seconds["selection"] = self.seconds.pop("mining") - self.seconds["extraction"]
-        self.state.kept[chosen] = negatives
-        return np.column_stack([self.database_count + chosen, positives, negatives]), facts
+        """(R, P) images of one round as the task draws them, and facts about them, such as how hard tuples are."""
+        with self.clock("selection"):
+            rows, facts = self.task.draw(rng, self.describe)
+        self.seconds["selection"] -= self.seconds["extraction"]
+        return rows, facts
 
     def describe(self, wanted: np.ndarray) -> torch.Tensor:
         """(M, D) descriptors of images numbered database first, queries behind."""
         with self.clock("extraction"):
             return describe_photographs(self.model, self.images, self.config.infer_batch_size, wanted)
 
-    def batches(self, tuples: np.ndarray) -> list[np.ndarray]:
-        """The tuples in their order, a batch each; an incomplete last batch is dropped."""
-        size = min(self.config.train_batch_size, len(tuples))
-        return list(split_evenly(tuples, size))[: len(tuples) // size]
+    def batches(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The rows in their order, a batch each; an incomplete last batch is dropped."""
+        size = min(self.config.train_batch_size, len(rows))
+        return list(split_evenly(rows, size))[: len(rows) // size]
 
-    def fit(self, tuples: np.ndarray) -> float:
-        """Mean loss of one pass over the tuples."""
-        batches, losses = self.batches(tuples), []
+    def fit(self, rows: np.ndarray) -> float:
+        """Mean loss of one pass over the rows."""
+        batches, losses = self.batches(rows), []
         with self.clock("training"):
             self.model.train()
             images = self.images.batches([batch.ravel() for batch in batches])
             for number, (batch, pixels) in enumerate(zip(batches, images, strict=True)):
-                loss = self.step(pixels, len(batch))
+                loss = self.step(pixels, batch)
                 if not torch.isfinite(loss):
                     raise Diverged(self.divergence(number, batch))
                 losses.append(loss)
         return float(torch.stack(losses).mean())
 
-    def step(self, pixels: torch.Tensor, tuples: int) -> torch.Tensor:
-        """Loss of one optimiser step on the images of ``tuples`` tuples."""
+    def step(self, pixels: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        """Loss of one optimiser step on the images (B x P, 3, H, W) of rows (B, P)."""
         pixels = pixels.to(self.device, non_blocking=True)
-        queries = slice(None, None, len(pixels) // tuples)  # the first image of each tuple; only queries are augmented
-        pixels[queries] = self.augment(pixels[queries])
+        pixels[self.task.augmented] = self.augment(pixels[self.task.augmented])
         images = normalise(pixels)
         reduced = fast_dtype(self.device) is torch.bfloat16
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced):
             descriptors = self.model(images)
-        descriptors = descriptors.float().view(tuples, -1, self.model.dim)  # (B, 2 + negatives, D)
-        loss = self.loss(descriptors[:, 0], descriptors[:, 1], descriptors[:, 2:])
+        loss = self.task(descriptors.float().view(*rows.shape, -1), rows)
         loss.backward()
         self.optimizer.step()
         return loss.detach()
@@ -221,8 +203,8 @@ class Trainer:
 
     def save(self) -> None:
         with replacing(self.folder / "state.pt") as file:
-            weights = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-            torch.save(weights | asdict(self.state), file)
+            parts = {"model": self.model, "task": self.task, "optimizer": self.optimizer}
+            torch.save({name: part.state_dict() for name, part in parts.items()} | asdict(self.state), file)
 
     @contextmanager
     def clock(self, phase: str) -> Iterator[None]:
@@ -231,22 +213,35 @@ class Trainer:
         yield
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - started
+        self.seconds[phase] += time.monotonic() - started
 
     def divergence(self, number: int, batch: np.ndarray) -> str:
         """Sentence for a loss that is not finite."""
-        first = [Path(self.query_paths[q - self.database_count]).name for q in batch[:, 0]]
+        first = [Path(self.images.paths[image]).name for image in batch[:, 0]]
         return (
             f"{self.name}: the loss is not finite in epoch {self.state.epoch + 1}, round {self.state.round + 1}, "
-            f"batch {number + 1} (queries {', '.join(first)}); a lower lr than {self.config.lr:g} usually helps"
+            f"batch {number + 1} (with {', '.join(first)}); a lower lr than {self.config.lr:g} usually helps"
         )
 
 
-def _optimizer(config: Config, model: GeoModel) -> torch.optim.Optimizer:
+def learning_rate(config: Config, epoch: int) -> float:
+    """Of an epoch, counted from 1."""
+    return config.lr / 2 ** ((epoch - 1) // config.lr_halving_epochs if config.lr_halving_epochs else 0)
+
+
+def _optimizer(config: Config, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """The configured optimiser over everything that is not frozen."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    trained = [p for p in parameters if p.requires_grad]
     common = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=config.momentum, **common)
+        return torch.optim.SGD(trained, momentum=config.momentum, **common)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind(parameters, **common)
+    return kind(trained, **common)
+
+
+def _some_queries(places: PlaceSet, count: int) -> PlaceSet:
+    """The set with ``count`` of its queries, drawn once for all runs; with all of them for 0."""
+    if not count:
+        return places
+    chosen = np.sort(np.random.default_rng(VAL_SEED).permutation(len(places.queries))[:count])
+    return replace(places, queries=places.queries.iloc[chosen].reset_index(drop=True))

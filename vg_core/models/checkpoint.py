@@ -1,5 +1,6 @@
 """Checkpoints that describe themselves: one safetensors file with the weights, the configuration and a few facts."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -38,13 +39,38 @@ def save_model(model: GeoModel, path, **facts) -> None:
         unfinished.write_bytes(content)
 
 
-def load_model(path) -> GeoModel:
+def load_model(path, whitened_dim: int = 0) -> GeoModel:
     """The model of a checkpoint, on the CPU in eval mode, with ``config`` as it was trained. Nothing else is read.
 
-    Raises FileNotFoundError, and ValueError for a file that ``save_model`` did not write, a newer version, or tensors
-    that do not fit the configuration.
+    ``whitened_dim`` other than 0 gives descriptors of so many values: whitened as in ``whitened_file(path)``, or in the
+    checkpoint itself if it has a whitening, and cut. Raises FileNotFoundError, and ValueError for a file that
+    ``save_model`` did not write, a newer version, tensors that do not fit the configuration, or more values than the
+    whitening has.
     """
-    header, tensors = _read(Path(path))
+    model = _load(Path(path))
+    if whitened_dim:
+        model = model if model.whitening is not None else _load(whitened_file(path))
+        model.whiten(model.whitening.truncated(whitened_dim))
+    return model
+
+
+def whitened_file(path) -> Path:
+    """Where the whitened twin of a checkpoint lies: beside it, named after its content."""
+    return Path(path).with_name(f"whitened-{checkpoint_hash(path)}.safetensors")
+
+
+def checkpoint_hash(path) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of a checkpoint; FileNotFoundError."""
+    return hashlib.sha256(_existing(Path(path)).read_bytes()).hexdigest()[:12]
+
+
+def read_facts(path) -> dict:
+    """What ``save_model`` was told about the model; raises what ``load_model`` raises."""
+    return _read(Path(path))[0]["facts"]
+
+
+def _load(path: Path) -> GeoModel:
+    header, tensors = _read(path)
     try:
         config = Config.from_json(json.dumps(header["config"]))
         model = build_model(replace(config, weights="none"))  # all weights are in the file
@@ -61,17 +87,10 @@ def load_model(path) -> GeoModel:
     return model.eval()
 
 
-def read_facts(path) -> dict:
-    """What ``save_model`` was told about the model; raises what ``load_model`` raises."""
-    return _read(Path(path))[0]["facts"]
-
-
 def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     """Header and tensors of a checkpoint."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path.resolve()}; train a model or correct the path")
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(_existing(path), "pt") as file:
             header = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
@@ -88,3 +107,9 @@ def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
             f"{path} has version {header['version']} of the format, this vg_core reads up to {VERSION}: update it"
         )
     return header, tensors
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path.resolve()}; train a model or correct the path")
+    return path

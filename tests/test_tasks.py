@@ -1,0 +1,186 @@
+"""What a training learns from: which positives count, places as classes, one budget for all, schedule and subset."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import TINY, fit
+from vg_core import training
+from vg_core.losses import LOSSES
+from vg_core.models import build_model, load_model
+from vg_core.places.dataset import PlaceSet
+from vg_core.plots import mining_hardness, training_curves
+from vg_core.probes import learning_rate_range
+from vg_core.runs import histories, run, sweep, with_untrained
+from vg_core.tasks import GeoClassification, hard_positives, make_task
+from vg_core.training import learning_rate
+
+GEO = replace(TINY, loss="geo_classification")
+
+
+@pytest.fixture
+def places(street):
+    return PlaceSet.load("street", "train")
+
+
+def drawn(task, seed=0):
+    """Rows of a round; descriptors, where they are needed, are random."""
+    generator = torch.Generator().manual_seed(seed)
+    return task.draw(np.random.default_rng(seed), lambda wanted: torch.randn(len(wanted), 8, generator=generator))
+
+
+# --- tuples --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("least", "left"), [(0, 24), (1, 24), (4.5, 24), (5, 12), (6, 0)])
+def test_positives_that_are_too_near_are_left_out(places, least, left):
+    """On the street one query of a place is √20 m and 5 m from its database views, the other 5 m and √32 m."""
+    config = replace(TINY, train_positives_min_dist=least)
+    kept = hard_positives(config, places)
+    here, there = (table[["easting", "northing"]].to_numpy() for table in (places.queries, places.database))
+    for query, positives in enumerate(kept):
+        metres = np.linalg.norm(there - here[query], axis=1)
+        np.testing.assert_array_equal(positives, np.flatnonzero((metres <= 10) & ((metres > least) | (least == 0))))
+    assert sum(len(positives) > 0 for positives in kept) == left
+
+
+def test_no_positive_between_the_two_distances_is_a_sentence(places):
+    with pytest.raises(ValueError, match="no query has a database image more than 6 m and within 10 m"):
+        make_task(replace(TINY, train_positives_min_dist=6), places, 8)
+
+
+def test_the_normaliser_reaches_the_loss(places):
+    tuples = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    losses = [
+        make_task(replace(TINY, loss="sare_gaussian_joint", joint_normaliser=way), places, 8)(tuples, None)
+        for way in ("pairs", "queries")
+    ]
+    assert losses[1].item() == pytest.approx(3 * losses[0].item())
+    with pytest.raises(ValueError, match="normaliser=queries does nothing to the loss 'n_pair'"):
+        make_task(replace(TINY, loss="n_pair", joint_normaliser="queries"), places, 8)
+
+
+def test_an_unknown_loss_lists_all_there_are(places):
+    with pytest.raises(KeyError) as error:
+        make_task(replace(TINY, loss="sare"), places, 8)
+    assert all(name in str(error.value) for name in (*LOSSES, "geo_classification"))
+
+
+# --- geo-classification --------------------------------------------------------------------------------------------
+def test_classes_are_the_cells_of_the_database(street, write_photo):
+    far = write_photo(street / "images" / "train" / "queries", 400_900, 5_000_004)  # no database image there
+    places = PlaceSet.load("street", "train")
+    task = make_task(GEO, places, 8)
+    assert isinstance(task, GeoClassification)
+    paths = [*places.database.path, *places.queries.path]
+    easting = np.concatenate([places.database.easting, places.queries.easting])
+    labels = task.labels.numpy()
+    assert task.head.out_features == len({math.floor(east / 25) for east in places.database.easting})
+    assert labels[paths.index(str(far))] == -1
+    assert set(labels[: len(places.database)]) == set(range(task.head.out_features))
+    for one, other in np.argwhere(labels[:, None] == labels)[::7]:
+        if labels[one] >= 0:
+            assert easting[one] // 25 == easting[other] // 25
+    assert paths.index(str(far)) not in task.images
+    np.testing.assert_array_equal(task.images, np.flatnonzero(labels >= 0))
+
+
+def test_a_round_holds_as_many_images_as_one_of_tuples(places):
+    tuples, rows = drawn(make_task(TINY, places, 8))[0], drawn(make_task(GEO, places, 8))[0]
+    assert tuples.shape == rows.shape == (8, 5)
+    assert len(np.unique(rows)) == rows.size  # none twice before all were drawn
+    many, _ = drawn(make_task(replace(GEO, negs_num_per_query=10, cache_refresh_rate=24), places, 8))
+    assert set(np.unique(many, return_counts=True)[1]) == {6}
+    assert not np.array_equal(drawn(make_task(GEO, places, 8), seed=1)[0], rows)
+
+
+def test_the_loss_is_that_of_the_right_class(places):
+    task = make_task(GEO, places, 8)
+    rows, _ = drawn(task)
+    descriptors = torch.randn(8, 5, 8)
+    scores = task.head(descriptors).log_softmax(dim=-1)
+    expected = -np.mean([scores[i, j, task.labels[rows[i, j]]].item() for i in range(8) for j in range(5)])
+    assert task(descriptors, rows).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_classifier_is_kept_for_the_training_and_not_in_the_model(street, tmp_path):
+    state = fit(GEO, tmp_path)
+    assert [row["round"] for row in state.history] == [1, 2, 3] * 2
+    assert state.history[-1]["loss"] < state.history[0]["loss"] < math.log(30)
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert set(saved["task"]) == {"head.weight", "head.bias"}
+    assert load_model(tmp_path / "best.safetensors").state_dict().keys() == build_model(GEO).state_dict().keys()
+
+
+@pytest.mark.parametrize(("option", "value"), [("margin", 0.2), ("joint_normaliser", "queries")])
+def test_options_that_do_nothing_are_refused(places, option, value):
+    with pytest.raises(ValueError, match=f"{option}={value} does nothing to geo_classification; leave it at"):
+        make_task(replace(GEO, **{option: value}), places, 8)
+
+
+def test_a_single_cell_is_nothing_to_tell_apart(places):
+    corner = places.database.assign(easting=400_001.0)
+    with pytest.raises(ValueError, match="all database images lie in one cell of 25 m"):
+        make_task(GEO, replace(places, database=corner), 8)
+
+
+def test_sweeps_pictures_and_the_untrained_network(street):
+    variants = with_untrained({"triplet": TINY, "classes": GEO})
+    ranks = sweep(variants, cluster="here")
+    same = ["triplet, untrained", "classes, untrained"]
+    one, other = (run(variants[name]) for name in same)
+    assert one.ranks.equals(other.ranks)
+    assert all(torch.equal(a, b) for a, b in zip(*(r.model().state_dict().values() for r in (one, other)), strict=True))
+    assert set(ranks.variant) == {*variants}
+    history, validation = histories(variants)
+    assert history.groupby("variant").size().to_dict() == {"triplet": 6, "classes": 6}
+    assert (history.seconds_extraction[history.variant == "classes"] == 0).all()
+    for figure in (training_curves(history, validation), mining_hardness(history)):
+        assert figure.axes[0].has_data()
+
+
+def test_learning_rates_are_tried_on_it_too(street):
+    assert learning_rate_range(GEO, 1e-5, 1e-3, 4).loss.between(0, math.log(30)).all()
+
+
+# --- schedule and validation ---------------------------------------------------------------------------------------
+def test_the_learning_rate_halves_at_epochs_6_and_11():
+    config = replace(TINY, lr=0.001, lr_halving_epochs=5)
+    rates = {epoch: learning_rate(config, epoch) for epoch in (1, 5, 6, 10, 11, 30)}
+    assert rates == {1: 0.001, 5: 0.001, 6: 0.0005, 10: 0.0005, 11: 0.00025, 30: 0.001 / 32}
+    assert learning_rate(replace(config, lr_halving_epochs=0), 50) == 0.001
+
+
+def test_the_optimiser_follows_the_schedule(street, tmp_path):
+    state = fit(replace(TINY, lr_halving_epochs=1, epochs_num=3, patience=9), tmp_path)
+    assert [row["lr"] for row in state.history] == [1e-3] * 3 + [5e-4] * 3 + [2.5e-4] * 3
+    optimizer = torch.load(tmp_path / "state.pt", weights_only=True)["optimizer"]
+    assert {group["lr"] for group in optimizer["param_groups"]} == {2.5e-4}
+
+
+def test_validation_sees_the_same_few_queries_each_time(street, tmp_path, monkeypatch):
+    seen = []
+    original = training.evaluate
+
+    def record(model, places, *rest):
+        seen.append(places)
+        return original(model, places, *rest)
+
+    monkeypatch.setattr(training, "evaluate", record)
+    fit(replace(TINY, val_queries=5), tmp_path / "one")
+    fit(replace(TINY, val_queries=5, seed=1, pooling="max"), tmp_path / "other")
+    everything = PlaceSet.load("street", "val")
+    assert len(seen) == 6
+    assert all(list(places.queries.path) == list(seen[0].queries.path) for places in seen)
+    assert len(seen[0].queries) == 5 and set(seen[0].queries.path) < set(everything.queries.path)
+    assert all(places.database.equals(everything.database) for places in seen)
+    seen.clear()
+    for count in (0, 1000):
+        fit(replace(TINY, val_queries=count, epochs_num=0), tmp_path / str(count))
+    assert all(places.queries.equals(everything.queries) for places in seen)
+
+
+def test_every_image_is_augmented_or_only_the_queries(places):
+    assert np.arange(10)[make_task(TINY, places, 8).augmented].tolist() == [0, 5]
+    assert np.arange(10)[make_task(GEO, places, 8).augmented].tolist() == list(range(10))
