@@ -6,7 +6,7 @@ from matplotlib import style
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from vg_core.galleries import photo_grid, retrieval_gallery
+from vg_core.galleries import photo_grid, picture_columns, retrieval_gallery
 from vg_core.plots.canvas import ink
 
 
@@ -70,3 +70,15 @@ def test_right_and_wrong_differ_in_colour_and_in_mark(photos):
 def test_nothing_to_show_is_said():
     for figure in (photo_grid([]), retrieval_gallery([])):
         assert figure.texts[0].get_text() == "no data"
+
+
+def test_picture_columns_show_every_picture_below_its_name():
+    pictures = {"none": [np.zeros((6, 8, 3), np.uint8)] * 2, "random crop": [np.full((6, 8, 3), 200, np.uint8)] * 2}
+    figure = picture_columns(pictures)
+    assert len(figure.axes) == 4
+    assert [axes.get_title() for axes in figure.axes if axes.get_title()] == ["none", "random\ncrop"]
+    shown = [axes.get_images()[0].get_array() for axes in figure.axes]
+    assert [picture.max() for picture in shown] == [0, 0, 200, 200]
+    tops = [axes.get_position().y1 for axes in figure.axes]
+    assert tops[0] == tops[2] > tops[1] == tops[3]
+    assert picture_columns({}).texts[0].get_text() == "no data"

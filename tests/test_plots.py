@@ -10,12 +10,26 @@ import pytest
 from matplotlib import style
 from matplotlib.colors import to_hex
 
-from tests.plot_tables import NAMES, comparison, field, forces, grid, history, images, metres, rates, recalls
+from tests.plot_tables import (
+    NAMES,
+    comparison,
+    extrapolated,
+    field,
+    forces,
+    grid,
+    history,
+    images,
+    metres,
+    rates,
+    recalls,
+    trials,
+)
 from vg_core import plots
 from vg_core.plots.canvas import ink
 
 EVERY = {
     "recall_curves": lambda: plots.recall_curves(recalls(4)),
+    "recall_by_dimension": lambda: plots.recall_by_dimension(recalls(2).rename(columns={"n": "dimension"})),
     "recall_bars": lambda: plots.recall_bars(recalls(4)),
     "gain_forest": lambda: plots.gain_forest(comparison()),
     "training_curves": lambda: plots.training_curves(*history("GeM", "NetVLAD")),
@@ -31,6 +45,8 @@ EVERY = {
     "force_surfaces": lambda: plots.force_surfaces(forces()),
     "push_curves": lambda: plots.push_curves(forces(far=(1.0,))),
     "force_field": lambda: plots.force_field(field()),
+    "recall_against_time": lambda: plots.recall_against_time(trials()),
+    "time_against_images": lambda: plots.time_against_images(trials(), extrapolated()),
     "cost_scatter": lambda: plots.cost_scatter(recalls(4).query("n == 1").assign(bytes_per_image=[1024, 65536] * 2)),
 }
 
@@ -197,3 +213,11 @@ def test_gains_judged_by_a_prediction_carry_their_verdict():
     axes = plots.gain_forest(judged).axes[0]
     assert [text.get_text().split("  ")[1] for text in axes.texts if "  " in text.get_text()] == list(judged.verdict)
     assert "Holm" not in axes.get_title(loc="right")
+
+
+def test_recall_by_dimension_has_a_tick_for_each_length():
+    table = recalls(2).rename(columns={"n": "dimension"}).assign(dimension=lambda t: t.dimension.map(lambda n: 16 * n))
+    axes = plots.recall_by_dimension(table.sample(frac=1, random_state=0)).axes[0]
+    assert axes.get_xscale() == "log" and list(axes.get_xticks()) == sorted(table.dimension.unique())
+    for line, (_, rows) in zip(axes.lines, table.groupby("variant", sort=False), strict=True):
+        assert list(line.get_ydata()) == list(rows.sort_values("dimension").recall)

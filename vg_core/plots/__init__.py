@@ -2,7 +2,15 @@
 
 from vg_core.plots.forces import force_field, force_surfaces, push_curves
 from vg_core.plots.places import distance_to_positive, headings, images_per_place, times
-from vg_core.plots.recalls import error_cdf, gain_forest, recall_against_metres, recall_bars, recall_curves
+from vg_core.plots.recalls import (
+    error_cdf,
+    gain_forest,
+    recall_against_metres,
+    recall_bars,
+    recall_by_dimension,
+    recall_curves,
+)
+from vg_core.plots.scale import recall_against_time, time_against_images
 from vg_core.plots.trade import cost_scatter, metric_grid
 from vg_core.plots.training import mining_hardness, range_test, training_curves
 
@@ -20,8 +28,11 @@ __all__ = [
     "push_curves",
     "range_test",
     "recall_against_metres",
+    "recall_against_time",
     "recall_bars",
+    "recall_by_dimension",
     "recall_curves",
+    "time_against_images",
     "times",
     "training_curves",
 ]

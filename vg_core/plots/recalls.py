@@ -57,11 +57,12 @@ def recall_bars(recalls: pd.DataFrame, n: int = 1) -> Figure:
 
 @plot
 def gain_forest(comparison: pd.DataFrame) -> Figure:
-    """Paired gain of each variant over the baseline (points of recall) with its interval and Holm's p.
+    """Paired gain of each variant over its baseline (points of recall) with its interval and Holm's p.
 
-    Columns: variant, gain, low, high, p_holm. Filled: the interval excludes zero (green gains, vermillion losses).
+    Columns: variant, gain, low, high, and p_holm or, to be written in its place, verdict. Filled: the interval excludes
+    zero (green gains, vermillion losses).
     """
-    need(comparison, "variant", "gain", "low", "high", "p_holm")
+    need(comparison, "variant", "gain", "low", "high", "p_holm" if "p_holm" in comparison else "verdict")
     figure, axes = _one_line_each(comparison.variant)
     axes.axvline(0.0, color="black", linewidth=0.8, gid="zero")
     for y, row in enumerate(comparison.itertuples()):
@@ -69,10 +70,11 @@ def gain_forest(comparison: pd.DataFrame) -> Figure:
         face = "white" if row.low <= 0 <= row.high else colour
         axes.hlines(y, row.low, row.high, color=colour, linewidth=1.2)
         axes.plot(row.gain, y, "o", color=colour, markerfacecolor=face, markersize=4.5)
-    labels = [f"{row.gain:+.1f}  {_p_value(row.p_holm)}" for row in comparison.itertuples()]
+    judged = comparison.p_holm.map(_p_value) if "p_holm" in comparison else comparison.verdict
+    labels = [f"{gain:+.1f}  {word}" for gain, word in zip(comparison.gain, judged, strict=True)]
     _write_at_right(axes, labels)
     axes.set_xlabel("paired gain in recall (points)")
-    remark(axes, "line: 95 % interval · p: Holm")
+    remark(axes, "line: 95 % interval" + (" · p: Holm" if "p_holm" in comparison else ""))
     return figure
 
 
@@ -91,6 +93,26 @@ def recall_against_metres(curves: pd.DataFrame, threshold_m: float = 25.0) -> Fi
     axes.set_xlabel("a retrieval is right within (m)")
     axes.set_ylabel("recall@N (%)" if several else f"recall@{curves.n.iloc[0] if len(curves) else 'N'} (%)")
     protocol(axes, curves, "band: 95 % interval")
+    legend_below(figure, axes)
+    return figure
+
+
+@plot
+def recall_by_dimension(table: pd.DataFrame) -> Figure:
+    """Recall@1 (%) against the number of values of a descriptor (logarithmic), one line a variant with its interval.
+
+    Columns: variant, dimension, recall, low, high.
+    """
+    need(table, "variant", "dimension", "recall", "low", "high")
+    figure, axes = plt.subplots()
+    _banded_lines(axes, table, "dimension")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sorted(table.dimension.unique()))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.minorticks_off()
+    axes.set_xlabel("values of a descriptor")
+    axes.set_ylabel("recall@1 (%)")
+    protocol(axes, table, "band: 95 % interval")
     legend_below(figure, axes)
     return figure
 
