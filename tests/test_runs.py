@@ -131,6 +131,15 @@ def test_a_cluster_finishes_although_a_worker_is_killed(street, tmp_path):
     assert here.equals(ranks)
 
 
+def test_workers_train_a_network_once_whatever_it_is_tested_on(street):
+    sizes = {"small": (32, 32), "large": (40, 48), "larger": (48, 64)}
+    variants = {name: replace(SHORT, test_image_size=size) for name, size in sizes.items()}
+    ranks = sweep(variants, cluster="local")
+    assert ranks.attrs["failed"] == [] and set(ranks.variant) == set(sizes)
+    (log,) = paths.checkpoints_folder("smoke").glob("*/log.txt")
+    assert log.read_text().count("after epoch 1") == 1
+
+
 killed: list[int] = []
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -140,23 +140,32 @@ def _one_by_one(missing: Mapping[Member, Config], _cluster: str) -> Iterator[tup
 
 
 def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
-    """Members and their outcomes as workers finish them; closing the client stops what still waits."""
+    """Members and their outcomes as workers finish them; closing the client stops what still waits.
+
+    Tests of one trained network go to one worker: on several, each would train it.
+    """
+    same: dict[Config, list[Member]] = {}
+    for member, config in missing.items():
+        same.setdefault(config.training(), []).append(member)
     settings = dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_SETTINGS})
-    local = {"n_workers": min(os.cpu_count() or 1, len(missing)), "threads_per_worker": 1, "memory_limit": 0}
+    local = {"n_workers": min(os.cpu_count() or 1, len(same)), "threads_per_worker": 1, "memory_limit": 0}
     with settings, Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
         print("each run's own lines go to log.txt beside its checkpoints", flush=True)
-        members = {client.submit(_logged, config, pure=False): member for member, config in missing.items()}
-        for future in as_completed(members):
+        todo = {client.submit(_logged, [missing[m] for m in group], pure=False): group for group in same.values()}
+        for future in as_completed(todo):
             lost = f"the workers that ran it died: {future.exception()}" if future.status == "error" else ""
-            yield members[future], lost or future.result()
+            outcomes = [lost] * len(todo[future]) if lost else future.result()
+            yield from zip(todo[future], outcomes, strict=True)
 
 
-def _logged(config: Config) -> Run | str | None:
-    """A run in a worker process; its lines go to ``log.txt`` beside its checkpoints, since several run at once."""
-    folder = paths.checkpoints_folder(config.profile) / run_id(config)
+def _logged(configs: Sequence[Config]) -> list[Run | str | None]:
+    """Runs of one trained network in a worker process; their lines go to ``log.txt`` beside its checkpoints, since
+    several networks are made at once.
+    """
+    folder = paths.checkpoints_folder(configs[0].profile) / run_id(configs[0])
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("a") as log, redirect_stdout(log):
-        return _attempt(run, config)
+        return [_attempt(run, config) for config in configs]
 
 
 def _train(config: Config, name: str) -> None:
