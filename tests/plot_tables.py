@@ -81,3 +81,36 @@ def field(variants: int = 2) -> pd.DataFrame:
         for point in points
     ]
     return pd.DataFrame(rows, columns=["variant", "loss", "role", "x", "y", "force_x", "force_y"])
+
+
+def trials() -> pd.DataFrame:
+    """Two engines, two sizes, two efforts of which the second is chosen; time grows with the images."""
+    sizes = (10_000, 100_000)
+    rows = [
+        (engine, n, e, 80.0 + e, n * e * 1e-6 / i)
+        for i, engine in enumerate(("exact", "hnsw"), 1)
+        for n in sizes
+        for e in (8, 16)
+    ]
+    table = pd.DataFrame(rows, columns=["engine", "images", "effort", "agreement", "ms"])
+    return table.assign(chosen=table.effort == 16)
+
+
+def extrapolated() -> pd.DataFrame:
+    rows = [("exact", 10**9, 1600.0, 1600.0), ("hnsw", 10**6, 1.0, 8.0), ("hnsw", 10**9, 1.6, 800.0)]
+    return pd.DataFrame(rows, columns=["engine", "images", "ms_law", "ms_trend"])
+
+
+def spent() -> pd.DataFrame:
+    """Two variants of two seeds, two epochs of two rounds; the second takes twice as long, and only trains."""
+    phases = {"waiting": 1.0, "extraction": 2.0, "selection": 0.5, "forward": 2.0, "backward": 4.0}
+    mined = {"seconds": 10.0} | {f"seconds_{phase}": seconds for phase, seconds in phases.items()}
+    classes = {**dict.fromkeys(mined, 0.0), "seconds": 20.0, "seconds_forward": 8.0, "seconds_backward": 12.0}
+    rows = [
+        {"variant": variant, "seed": seed, "epoch": epoch, "round": number} | seconds
+        for variant, seconds in (("mined", mined), ("classes", classes))
+        for seed in (0, 1)
+        for epoch in (1, 2)
+        for number in (1, 2)
+    ]
+    return pd.DataFrame(rows)

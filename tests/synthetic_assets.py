@@ -88,6 +88,10 @@ def baseline_numbers() -> dict:
         "database": 360,
         "chance_r1": 5.8,
         "search_ms": {"gem": 0.021, "netvlad": 0.34},
+        "active_first": 99.0,
+        "active_last": 61.0,
+        "mining_share": 27.0,
+        "excluded": 143.2,
         "config": config,
     }
 

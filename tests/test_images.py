@@ -28,12 +28,15 @@ def test_size_is_height_then_width(colours, tmp_path):
     assert read_image(save(colours, tmp_path / "a.png"), (12, 18)).shape == (12, 18, 3)
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, 3), (8, 1)])
-def test_exif_orientation_is_applied(colours, tmp_path, orientation, turns):
+def test_exif_orientation_is_applied(colours, tmp_path, orientation, turns, suffix):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    file = save(colours, tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_image(file), np.rot90(colours, turns))
+    stored = read_image(save(colours, tmp_path / f"plain.{suffix}"))
+    file = save(colours, tmp_path / f"turned.{suffix}", exif=exif)
+    assert np.array_equal(read_image(file), np.rot90(stored, turns))
+    assert np.array_equal(read_image(file, upright=False), stored)
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("L", "jpg"), ("CMYK", "jpg"), ("P", "png"), ("LA", "png"), ("1", "png")])
@@ -41,6 +44,16 @@ def test_every_mode_becomes_rgb(colours, tmp_path, mode, suffix):
     pixels = read_image(save(colours, tmp_path / f"a.{suffix}", mode))
     assert pixels.shape == (20, 30, 3)
     assert pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"subsampling": 1}, {"progressive": True}, {"quality": 9}])
+@pytest.mark.parametrize("shape", [(20, 30), (17, 23), (1, 1)])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_fast_decoder_gives_pillows_pixels(tmp_path, mode, shape, options):
+    colours = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    file = save(colours, tmp_path / "a.jpg", mode, **options)
+    with Image.open(file) as image:
+        assert np.array_equal(read_image(file), np.asarray(image.convert("RGB")))
 
 
 def test_transparent_pixels_become_white(tmp_path):
@@ -77,6 +90,9 @@ def test_normalise_is_imagenets():
     result = normalise(pixels)
     torch.testing.assert_close(result, (pixels / 255.0 - mean) / std)
     assert result.is_contiguous(memory_format=torch.channels_last)
+    floats = pixels.float()
+    torch.testing.assert_close(normalise(floats), result)
+    assert torch.equal(floats, pixels.float())  # what comes in stays as it was
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from vg_core import paths
 ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
 FLOORS = (  # a room may use the floors below its own
-    {"registry"},  # a kind of dict, for the ground floor
+    {"registry", "bootstrap"},  # for the ground floor
     {
         "config",
+        "devices",
         "paths",
         "files",
         "watch",
@@ -32,13 +33,14 @@ FLOORS = (  # a room may use the floors below its own
         "maps",
         "places.labels",
     },
-    {"places", "models", "report", "progress", "galleries", "rounds"},
-    {"retrieval", "records"},
-    {"training", "strategies"},
-    {"runs"},
+    {"places", "models", "report", "chapters", "progress", "galleries", "rounds", "toy", "engines", "clock"},
+    {"stem_cache"},
+    {"retrieval", "records", "tasks", "heatmaps", "embedding"},
+    {"training", "strategies", "dimensions", "attribution"},
+    {"runs", "probes", "protocols", "preflight"},
     {"__main__"},
 )
-WITHOUT_TORCH = {"statistics", "plots", "maps", "report", "galleries", "config", "paths", "files", "places.labels"}
+WITHOUT_TORCH = {"statistics", "bootstrap", "plots", "maps", "report", "chapters", "galleries", "embedding", "config", "paths", "files", "places.labels"}
 SCRIPTS_MAY_USE = {"vg_core.paths", "vg_core.places.labels"}
 SCRIPTS = ("data_scripts", "reports")
 MACHINE = re.compile(r"(?<![\w.])/(?:home|Users|root|work)/\w")

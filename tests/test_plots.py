@@ -22,6 +22,7 @@ from tests.plot_tables import (
     metres,
     rates,
     recalls,
+    spent,
     trials,
 )
 from vg_core import plots
@@ -45,6 +46,7 @@ EVERY = {
     "force_surfaces": lambda: plots.force_surfaces(forces()),
     "push_curves": lambda: plots.push_curves(forces(far=(1.0,))),
     "force_field": lambda: plots.force_field(field()),
+    "phase_bars": lambda: plots.phase_bars(spent()),
     "recall_against_time": lambda: plots.recall_against_time(trials()),
     "time_against_images": lambda: plots.time_against_images(trials(), extrapolated()),
     "cost_scatter": lambda: plots.cost_scatter(recalls(4).query("n == 1").assign(bytes_per_image=[1024, 65536] * 2)),

@@ -54,7 +54,7 @@ def test_search_refuses_what_it_cannot_search():
         search(good[:, :2], good, 1)
     with pytest.raises(ValueError, match="not finite"):
         search(good, good * np.nan, 1)
-    with pytest.raises(ValueError, match="choose one of: exact"):
+    with pytest.raises(KeyError, match="choose one of: exact"):
         search(good, good, 1, engine="telepathy")
 
 

@@ -163,9 +163,9 @@ def test_validation_sees_the_same_few_queries_each_time(street, tmp_path, monkey
     seen = []
     original = training.evaluate
 
-    def record(model, places, *rest):
+    def record(model, places, *rest, **given):
         seen.append(places)
-        return original(model, places, *rest)
+        return original(model, places, *rest, **given)
 
     monkeypatch.setattr(training, "evaluate", record)
     fit(replace(TINY, val_queries=5), tmp_path / "one")

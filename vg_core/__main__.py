@@ -21,10 +21,11 @@ from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.dataset import image_files, read_folder
 from vg_core.places.layouts import LAYOUTS
+from vg_core.preflight import preflight
 from vg_core.protocols import benchmark, scores
 from vg_core.records import load_places
 from vg_core.retrieval import describe, search
-from vg_core.runs import examine, run
+from vg_core.runs import examine, read_back, run
 from vg_core.statistics import recall_table
 
 Positional, subcommand = tyro.conf.Positional, tyro.conf.subcommand
@@ -50,8 +51,15 @@ class Train(Config):
     preset: Literal[*PRESETS] = "none"  # settings of a paper to start from; other options replace single ones
 
     def __call__(self) -> None:
-        finished = run(Config(**{field.name: getattr(self, field.name) for field in fields(Config)}))
+        config = Config(**{field.name: getattr(self, field.name) for field in fields(Config)})
+        expected = None if read_back(config) else preflight(config)
+        if expected:
+            print(expected)
+            expected.check()
+        finished = run(config)
         _report(finished.card, finished.ranks)
+        if expected:
+            print(expected.beside(finished.history, finished.validation))
         print(f"model: {finished.checkpoint}")
 
 

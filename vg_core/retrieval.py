@@ -4,15 +4,17 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 import pandas as pd
 import torch
 
+from vg_core.devices import fast, pick_device
+from vg_core.engines import DescriptorStore, approximate, exact
 from vg_core.evaluation import ranks_table
 from vg_core.models.network import GeoModel, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs, normalise
+from vg_core.stem_cache import StemCache, descriptors_of
 from vg_core.watch import bar
 
 RETRIEVED = 20  # images kept for each query: the largest N of the field's recall@N
@@ -26,16 +28,6 @@ class Evaluation:
     indices: np.ndarray
     distances: np.ndarray
     seconds: dict[str, float]  # spent on "describe" and "search"
-
-
-def pick_device() -> torch.device:
-    """The GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on a GPU that has it; float32 elsewhere, where reduced precision is emulated and slower."""
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
 
 def describe(
@@ -58,7 +50,7 @@ def describe(
 @torch.inference_mode()
 def describe_photographs(
     model: GeoModel,
-    photographs: Photographs,
+    photographs: Photographs | StemCache,
     batch_size: int,
     indices: np.ndarray | None = None,
     progress: bool = False,
@@ -71,10 +63,10 @@ def describe_photographs(
     descriptors = torch.empty(len(indices), model.dim, device=device)
     done = bar(wanted=progress, total=len(indices), desc=label, unit="image")
     parts = split_evenly(indices, batch_size)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_dtype(device) is torch.bfloat16), done:
-        for start, images in zip(range(0, len(indices), batch_size), photographs.batches(parts), strict=True):
-            batch = normalise(images.to(device, non_blocking=True))
-            descriptors[start : start + len(batch)] = network(batch).float()
+    with fast(device), done:
+        for start, batch in zip(range(0, len(indices), batch_size), photographs.batches(parts), strict=True):
+            found = descriptors_of(network, batch.to(device, non_blocking=True))
+            descriptors[start : start + len(batch)] = found.float()
             done.update(len(batch))
     return descriptors
 
@@ -98,22 +90,18 @@ def local_descriptors(
     return torch.cat(found)
 
 
-def search(queries: np.ndarray, database: np.ndarray, k: int, engine: str = "exact") -> tuple[np.ndarray, np.ndarray]:
+def search(
+    queries: np.ndarray, database: np.ndarray | DescriptorStore, k: int, engine: str = "exact"
+) -> tuple[np.ndarray, np.ndarray]:
     """(distances, indices), both (Q, K), of the nearest database descriptors, nearest first; K = min(k, N).
 
-    Distances are Euclidean. ``exact`` is Faiss' flat search; the database is not copied. Raises ValueError when a table
-    is empty, widths differ or a descriptor is not finite.
+    Distances are Euclidean. ``exact`` is Faiss' flat search: an array is not copied, a store on disk is read in blocks.
+    The other ``engines.ENGINES`` are approximate, and so are their distances: an index is built for this one call and
+    tuned until it finds the nearest image of 99 % of a sample of the queries, with a warning when it cannot; to search
+    more than once, keep an ``engines.Index``. Raises ValueError when a table is empty, widths differ, a descriptor is
+    not finite or an engine cannot be trained on so few; KeyError, listing the engines, for an unknown one.
     """
-    if engine != "exact":
-        raise ValueError(f"search engine '{engine}' is unknown; choose one of: exact")
-    queries, database = _table(queries, "queries"), _table(database, "database")
-    if queries.shape[1] != database.shape[1]:
-        raise ValueError(
-            f"queries have {queries.shape[1]} dimensions, the database {database.shape[1]}: "
-            "describe both with the same model"
-        )
-    squared, indices = faiss.knn(queries, database, min(k, len(database)))
-    return np.sqrt(np.maximum(squared, 0)), indices
+    return exact(queries, database, k) if engine == "exact" else approximate(queries, database, k, engine)
 
 
 def evaluate(
@@ -123,12 +111,15 @@ def evaluate(
     threshold_m: float,
     batch_size: int = 16,
     progress: bool = False,
+    photographs: Photographs | StemCache | None = None,
 ) -> Evaluation:
     """Evaluation of a model on the database and queries of a set; right is what lies within ``threshold_m`` metres.
 
     All images are resized to ``image_size``; ``vg_core.strategies`` has other ways to show queries.
+    ``photographs`` are those of the set, database first, where a caller has them already.
     """
-    photographs = Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
+    if photographs is None:
+        photographs = photographs_of(places, image_size, progress)
     label = f"describing {places.name} {places.split}"
     started = time.monotonic()
     descriptors = describe_photographs(model, photographs, batch_size, progress=progress, label=label).cpu().numpy()
@@ -136,6 +127,11 @@ def evaluate(
     distances, indices = search(descriptors[count:], descriptors[:count], RETRIEVED)
     seconds = {"describe": described - started, "search": time.monotonic() - described}
     return judge(places, threshold_m, distances, indices, seconds)
+
+
+def photographs_of(places: PlaceSet, image_size: tuple[int, int], progress: bool = True) -> Photographs:
+    """All photographs of a set, database first, queries behind, decoded once."""
+    return Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
 
 
 def judge(
@@ -150,12 +146,3 @@ def judge(
 def split_evenly(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Consecutive parts of at most ``size`` entries."""
     return (indices[start : start + size] for start in range(0, len(indices), size))
-
-
-def _table(descriptors: np.ndarray, what: str) -> np.ndarray:
-    table = np.ascontiguousarray(descriptors, dtype=np.float32)
-    if table.ndim != 2 or not len(table):
-        raise ValueError(f"{what}: no descriptors to search in (shape {table.shape})")
-    if not np.isfinite(table).all():
-        raise ValueError(f"{what}: some descriptors are not finite; the model has diverged")
-    return table

@@ -18,11 +18,12 @@ import torch
 from PIL import Image
 
 from vg_core import watch
+from vg_core.devices import fast
 from vg_core.models.network import GeoModel, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import WORKERS, normalise, read_image
 from vg_core.registry import ByName
-from vg_core.retrieval import RETRIEVED, Evaluation, fast_dtype, judge, search, split_evenly
+from vg_core.retrieval import RETRIEVED, Evaluation, judge, search, split_evenly
 from vg_core.views import Size, View, central_crop, five_crops, hard_resize, own_size, scaled, single_query
 
 Ranking = tuple[np.ndarray, np.ndarray]  # distances (Q, K), database indices (Q, K)
@@ -184,8 +185,7 @@ def describe_queries(
     parts = list(split_evenly(list(paths), batch_size))
     described = []
     bar = watch.bar(wanted=progress, total=len(paths), desc="descriptors", unit="image")
-    reduced = torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_dtype(device) is torch.bfloat16)
-    with ThreadPoolExecutor(WORKERS) as pool, reduced, bar:
+    with ThreadPoolExecutor(WORKERS) as pool, fast(device), bar:
         coming = pool.map(cut, parts[0])
         for part, following in zip_longest(parts, parts[1:], fillvalue=()):
             photographs = list(coming)

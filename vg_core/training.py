@@ -1,10 +1,9 @@
 """The loop: rounds of images to learn from, a validation after each epoch, early stop, exact resume from a round."""
 
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,17 @@ import torch
 from torch import nn
 
 from vg_core.augmentation import make_augmentation
+from vg_core.clock import Clock, Timed
 from vg_core.config import Config
+from vg_core.devices import fast, pick_device
 from vg_core.files import replacing
 from vg_core.models import build_model, save_model
 from vg_core.models.pooling import NetVLAD
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import Photographs, normalise
+from vg_core.places.images import Photographs
 from vg_core.progress import Progress
-from vg_core.retrieval import describe_photographs, evaluate, fast_dtype, local_descriptors, pick_device, split_evenly
+from vg_core.retrieval import describe_photographs, evaluate, local_descriptors, photographs_of, split_evenly
+from vg_core.stem_cache import StemCache, descriptors_of, keep_stems
 from vg_core.tasks import make_task
 
 VAL_SEED = 43  # of the subset to validate on: the authors of SARE draw theirs with it
@@ -86,9 +88,16 @@ class Trainer:
         self.optimizer = _optimizer(config, [*self.model.parameters(), *self.task.parameters()])
         self.augment = make_augmentation(config.augmentation)
         # decoding comes last: it takes long, and every fault above is found at once
-        self.images = Photographs([*train_set.database.path, *train_set.queries.path], config.image_size, mapped=True)
+        self.images, self.val_images = (photographs_of(s, config.image_size) for s in (train_set, self.val_set))
         self.state = State()
-        self.seconds = defaultdict(float)  # of the round under way, by phase
+        self.clock = Clock(self.device)  # of the round under way
+
+    @cached_property
+    def sources(self) -> tuple[Timed, Photographs | StemCache]:
+        """What training and validation are fed with: their photographs, or what the frozen layers made of them."""
+        fixed = [self.images] if self.config.augmentation == "none" else []  # an augmented image is another one
+        *kept, validation = keep_stems(self.model, [*fixed, self.val_images], self.config.infer_batch_size)
+        return Timed(kept[0] if kept else self.images, self.clock), validation
 
     def start(self) -> None:
         """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images."""
@@ -121,7 +130,8 @@ class Trainer:
 
     def training_round(self) -> None:
         """Draw one set of rows with the present model, train on each of them once, save."""
-        state, self.seconds = self.state, defaultdict(float)
+        state = self.state
+        self.clock.restart()
         epoch, number = state.epoch + 1, state.round + 1
         rng = np.random.default_rng([self.config.seed, epoch, number])
         torch.manual_seed(int(rng.integers(2**62)))
@@ -130,24 +140,25 @@ class Trainer:
             group["lr"] = lr
         started = time.monotonic()
         rows, facts = self.mine(rng)
+        mined = time.monotonic()
         loss = self.fit(rows)
-        row = {"epoch": epoch, "round": number, "lr": lr, "loss": loss, **facts, "seconds": time.monotonic() - started}
-        state.history.append(row | {f"seconds_{phase}": spent for phase, spent in self.seconds.items()})
+        ended = time.monotonic()
+        spent = {"seconds": ended - started, "seconds_training": ended - mined}
+        spent |= {f"seconds_{phase}": seconds for phase, seconds in self.clock.seconds.items()}
+        state.history.append({"epoch": epoch, "round": number, "lr": lr, "loss": loss, **facts, **spent})
         state.round = number
         self.save()
         self.progress.round(state.history, state.validation)
 
     def mine(self, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
         """(R, P) images of one round as the task draws them, and facts about them, such as how hard tuples are."""
-        with self.clock("selection"):
-            rows, facts = self.task.draw(rng, self.describe)
-        self.seconds["selection"] -= self.seconds["extraction"]
-        return rows, facts
+        with self.clock.phase("selection"):
+            return self.task.draw(rng, self.describe)
 
     def describe(self, wanted: np.ndarray) -> torch.Tensor:
         """(M, D) descriptors of images numbered database first, queries behind."""
-        with self.clock("extraction"):
-            return describe_photographs(self.model, self.images, self.config.infer_batch_size, wanted)
+        with self.clock.phase("extraction"):
+            return describe_photographs(self.model, self.sources[0], self.config.infer_batch_size, wanted)
 
     def batches(self, rows: np.ndarray) -> list[np.ndarray]:
         """The rows in their order, a batch each; an incomplete last batch is dropped."""
@@ -157,28 +168,28 @@ class Trainer:
     def fit(self, rows: np.ndarray) -> float:
         """Mean loss of one pass over the rows."""
         batches, losses = self.batches(rows), []
-        with self.clock("training"):
-            self.model.train()
-            images = self.images.batches([batch.ravel() for batch in batches])
-            for number, (batch, pixels) in enumerate(zip(batches, images, strict=True)):
-                loss = self.step(pixels, batch)
-                if not torch.isfinite(loss):
-                    raise Diverged(self.divergence(number, batch))
-                losses.append(loss)
+        self.model.train()
+        images = self.sources[0].batches([batch.ravel() for batch in batches])
+        for number, (batch, pixels) in enumerate(zip(batches, images, strict=True)):
+            loss = self.step(pixels, batch)
+            if not torch.isfinite(loss):
+                raise Diverged(self.divergence(number, batch))
+            losses.append(loss)
         return float(torch.stack(losses).mean())
 
     def step(self, pixels: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
-        """Loss of one optimiser step on the images (B x P, 3, H, W) of rows (B, P)."""
-        pixels = pixels.to(self.device, non_blocking=True)
-        pixels[self.task.augmented] = self.augment(pixels[self.task.augmented])
-        images = normalise(pixels)
-        reduced = fast_dtype(self.device) is torch.bfloat16
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced):
-            descriptors = self.model(images)
-        loss = self.task(descriptors.float().view(*rows.shape, -1), rows)
-        loss.backward()
-        self.optimizer.step()
+        """Loss of one optimiser step on the pixels (B x P, 3, H, W) of rows (B, P), or on their frozen layers' maps."""
+        with self.clock.phase("forward"):
+            self.optimizer.zero_grad(set_to_none=True)
+            pixels = pixels.to(self.device, non_blocking=True)
+            if self.config.augmentation != "none":
+                pixels[self.task.augmented] = self.augment(pixels[self.task.augmented])
+            with fast(self.device):
+                descriptors = descriptors_of(self.model, pixels)
+            loss = self.task(descriptors.float().view(*rows.shape, -1), rows)
+        with self.clock.phase("backward"):
+            loss.backward()
+            self.optimizer.step()
         return loss.detach()
 
     def validate(self) -> None:
@@ -186,8 +197,8 @@ class Trainer:
         state, config = self.state, self.config
         started = time.monotonic()
         self.model.eval()
-        threshold = config.val_positives_dist_threshold
-        ranks = evaluate(self.model, self.val_set, config.image_size, threshold, config.infer_batch_size).ranks
+        facts = config.image_size, config.val_positives_dist_threshold, config.infer_batch_size
+        ranks = evaluate(self.model, self.val_set, *facts, photographs=self.sources[1]).ranks
         recalls = {f"recall_{n}": 100.0 * float(ranks["rank"].between(1, n).mean()) for n in (1, 5, 10, 20)}
         state.validation.append({"epoch": state.epoch, **recalls, "seconds": time.monotonic() - started})
         # the untrained network is shown but never chosen, as in the brief's skeleton, unless nothing is trained at all
@@ -205,15 +216,6 @@ class Trainer:
         with replacing(self.folder / "state.pt") as file:
             parts = {"model": self.model, "task": self.task, "optimizer": self.optimizer}
             torch.save({name: part.state_dict() for name, part in parts.items()} | asdict(self.state), file)
-
-    @contextmanager
-    def clock(self, phase: str) -> Iterator[None]:
-        """Adds the time of the block to this round's ``seconds_<phase>``."""
-        started = time.monotonic()
-        yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.seconds[phase] += time.monotonic() - started
 
     def divergence(self, number: int, batch: np.ndarray) -> str:
         """Sentence for a loss that is not finite."""

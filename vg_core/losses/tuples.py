@@ -129,6 +129,15 @@ def ratio(queries: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
     return 2 * torch.sigmoid(_gap(_distances(queries, positives, negatives))).square().mean()
 
 
+def split_tuples(descriptors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries (B, D), positives (B, D) and negatives (B, N, D) of whole tuples (B, 2 + N, D).
+
+    One split, because each of three slices would bring back a gradient as large as ``descriptors``, to be added up.
+    """
+    queries, positives, negatives = descriptors.split([1, 1, descriptors.shape[1] - 2], dim=1)
+    return queries[:, 0], positives[:, 0], negatives
+
+
 # --- parts ---------------------------------------------------------------------------------------------------------
 def _tuples(queries: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The three in float32 or float64. ValueError if shapes differ: broadcasting would answer another question."""
@@ -147,19 +156,19 @@ class _Distances(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, queries: Tensor, positives: Tensor, negatives: Tensor, eps: float) -> Tensor:
-        differences = torch.cat([positives[:, None], negatives], dim=1).sub_(queries[:, None])  # (B, 1 + N, D)
-        if eps:
-            differences.sub_(eps)
-        distances = torch.linalg.vector_norm(differences, dim=-1)
-        ctx.save_for_backward(differences, distances)
+        centres = (queries + eps if eps else queries)[:, None]  # (B, 1, D)
+        differences = [others - centres for others in (positives[:, None], negatives)]
+        distances = torch.cat([torch.linalg.vector_norm(one, dim=-1) for one in differences], dim=1)
+        ctx.save_for_backward(*differences, distances)
         return distances
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        differences, distances = ctx.saved_tensors
-        forces = (gradient / distances.clamp_min(TINY))[..., None] * differences  # 0 at distance 0
-        return -forces.sum(dim=1), forces[:, 0], forces[:, 1:], None
+        to_positives, to_negatives, distances = ctx.saved_tensors
+        scales = (gradient / distances.clamp_min(TINY))[..., None]  # 0 at distance 0
+        pull, push = scales[:, 0] * to_positives[:, 0], scales[:, 1:] * to_negatives
+        return -(pull + push.sum(dim=1)), pull, push, None
 
 
 def _distances(queries: Tensor, positives: Tensor, negatives: Tensor, eps: float = 0.0) -> Tensor:

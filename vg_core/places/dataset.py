@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from vg_core.places.labels import IMAGE_SUFFIXES, parse_name
 
 SPLITS = ("train", "val", "test")
 GENERATED = ("toycity", "toycity_drive")  # rendered on first use, nothing is downloaded
+SPOTS_AT_A_TIME = 1024  # whose neighbours are listed together: what the cache of a core holds
 ROUNDING_METRES = 1e-6  # names carry centimetres; binary fractions must not push 25.00 m over the line
 NUMBERS = ["easting", "northing", "latitude", "longitude", "heading"]
 COLUMNS = [*NUMBERS, "zone_number", "zone_letter", "pano_id", "timestamp", "note"]
@@ -117,12 +119,16 @@ def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> li
 
     Views that share a position are searched once: panoramas give dozens of images the same coordinates.
     """
-    places, place_of = np.unique(database, axis=0, return_inverse=True)
-    members = np.argsort(place_of, kind="stable")  # database indices, grouped by place
-    first = np.searchsorted(place_of[members], np.arange(len(places) + 1))
-    spots, spot_of = np.unique(queries, axis=0, return_inverse=True)
-    near = cKDTree(places).query_ball_point(spots, radius_m + ROUNDING_METRES)
-    found = [np.sort(_concatenate([members[first[p] : first[p + 1]] for p in spot])) for spot in near]
+    keys = _as_numbers(database)
+    images = np.argsort(keys, kind="stable")  # grouped by place
+    keys = keys[images]
+    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])  # image of each place
+    places, first = keys[first], np.append(first, len(keys))
+    spots, spot_of = np.unique(_as_numbers(queries), return_inverse=True)
+    tree = cKDTree(_as_points(places), leafsize=64, balanced_tree=False, compact_nodes=False)  # built in half the time
+    near = tree.query_ball_point(_as_points(spots), radius_m + ROUNDING_METRES)
+    blocks = (near[start : start + SPOTS_AT_A_TIME] for start in range(0, len(near), SPOTS_AT_A_TIME))
+    found = [one for block in blocks for one in _images_at(block, images, first)]
     return [found[s] for s in spot_of]
 
 
@@ -175,8 +181,25 @@ def _positions(table: pd.DataFrame) -> np.ndarray:
     return table[["easting", "northing"]].to_numpy(float)
 
 
-def _concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if len(parts) else np.empty(0, dtype=np.int64)
+def _as_numbers(positions: np.ndarray) -> np.ndarray:
+    """(N,) complex numbers of positions (N, 2): they sort and compare ten times faster than rows do."""
+    return np.ascontiguousarray(positions, dtype=float).view(complex)[:, 0]
+
+
+def _as_points(numbers: np.ndarray) -> np.ndarray:
+    return numbers.view(float).reshape(-1, 2)
+
+
+def _images_at(places: Sequence[list[int]], images: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
+    """For each list of places the sorted images there; those of place p are images[first[p] : first[p + 1]]."""
+    flat = np.fromiter(chain.from_iterable(places), dtype=np.int64)
+    sizes = first[flat + 1] - first[flat]
+    ends = np.append(0, sizes.cumsum())
+    found = images[np.arange(ends[-1]) + np.repeat(first[flat] - ends[:-1], sizes)]
+    parts = np.split(found, ends[np.cumsum([len(one) for one in places[:-1]], dtype=int)])
+    for part in parts:
+        part.sort()
+    return parts
 
 
 def _with_degrees(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Tables in, Figure out: nothing is read, trained or saved here, and no global style is touched."""
 
 from vg_core.plots.forces import force_field, force_surfaces, push_curves
+from vg_core.plots.phases import phase_bars
 from vg_core.plots.places import distance_to_positive, headings, images_per_place, times
 from vg_core.plots.recalls import (
     error_cdf,
@@ -25,6 +26,7 @@ __all__ = [
     "images_per_place",
     "metric_grid",
     "mining_hardness",
+    "phase_bars",
     "push_curves",
     "range_test",
     "recall_against_metres",

@@ -1,0 +1,74 @@
+"""Seconds by phase: a phase inside another counts for itself alone, and nothing is lost when one of them fails."""
+
+import pytest
+import torch
+
+from vg_core import clock
+from vg_core.clock import PHASES, Clock, Timed
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """A clock whose time passes only in ``spend``; returns (clock, spend)."""
+    now = [0.0]
+
+    def spend(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(clock.time, "monotonic", lambda: now[0])
+    return Clock(torch.device("cpu")), spend
+
+
+def test_inner_phases_count_for_themselves_alone(ticking):
+    timer, spend = ticking
+    spend(100)
+    with timer.phase("selection"):
+        spend(1)
+        with timer.phase("extraction"):
+            spend(2)
+            with timer.phase("waiting"):
+                spend(4)
+            spend(8)
+        spend(16)
+    spend(100)
+    assert timer.seconds == {"waiting": 4, "extraction": 10, "selection": 17, "forward": 0, "backward": 0}
+
+
+def test_a_restart_forgets(ticking):
+    timer, spend = ticking
+    with timer.phase("forward"):
+        spend(1)
+    timer.restart()
+    assert timer.seconds == dict.fromkeys(PHASES, 0.0)
+
+
+def test_a_phase_that_fails_is_over(ticking):
+    timer, spend = ticking
+    with pytest.raises(KeyboardInterrupt), timer.phase("selection"), timer.phase("extraction"):
+        spend(3)
+        raise KeyboardInterrupt
+    spend(5)
+    with timer.phase("backward"):
+        spend(7)
+    assert timer.seconds == {"waiting": 0, "extraction": 3, "selection": 0, "forward": 0, "backward": 7}
+
+
+def test_waiting_for_batches_is_not_their_use(ticking):
+    timer, spend = ticking
+
+    class Slow:
+        def __len__(self):
+            return 5
+
+        def batches(self, indices):
+            for wanted in indices:
+                spend(10)
+                yield torch.tensor(wanted)
+
+    images, seen = Timed(Slow(), timer), []
+    with timer.phase("forward"):
+        for batch in images.batches([[0, 1], [4]]):
+            spend(1)
+            seen.append(batch.tolist())
+    assert seen == [[0, 1], [4]] and len(images) == 5
+    assert (timer.seconds["waiting"], timer.seconds["forward"]) == (20, 2)

@@ -1,0 +1,200 @@
+"""Indexes against exact search: equal where they must be, measured where they need not, a sentence for every fault."""
+
+import io
+import os
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vg_core.engines import ENGINES, DescriptorStore, Index, Sample, SyntheticPlaces, approximate, exact, tune
+from vg_core.engines.index import cells, subspaces
+from vg_core.engines.tuning import Trial, Tuning
+from vg_core.retrieval import search
+
+CITY = SyntheticPlaces(dim=64)
+FEWEST = 39 * 16  # training descriptors of the smallest inverted file
+APPROXIMATE = sorted(ENGINES.keys() - {"exact"})
+
+
+def unit(count: int, dim: int, seed: int = 0) -> np.ndarray:
+    table = np.random.default_rng(seed).standard_normal((count, dim), dtype=np.float32)
+    return table / np.linalg.norm(table, axis=1, keepdims=True)
+
+
+def all_distances(queries, database) -> np.ndarray:
+    """(Q, N) in float64."""
+    return np.linalg.norm(queries[:, None].astype(float) - database[None].astype(float), axis=-1)
+
+
+def at_most_effort(engine: str, database) -> Index:
+    index = Index.build(engine, database)
+    index.effort = index.efforts()[-1]
+    return index
+
+
+@pytest.fixture(scope="module")
+def database():
+    return np.concatenate(list(CITY.database(2000)))
+
+
+@pytest.fixture(scope="module")
+def queries():
+    return CITY.queries(80, 2000)[0]
+
+
+# --- answers ------------------------------------------------------------------------------------------------------
+@settings(max_examples=15, deadline=None)
+@given(st.integers(FEWEST, 900), st.integers(1, 24), st.integers(1, 30), st.integers(0, 1000))
+def test_all_cells_probed_is_exact_search(images, dim, k, seed):
+    table, asked = unit(images, dim, seed), unit(9, dim, seed + 1)
+    distances, indices = at_most_effort("ivf_flat", table).search(asked, k)
+    brute = all_distances(asked, table)
+    np.testing.assert_allclose(distances, np.sort(brute, axis=1)[:, :k], atol=1e-3)
+    np.testing.assert_allclose(np.take_along_axis(brute, indices, 1), distances, atol=1e-3)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_highest_effort_is_as_good_as_the_codes(engine, database, queries):
+    found = at_most_effort(engine, database).search(queries, 1)[1][:, 0]
+    agreement = Sample.of(queries, database).agreement(found)
+    least = {"exact": 1, "ivf_flat": 1, "ivf_pq": 0.1, "int8": 0.9}.get(engine, 0.97)
+    assert least <= agreement <= 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_saved_index_is_mapped_and_answers_the_same(engine, database, queries, tmp_path):
+    index = at_most_effort(engine, database)
+    index.save(tmp_path / "index")
+    mapped = Index.load(tmp_path / "index", engine)
+    assert (
+        os.listdir(tmp_path) == ["index"]
+        and mapped.effort == index.effort
+        and mapped.shape == index.shape == (2000, 64)
+    )
+    for ours, theirs in zip(mapped.search(queries, 20), index.search(queries, 20), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert index.bytes_per_image() == (tmp_path / "index").stat().st_size / 2000
+
+
+@pytest.mark.parametrize("engine", APPROXIMATE)
+def test_search_by_name(engine, database, queries):
+    scattered = np.repeat(database, 2, axis=1)[:, ::2]  # not contiguous
+    lossy = engine == "ivf_pq"
+    with pytest.warns(UserWarning, match="ivf_pq cannot reach 99 %: it finds") if lossy else nullcontext():
+        distances, indices = search(queries, scattered, 5, engine)
+    assert indices.shape == distances.shape == (80, 5) and (np.diff(distances) >= 0).all()
+    assert lossy or (indices[:, 0] == exact(queries, database, 1)[1][:, 0]).mean() >= 0.99
+
+
+@pytest.mark.filterwarnings("ignore:ivf_pq cannot reach")
+@pytest.mark.parametrize("engine", APPROXIMATE)
+def test_more_wanted_than_there_are(engine):
+    table = unit(FEWEST, 8)
+    distances, indices = approximate(table[:3], table, 5000, engine)
+    assert np.isfinite(distances).all() and (np.sort(indices) == np.arange(FEWEST)).all()
+
+
+def test_an_index_says_where_it_found_nothing():
+    distances, indices = Index.build("ivf_flat", unit(FEWEST, 8)).search(unit(2, 8, seed=1), FEWEST)
+    assert (np.isinf(distances) == (indices == -1)).all() and (indices[:, -1] == -1).all()
+
+
+# --- what it takes ------------------------------------------------------------------------------------------------
+def test_bytes_are_those_of_the_codes():
+    table = unit(10_000, 64)
+    flat = {name: round(Index.build(name, table).bytes_per_image()) for name in ("exact", "float16", "int8")}
+    assert flat == {"exact": 256, "float16": 128, "int8": 64}
+    centroids = cells(10_000) * 64 * 4 / 10_000
+    coded = Index.build("ivf_pq", table).bytes_per_image() - centroids  # 16 codes of 4 bits, and a number
+    assert 8 + 8 < coded < 8 + 8 + 8  # lists are filled up to blocks of 32
+
+
+@pytest.mark.parametrize("dim", [1, 3, 4, 12, 17, 256, 16384])
+def test_subspaces_divide_the_dimensions(dim):
+    assert dim % subspaces(dim) == 0 and (dim // subspaces(dim) >= 4 or subspaces(dim) == 1)
+
+
+@pytest.mark.parametrize("engine", ["exact", "ivf_flat", "ivf_pq_refined", "hnsw"])
+def test_efforts_grow(engine, database):
+    efforts = Index.build(engine, database).efforts()
+    last = {"exact": 0, "hnsw": 1024}.get(engine, cells(2000))
+    assert efforts == sorted(set(efforts)) and efforts[-1] == last
+
+
+# --- tuning -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("engine", ["ivf_flat", "ivf_pq_refined", "hnsw"])
+@pytest.mark.parametrize("target", [0.5, 0.9, 0.99])
+def test_a_target_that_is_reached_is_there_when_measured_again(engine, target, database, queries):
+    index = Index.build(engine, database)
+    tuning = tune(index, Sample.of(queries, database), target)
+    found = index.search(queries, 1)[1][:, 0]  # with the effort that the index has kept
+    brute = all_distances(queries, database)
+    again = np.mean(brute[np.arange(80), found] <= brute.min(axis=1) + 1e-6)
+    assert tuning.reached and again == tuning.chosen.agreement >= target
+    assert all(trial.agreement < target for trial in tuning.trials[:-1])
+    assert str(tuning).startswith(f"{engine} finds the nearest image of ") and "80 queries at" in str(tuning)
+
+
+def test_what_cannot_be_reached_keeps_the_least_of_the_best_efforts():
+    tuning = Tuning("ivf_pq", 0.99, 500, [Trial(1, 0.3, 0.1), Trial(2, 0.5, 0.2), Trial(3, 0.5, 0.3)])
+    assert tuning.chosen.effort == 2 and not tuning.reached
+    said = "ivf_pq cannot reach 99 %: it finds the nearest image of 50.0 % of 500 queries at nprobe 2; use exact"
+    assert str(tuning).startswith(said)
+
+
+def test_twins_count_as_found():
+    """Of two equal descriptors either is the nearest; nothing found is never right."""
+    table = unit(10, 8)
+    sample = Sample.of(table[:4], np.concatenate([table, table]))
+    assert sample.agreement(np.array([10, 1, 12, 3])) == 1
+    assert sample.agreement(np.array([10, 5, -1, 3])) == 0.5
+
+
+# --- faults -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("engine", ["ivf_flat", "ivf_pq", "ivf_pq_refined"])
+def test_too_few_to_train_on_is_said(engine):
+    with pytest.raises(ValueError, match=f"{engine} is trained on at least 624 descriptors and the database has 623"):
+        search(unit(1, 8), unit(FEWEST - 1, 8), 1, engine)
+
+
+def test_what_cannot_be_searched_is_said(database, queries):
+    with pytest.raises(KeyError, match="no search engine is called 'ivf'; choose one of: exact, float16, int8"):
+        search(queries, database, 1, "ivf")
+    with pytest.raises(ValueError, match="database: no descriptors"):
+        Index.build("hnsw", database[:0])
+    with pytest.raises(ValueError, match="database: some descriptors are not finite"):
+        search(queries, database * np.nan, 1, "int8")
+    with pytest.raises(ValueError, match="queries have 63 dimensions, the database 64"):
+        Index.build("int8", database).search(queries[:, :63], 1)
+
+
+def test_what_is_no_index_is_said(database, tmp_path):
+    (tmp_path / "text").write_bytes(b"this is no index")
+    with pytest.raises(ValueError, match="text holds no whole Faiss index; build it again"):
+        Index.load(tmp_path / "text", "hnsw")
+    with pytest.raises(FileNotFoundError):
+        Index.load(tmp_path / "nothing", "hnsw")
+    Index.build("exact", database).save(tmp_path / "flat")
+    with pytest.raises(ValueError, match=r"flat holds a IndexFlat.*, which is not what ivf_flat makes"):
+        Index.load(tmp_path / "flat", "ivf_flat")
+    os.truncate(tmp_path / "flat", 100_000)
+    with pytest.raises(ValueError, match="flat holds no whole Faiss index"):
+        Index.load(tmp_path / "flat", "exact")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_leaves_the_earlier_file_whole(database, tmp_path, monkeypatch):
+    index = Index.build("exact", database)
+    index.save(tmp_path / "index")
+    store = DescriptorStore.write(tmp_path / "d.npy", [database], database.shape)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_: io.FileIO("/dev/full", "wb"))
+        with pytest.raises(OSError, match=r"index could not be written .*No space left.* free some space"):
+            index.save(tmp_path / "index")
+        with pytest.raises(OSError, match=r"d\.npy could not be written .*No space left.* free some space"):
+            DescriptorStore.write(tmp_path / "d.npy", [database], database.shape)
+    assert len(Index.load(tmp_path / "index", "exact")) == len(store[:]) == 2000

@@ -1,0 +1,115 @@
+"""Estimates before a run: counts of images as the run has them, arithmetic of bytes, refusals that say what fits."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from tests.tiny import TINY, fit
+from vg_core import preflight as module
+from vg_core import training
+from vg_core.__main__ import main
+from vg_core.preflight import Batch, measure, mined, preflight
+from vg_core.records import load_places
+
+GB = 10**9
+PLENTY = {"RAM": 100 * GB, "disk": 100 * GB}
+FROZEN = replace(TINY, layer="layer2", freeze="layer1", test_dataset="street")
+BATCH = Batch(
+    **{"dim": 64, "weights": 4 * 10**6, "trained": 10**6, "kept": 10**7, "largest": 10**6, "stem": 0},
+    **{"decode_seconds": 0.0, "stem_seconds": 0.0, "tail_seconds": 0.0, "train_seconds": 0.0},
+)
+
+
+@pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch):
+    monkeypatch.setattr(module, "pick_device", lambda: torch.device("cpu"))
+
+
+@pytest.mark.parametrize("mining", ["full", "partial", "random"])
+def test_counts_are_those_of_the_run(street, tmp_path, monkeypatch, mining):
+    config, described, learned = replace(TINY, mining=mining), [], []
+    step, describe = training.Trainer.step, training.Trainer.describe
+
+    def counted_step(self, pixels, rows):
+        learned.append(rows.size)
+        return step(self, pixels, rows)
+
+    def counted(self, wanted):
+        described.append(len(wanted))
+        return describe(self, wanted)
+
+    monkeypatch.setattr(training.Trainer, "step", counted_step)
+    monkeypatch.setattr(training.Trainer, "describe", counted)
+    fit(config, tmp_path / "run")
+    most = mined(config, load_places(config, "train"))
+    assert max(described) <= most and (mining != "full" or set(described) == {most})
+    # a second for an image described, a minute for an image learned from
+    expected = preflight(config, replace(BATCH, tail_seconds=1.0, train_seconds=60.0), PLENTY).minutes
+    validated = 3 * 32
+    assert expected["training"] == pytest.approx(sum(learned) + (6 * most + validated) / 60)
+    assert expected["test"] == pytest.approx(32 / 60)
+    assert len(described) == 6
+
+
+def test_frozen_layers_run_once_where_their_output_is_kept(street):
+    batch = replace(BATCH, stem=1000, stem_seconds=60.0, decode_seconds=0.6)
+    assert preflight(FROZEN, batch, PLENTY).minutes == pytest.approx({"decoding": 1.12, "training": 80, "test": 32})
+    described, learned = 6 * mined(FROZEN, load_places(FROZEN, "train")), 48 * 5
+    augmented = preflight(replace(FROZEN, augmentation="hue"), batch, PLENTY)
+    assert augmented.minutes["training"] == pytest.approx(described + learned + 32)
+    little = preflight(FROZEN, batch, PLENTY | {"disk": 1000.0})  # too small for pixels: decoded where they are needed
+    assert little.minutes["decoding"] == pytest.approx(1.12)
+    everything = preflight(replace(FROZEN, freeze="none"), replace(batch, stem=0), PLENTY | {"disk": 1000.0})
+    assert everything.minutes["decoding"] == pytest.approx((described + learned + 3 * 32 + 32) / 100)
+
+
+def test_classification_mines_nothing(street):
+    assert mined(replace(TINY, loss="geo_classification"), load_places(TINY, "train")) == 0
+
+
+def test_memory_grows_with_the_batch_and_the_proposal_fits(street):
+    small, large = (preflight(replace(TINY, train_batch_size=size), BATCH, PLENTY) for size in (1, 40))
+    a_tuple = 1.3 * 5 * (10**7 + 2 * 10**6)
+    assert large.needed["RAM"] - small.needed["RAM"] == pytest.approx(39 * a_tuple, rel=0.05)
+    free = PLENTY | {"RAM": 0.5 * large.needed["RAM"]}
+    short = preflight(replace(TINY, train_batch_size=40), BATCH, free)
+    with pytest.raises(ValueError, match=rf"RAM is short: .*train_batch_size={short.fitting} instead of 40 would fit"):
+        short.check()
+    preflight(replace(TINY, train_batch_size=short.fitting), BATCH, free).check()
+
+
+def test_where_not_one_tuple_fits_other_options_are_named(street):
+    with pytest.raises(ValueError, match=r"RAM is short: .*lower image_size"):
+        preflight(TINY, BATCH, PLENTY | {"RAM": 10**6}).check()
+
+
+def test_a_full_disk_is_refused_on_the_command_line(street, monkeypatch, capsys):
+    monkeypatch.setattr(module, "_free", lambda *_: PLENTY | {"disk": 1000})
+    words = "--profile smoke --dataset street --image_size 32 32 --layer layer1 --epochs_num 1"
+    assert main(["train", *words.split()]) == 1
+    printed = capsys.readouterr()
+    assert "expected minutes" in printed.out
+    assert "error: disk is short" in printed.err and "VG_CACHE" in printed.err
+
+
+@pytest.mark.parametrize("pooling", ["gem", "netvlad"])
+def test_a_batch_is_measured(street, pooling):
+    config = replace(FROZEN, pooling=pooling)
+    batch = measure(config, load_places(config, "train"), torch.device("cpu"))
+    assert batch.stem == 64 * 8 * 8 * 4 and batch.largest == 64 * 16 * 16 * 4
+    assert 0 < batch.trained < batch.weights and batch.dim == {"gem": 128, "netvlad": 512}[pooling]
+    # the input of layer2 and of its second block, and some maps between, all known: 128 x 4 x 4 values each
+    assert batch.stem + 4 * 128 * 4 * 4 * 4 < batch.kept < batch.stem + 20 * 128 * 4 * 4 * 4 + 10**4
+    assert min(batch.decode_seconds, batch.stem_seconds, batch.tail_seconds, batch.train_seconds) > 0
+
+
+def test_actual_minutes_stand_beside_those_expected(street):
+    expected = preflight(TINY, replace(BATCH, train_seconds=60.0), PLENTY)
+    history, validation = (
+        pd.DataFrame({"seconds": [60.0, 90.0]}),
+        pd.DataFrame({"epoch": [0, 1], "seconds": [3.0, 27.0]}),
+    )
+    said = expected.beside(history, validation)
+    assert said == "minutes of training: 3.0 in 1 of 2 epochs, 240.0 expected for all"

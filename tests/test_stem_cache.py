@@ -1,0 +1,138 @@
+"""Kept output of frozen layers: the same numbers as without it, only where nothing is augmented and memory allows."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import TINY, fit
+from vg_core import stem_cache, training
+from vg_core.models import build_model
+from vg_core.places.dataset import PlaceSet
+from vg_core.places.images import Photographs
+from vg_core.retrieval import describe_photographs, photographs_of
+from vg_core.stem_cache import StemCache, keep_stems, stem_budget
+
+FROZEN = replace(TINY, layer="layer2", freeze="layer1", epochs_num=1)
+PLENTY = 10**9
+
+
+@pytest.fixture
+def model():
+    return build_model(FROZEN)
+
+
+@pytest.fixture
+def photographs(street):
+    return photographs_of(PlaceSet.load("street", "val"), (32, 32))
+
+
+@pytest.fixture
+def budget(monkeypatch):
+    """Function that sets the bytes a training may keep stems in."""
+    return lambda count: monkeypatch.setattr(training, "keep_stems", partial(keep_stems, budget=count))
+
+
+def test_maps_are_what_the_frozen_layers_make(model, photographs):
+    cache = StemCache(model, photographs, 5)
+    (maps,) = cache.batches([[3, 0, 31]])
+    assert maps.shape == (3, 64, 8, 8) and maps.dtype == torch.float32
+    assert maps.is_contiguous(memory_format=torch.channels_last)
+    assert cache.nbytes == cache.maps.nbytes == 32 * 64 * 8 * 8 * 4
+    plain = describe_photographs(model, photographs, 4, np.array([3, 0, 31]))
+    torch.testing.assert_close(describe_photographs(model, cache, 4, np.array([3, 0, 31])), plain, atol=1e-6, rtol=0)
+
+
+def test_frozen_layers_run_once_and_in_eval_mode(model, photographs, monkeypatch):
+    cache, seen = StemCache(model.train(), photographs, 7), []
+    original = model.stem
+    monkeypatch.setattr(model, "stem", lambda images: seen.append(len(images)) or original(images))
+    first = [maps.clone() for maps in cache.batches([[1, 2], [5]])]
+    again = list(cache.batches([[1, 2], [5]]))
+    assert seen == [7, 7, 7, 7, 4]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    torch.testing.assert_close(first[1], build_and_eval(photographs)[5:6], atol=1e-6, rtol=0)
+
+
+def build_and_eval(photographs: Photographs) -> torch.Tensor:
+    network = build_model(FROZEN).eval()
+    return network.stem(stem_cache.normalise(photographs.batch(range(len(photographs)))))
+
+
+def test_what_inference_asked_for_can_be_trained_on(model, photographs):
+    cache = StemCache(model, photographs, 8)
+    describe_photographs(model, cache, 8)
+    (maps,) = cache.batches([[0, 1]])
+    model.train().tail(maps).square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_sets_are_kept_in_order_while_the_budget_lasts(model, photographs, capsys):
+    one = StemCache(model, photographs, 8).nbytes
+    for budget, kinds in ((0, [Photographs] * 2), (one, [StemCache, Photographs]), (2 * one, [StemCache] * 2)):
+        assert [type(kept) for kept in keep_stems(model, [photographs] * 2, 8, budget)] == kinds
+        assert capsys.readouterr().out.count("on every pass instead") == kinds.count(Photographs)
+
+
+def test_a_network_without_frozen_layers_keeps_nothing(photographs):
+    assert keep_stems(build_model(TINY), [photographs], 8, PLENTY) == [photographs]
+
+
+def test_runs_side_by_side_share_the_memory(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(stem_cache.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(stem_cache.torch, "get_num_threads", lambda: 1)
+    assert stem_budget(cpu, 800) == 100 and stem_budget(torch.device("cuda"), 800) == 400
+
+
+@pytest.mark.parametrize("loss", ["triplet", "geo_classification"])
+@pytest.mark.parametrize("pooling", ["gem", "netvlad"])
+def test_training_comes_out_the_same(street, tmp_path, budget, loss, pooling):
+    config = replace(FROZEN, loss=loss, pooling=pooling)
+    budget(0)
+    plain = fit(config, tmp_path / "plain")
+    budget(PLENTY)
+    kept = fit(config, tmp_path / "kept")
+    losses = [[row["loss"] for row in state.history] for state in (plain, kept)]
+    np.testing.assert_allclose(*losses, atol=1e-5)
+    for a, b in zip(plain.validation, kept.validation, strict=True):
+        assert [a[f"recall_{n}"] for n in (1, 5, 10, 20)] == [b[f"recall_{n}"] for n in (1, 5, 10, 20)]
+
+
+def test_an_interrupted_training_goes_on_with_the_same_numbers(street, tmp_path, budget, monkeypatch):
+    budget(PLENTY)
+    whole = fit(FROZEN, tmp_path / "whole")
+    original, calls = training.Trainer.step, []
+
+    def interrupted(self, pixels, rows):
+        assert pixels.shape[1] == 64  # maps, no pixels
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(self, pixels, rows)
+
+    monkeypatch.setattr(training.Trainer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(FROZEN, tmp_path / "stopped")
+    resumed = fit(FROZEN, tmp_path / "stopped")
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+    assert resumed.best_recall_5 == whole.best_recall_5
+
+
+def test_augmented_images_are_not_kept_but_those_of_validation_are(street, tmp_path, budget):
+    budget(PLENTY)
+    sets = [PlaceSet.load("street", split) for split in ("train", "val")]
+    trainer = training.Trainer(replace(FROZEN, augmentation="brightness"), tmp_path, *sets)
+    train, validation = trainer.sources
+    assert isinstance(train.source, Photographs) and isinstance(validation, StemCache)
+
+
+def test_a_history_says_where_the_time_went(street, tmp_path, budget):
+    budget(PLENTY)
+    for row in fit(FROZEN, tmp_path / "run").history:
+        parts = {name: row[f"seconds_{name}"] for name in training.Clock(torch.device("cpu")).seconds}
+        assert all(seconds > 0 for seconds in parts.values())
+        assert sum(parts.values()) <= row["seconds"] and row["seconds_training"] <= row["seconds"]
+        assert parts["forward"] + parts["backward"] <= row["seconds_training"]

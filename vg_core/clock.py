@@ -1,0 +1,69 @@
+"""Where the time of a training goes: seconds by phase, no second counted twice."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+PHASES = ("waiting", "extraction", "selection", "forward", "backward")
+
+
+class Clock:
+    """Seconds spent in each of ``PHASES`` since the last ``restart``.
+
+    A phase inside another counts for itself alone. On a GPU a phase ends when the device has done its work; only
+    ``waiting``, for images, does not wait for the device, which computes meanwhile.
+    """
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.under_way: list[str] = []  # the innermost last
+        self.restart()
+
+    def restart(self) -> None:
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.turned = time.monotonic()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """The block belongs to this phase, one of ``PHASES``."""
+        self._turn()
+        self.under_way.append(name)
+        try:
+            yield
+            if self.device.type == "cuda" and name != "waiting":
+                torch.cuda.synchronize(self.device)
+        finally:
+            self._turn()
+            self.under_way.pop()
+
+    def waits(self, batches: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """The same batches; the time until each is there counts as waiting."""
+        coming = iter(batches)
+        while True:
+            with self.phase("waiting"):
+                batch = next(coming, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _turn(self) -> None:
+        """What has passed since the last turn belongs to the innermost phase."""
+        now = time.monotonic()
+        if self.under_way:
+            self.seconds[self.under_way[-1]] += now - self.turned
+        self.turned = now
+
+
+class Timed:
+    """A source of images, such as Photographs, whose batches are waited for on a clock."""
+
+    def __init__(self, source, clock: Clock):
+        self.source, self.clock = source, clock
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def batches(self, indices) -> Iterator[torch.Tensor]:
+        return self.clock.waits(self.source.batches(indices))

@@ -1,0 +1,27 @@
+"""The device that computes: which one, in which precision, and how much memory of it is free."""
+
+import psutil
+import torch
+
+
+def pick_device() -> torch.device:
+    """The GPU when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU that has it; float32 elsewhere, where reduced precision is emulated and slower."""
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def fast(device: torch.device) -> torch.autocast:
+    """Context in which a network computes in ``fast_dtype``."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_dtype(device) is torch.bfloat16)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that this process may still take, of the GPU or of RAM."""
+    if device.type == "cuda":
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept for this process
+        return torch.cuda.mem_get_info(device)[0] + reserved
+    return psutil.virtual_memory().available

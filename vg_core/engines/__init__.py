@@ -1,0 +1,21 @@
+"""Search in large databases: exact in bounded memory, or approximate and measured against exact."""
+
+from vg_core.engines.exact import exact
+from vg_core.engines.index import ENGINES, Index
+from vg_core.engines.scale import extrapolate, measure
+from vg_core.engines.store import DescriptorStore
+from vg_core.engines.synthetic import SyntheticPlaces
+from vg_core.engines.tuning import Sample, approximate, tune
+
+__all__ = [
+    "ENGINES",
+    "DescriptorStore",
+    "Index",
+    "Sample",
+    "SyntheticPlaces",
+    "approximate",
+    "exact",
+    "extrapolate",
+    "measure",
+    "tune",
+]

@@ -1,0 +1,70 @@
+"""A picture of where the time of a training goes."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from vg_core.plots.canvas import COLUMN, ink, legend_below, need, plot, remark, variants
+
+PHASES = {  # columns of a history without "seconds_", in the order of a round: name, colour
+    "waiting": ("waiting for images", "grey"),
+    "extraction": ("describing", "sky"),
+    "selection": ("choosing tuples", "orange"),
+    "forward": ("forward", "green"),
+    "backward": ("backward", "blue"),
+    "validation": ("validation", "purple"),
+}
+WRITTEN = 7.0  # %; a narrower part has no room for its share
+
+
+@plot
+def phase_bars(history: pd.DataFrame, validation: pd.DataFrame | None = None) -> Figure:
+    """Share of an epoch's time (%) that each phase takes, one bar a variant; seconds per epoch stand behind the bar.
+
+    Columns: epoch, seconds and seconds_<phase> of each round; epoch and seconds of each validation, where it shall be
+    counted; and variant and seed where there are several. What no phase covers is left white.
+    """
+    rounds = [f"seconds_{phase}" for phase in PHASES if phase != "validation"]
+    need(history, "epoch", "seconds", *rounds)
+    table = seconds_per_epoch(history, validation)
+    figure, axes = plt.subplots(figsize=(COLUMN, 0.55 + 0.26 * max(1, len(table))))
+    total = table.pop("total")
+    start = pd.Series(0.0, table.index)
+    for phase, (name, colour) in PHASES.items():
+        if phase not in table:
+            continue
+        share = 100 * table[phase] / total
+        bars = axes.barh(range(len(table)), share, 0.7, left=start, color=ink(colour), label=name)
+        texts = [f"{value:.0f}" if value >= WRITTEN else "" for value in share]
+        dark = "black" if colour in ("sky", "orange", "purple") else "white"
+        axes.bar_label(bars, texts, label_type="center", fontsize=6.5, color=dark)
+        start += share
+    for place, seconds in enumerate(total):
+        axes.annotate(f"{seconds:.3g} s", (100, place), (3, 0), textcoords="offset points", va="center", fontsize=6.5)
+    axes.set_yticks(range(len(table)), table.index)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share of an epoch (%)")
+    remark(axes, "behind the bars: seconds per epoch")
+    legend_below(figure, axes)
+    return figure
+
+
+def seconds_per_epoch(history: pd.DataFrame, validation: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Mean seconds of each phase in one epoch, a row a variant; ``total`` holds what no phase covers, too.
+
+    Validations count from epoch 1 on: that of the untrained network belongs to no epoch.
+    """
+    phases = [phase for phase in PHASES if f"seconds_{phase}" in history]
+    rows = {}
+    for _, name, rounds in variants(history):
+        epochs = len(rounds.assign(seed=rounds.get("seed", 0)).groupby(["seed", "epoch"]))
+        sums = rounds[["seconds", *(f"seconds_{phase}" for phase in phases)]].sum() / epochs
+        rows[name] = dict(zip(["total", *phases], sums, strict=True))
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["total", *phases])
+    if validation is None:
+        return table
+    after = {name: part[part.epoch > 0].seconds.mean() for _, name, part in variants(validation)}
+    table["validation"] = pd.Series(after, dtype=float).reindex(table.index).fillna(0.0)
+    return table.assign(total=table.total + table.validation)

@@ -1,0 +1,238 @@
+"""What a training will need, said before it starts: memory, disk and minutes, from one batch and the sets' sizes."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from vg_core import paths
+from vg_core.config import Config
+from vg_core.devices import fast, free_memory, pick_device
+from vg_core.models import GeoModel, build_model
+from vg_core.models.network import inference_copy
+from vg_core.places.dataset import PlaceSet
+from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS, Photographs, normalise
+from vg_core.records import load_places
+from vg_core.stem_cache import stem_budget
+from vg_core.tasks import hard_positives
+
+MARGIN = 1.3  # on memory that is counted: workspaces of convolutions, fragmentation
+MOMENTS = 3  # gradient and the two moments of Adam, for each trained weight
+ALIVE = 2  # maps of the largest size that a layer has at hand: its input and its output
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one real batch shows. Bytes and seconds are of one image unless they say otherwise."""
+
+    dim: int  # values of a descriptor
+    weights: int  # bytes of all of them
+    trained: int  # bytes of those not frozen
+    kept: int  # bytes for the backward pass
+    largest: int  # bytes of the largest map
+    stem: int  # bytes of what the frozen layers make; 0 when nothing is frozen
+    decode_seconds: float  # by all threads
+    stem_seconds: float  # through the frozen layers
+    tail_seconds: float  # through those behind
+    train_seconds: float  # through those behind and back
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes needed and free of each resource, minutes of each part of a run, the largest train_batch_size that fits."""
+
+    config: Config
+    needed: dict[str, float]
+    free: dict[str, float]
+    minutes: dict[str, float]
+    fitting: int
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{part} {minutes:.1f}" for part, minutes in self.minutes.items())
+        needs = [f"{name} {_gb(self.needed[name])} of {_gb(self.free[name])} free" for name in self.needed]
+        return f"expected minutes, if no early stop: {parts}\nexpected need: {', '.join(needs)}"
+
+    def beside(self, history: pd.DataFrame, validation: pd.DataFrame) -> str:
+        """The minutes that training took, with those expected."""
+        taken = (history.seconds.sum() if len(history) else 0.0) + validation.seconds.sum()
+        epochs = f"{validation.epoch.max()} of {self.config.epochs_num} epochs"
+        return f"minutes of training: {taken / 60:.1f} in {epochs}, {self.minutes['training']:.1f} expected for all"
+
+    def check(self) -> None:
+        """Nothing, or a ValueError that says what is short and what would fit."""
+        short = [name for name in self.needed if self.needed[name] > self.free[name]]
+        if not short:
+            return
+        sentence = f"{short[0]} is short: {_gb(self.needed[short[0]])} needed, {_gb(self.free[short[0]])} free"
+        if short[0] == "disk":
+            raise ValueError(f"{sentence} in {paths.cache_root()}; free some, or set VG_CACHE to a larger disk")
+        smaller = f"train_batch_size={self.fitting} instead of {self.config.train_batch_size} would fit"
+        other = "lower image_size, negs_num_per_query or infer_batch_size, or freeze more layers"
+        raise ValueError(f"{sentence}; {smaller if 0 < self.fitting < self.config.train_batch_size else other}")
+
+
+def preflight(config: Config, batch: Batch | None = None, free: dict[str, float] | None = None) -> Estimate:
+    """Estimate for a whole run of this configuration, on this machine as it is.
+
+    Minutes count decoding, describing and training; choosing tuples, searching and what PyTorch itself takes are left
+    out. ``batch`` is measured, and ``free`` asked for, unless given. Photographs that were decoded before cost nothing
+    again, which the estimate does not know.
+    """
+    sets = [load_places(config, split) for split in ("train", "val", "test")]
+    device = pick_device()
+    memory = "GPU memory" if device.type == "cuda" else "RAM"
+    batch, free = batch or measure(config, sets[0], device), free or _free(memory, device)
+    images = [_count(places) for places in sets]
+    pixels = 3 * (sum(images[:2]) * _area(config.image_size) + images[2] * _area(config.tested_at))
+    mapped = pixels <= MAPPED_SHARE_OF_DISK * free["disk"]
+    stems = _kept_stems(config, batch, images, stem_budget(device, free[memory]))
+    rows = max(images[1], images[2], mined(config, sets[0]))  # descriptors at hand
+    fixed = MARGIN * (batch.weights + MOMENTS * batch.trained + 4 * rows * batch.dim) + sum(stems)
+    passing = MARGIN * config.infer_batch_size * ALIVE * batch.largest
+    a_tuple = MARGIN * (2 + config.negs_num_per_query) * (batch.kept + ALIVE * batch.largest)
+    needed = {"RAM": _waiting(config) + 8 * max(images[1:]) * batch.dim}  # descriptors are copied for the search
+    left = free[memory] - fixed - needed.get(memory, 0)
+    fitting = int(left // a_tuple) if left >= max(a_tuple, passing) else 0
+    needed[memory] = needed.get(memory, 0) + fixed + max(passing, config.train_batch_size * a_tuple)
+    # every checkpoint is written beside the one that it replaces
+    needed["disk"] = pixels * mapped + 2 * (2 * batch.weights + (MOMENTS - 1) * batch.trained)
+    return Estimate(config, needed, free, minutes(config, batch, sets, stems, mapped), fitting)
+
+
+def _free(memory: str, device: torch.device) -> dict[str, float]:
+    """Bytes free now of RAM, of disk, and of the memory of the device."""
+    cache = paths.cache_root()
+    cache.mkdir(parents=True, exist_ok=True)
+    free = {"RAM": free_memory(torch.device("cpu")), "disk": shutil.disk_usage(cache).free}
+    return free | {memory: free_memory(device)}
+
+
+def minutes(config: Config, batch: Batch, sets: list[PlaceSet], stems: list[int], mapped: bool) -> dict[str, float]:
+    """Minutes of decoding, training (with validations) and test; ``stems`` are bytes kept of train and val, or 0."""
+    train, val, test = map(_count, sets)
+    if config.val_queries:
+        val = len(sets[1].database) + min(config.val_queries, len(sets[1].queries))
+    described = config.epochs_num * config.queries_per_epoch // config.cache_refresh_rate * mined(config, sets[0])
+    learned = config.epochs_num * config.queries_per_epoch * (2 + config.negs_num_per_query)
+    validated = (1 + config.epochs_num) * val
+    stemmed = (train if stems[0] else described + learned) + (val if stems[1] else validated)
+    decoded = train + val + test if mapped else stemmed + test
+    training = (described + validated) * batch.tail_seconds + learned * batch.train_seconds
+    training += stemmed * batch.stem_seconds
+    tested = test * (batch.stem_seconds + batch.tail_seconds)
+    return {"decoding": decoded * batch.decode_seconds / 60, "training": training / 60, "test": tested / 60}
+
+
+def mined(config: Config, places: PlaceSet) -> int:
+    """Images described in one mining round, at most."""
+    queries = min(config.cache_refresh_rate, len(places.queries))
+    if config.loss == "geo_classification":
+        return 0
+    if config.mining == "full":
+        return len(places.database) + queries
+    drawn = config.neg_samples_num if config.mining == "partial" else 0
+    positives = np.mean([len(some) for some in hard_positives(config, places)])
+    wanted = drawn + int(np.ceil(queries * (positives + config.negs_num_per_query)))
+    return min(len(places.database), wanted) + queries
+
+
+def measure(config: Config, places: PlaceSet, device: torch.device) -> Batch:
+    """Batch of as many training images as a tuple has, through a network of random clusters."""
+    model = build_model(config).to(device, memory_format=torch.channels_last)
+    count = 2 + config.negs_num_per_query
+    files = [*places.database.path, *places.queries.path][:count]
+    photographs, started = Photographs(files, config.image_size, progress=False), time.monotonic()
+    pixels = torch.cat(list(photographs.batches([[i] for i in range(len(files))])))
+    decoded = time.monotonic() - started
+    with fast(device):
+        images = normalise(pixels.to(device))
+        largest, network = _largest_map(model, images), inference_copy(model)
+        with torch.inference_mode():
+            stem_seconds = _seconds(device, lambda: network.stem(images))
+            maps = network.stem(images)
+            tail_seconds = _seconds(device, lambda: network.tail(maps))
+        maps = model.stem(images)
+        train_seconds = _seconds(device, lambda: model.train().tail(maps).sum().backward())
+        kept = _kept_for_backward(model, maps)
+    weights = sum(p.nbytes for p in model.parameters())
+    trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    stem = maps.nbytes // len(files) if model.backbone.frozen else 0
+    spent = [seconds / len(files) for seconds in (decoded, stem_seconds, tail_seconds, train_seconds)]
+    return Batch(model.dim, weights, trained, kept // len(files), largest // len(files), stem, *spent)
+
+
+def _kept_stems(config: Config, batch: Batch, images: list[int], budget: float) -> list[int]:
+    """Bytes of the frozen layers' output that are kept of the training and of the validation images."""
+    kept = []
+    for count, fixed in zip(images, (config.augmentation == "none", True), strict=False):
+        size = count * batch.stem
+        kept.append(size if fixed and size <= budget - sum(kept) else 0)
+    return kept
+
+
+def _kept_for_backward(model: GeoModel, maps: torch.Tensor) -> int:
+    """Bytes that the trained layers keep for their backward pass, weights apart; what is shared counts once."""
+    sizes = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        descriptors = model.tail(maps)
+    for parameter in model.parameters():
+        sizes.pop(parameter.untyped_storage().data_ptr(), None)
+    del descriptors  # until here what was kept is alive, and no address names two tensors
+    return sum(sizes.values())
+
+
+@torch.no_grad()
+def _largest_map(model: GeoModel, images: torch.Tensor) -> int:
+    """Bytes of the largest output of a layer."""
+    sizes = [images.nbytes]
+    hooks = [
+        layer.register_forward_hook(lambda _layer, _inputs, output: sizes.append(output.nbytes))
+        for layer in model.backbone.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    model.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    return max(sizes)
+
+
+def _seconds(device: torch.device, work: Callable[[], object]) -> float:
+    """Of the fastest of three calls: the first one warms up, and others may use the machine, too."""
+    spent = []
+    for _ in range(3):
+        started = time.monotonic()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        spent.append(time.monotonic() - started)
+    return min(spent)
+
+
+def _waiting(config: Config) -> int:
+    """Bytes of decoded batches that wait to be used."""
+    images = max(config.train_batch_size * (2 + config.negs_num_per_query), config.infer_batch_size)
+    return (2 * WORKERS + 2) * images * 3 * _area(config.image_size)
+
+
+def _count(places: PlaceSet) -> int:
+    return len(places.database) + len(places.queries)
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.2f} GB"

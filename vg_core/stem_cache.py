@@ -1,0 +1,97 @@
+"""What a network's frozen layers make of photographs is a constant: computed once, kept in memory where it fits."""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vg_core.devices import fast, free_memory
+from vg_core.models.network import GeoModel
+from vg_core.places.images import Photographs, normalise
+from vg_core.watch import bar
+
+MEMORY_SHARE = 0.5  # of what is free on the network's device; the other half is for training
+
+
+class StemCache:
+    """Photographs as the frozen layers of a network see them: (N, C, H, W) on the network's device.
+
+    All are computed when the first is asked for, in batches of their own: what is kept does not depend on who asks, and
+    a run that was stopped goes on with the same numbers. They are float32, or bfloat16 where the network computes in
+    it, as the same layers give in a training step; ``GeoModel.tail`` takes them.
+    """
+
+    def __init__(self, model: GeoModel, photographs: Photographs, batch_size: int):
+        self.model, self.photographs, self.batch_size = model, photographs, batch_size
+        self.device = next(model.parameters()).device
+        self.one = self._stem(torch.zeros(1, 3, *photographs.size, dtype=torch.uint8))
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the maps of all photographs take."""
+        return len(self) * self.one.nbytes
+
+    @cached_property
+    def maps(self) -> Tensor:
+        """(N, H, W, C): channels last, as the layers behind compute."""
+        _, channels, height, width = self.one.shape
+        parts = torch.arange(len(self)).split(self.batch_size)
+        with torch.inference_mode(False):  # asked for by inference or not, a training step must be able to use them
+            maps = torch.empty(len(self), height, width, channels, dtype=self.one.dtype, device=self.device)
+            pixels = self.photographs.batches([part.numpy() for part in parts])
+            for part, images in zip(bar(parts, desc="frozen layers, once"), pixels, strict=True):
+                maps[part[0] : part[-1] + 1] = self._stem(images).permute(0, 2, 3, 1)
+        return maps
+
+    def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        """Maps (B, C, H, W) in channels-last layout for each list of indices."""
+        maps = self.maps
+        return (maps[torch.from_numpy(np.asarray(wanted))].permute(0, 3, 1, 2) for wanted in indices)
+
+    def _stem(self, pixels: Tensor) -> Tensor:
+        with fast(self.device):
+            return self.model.stem(normalise(pixels.to(self.device, non_blocking=True)))
+
+
+def keep_stems(
+    model: GeoModel, sets: Sequence[Photographs], batch_size: int, budget: int | None = None
+) -> list[Photographs | StemCache]:
+    """Each set of photographs, or a StemCache of it as long as they fit in ``budget`` bytes together, the first first.
+
+    The budget is by default the ``stem_budget`` of what is free. A network without frozen layers keeps nothing.
+    """
+    if not model.backbone.frozen:
+        return list(sets)
+    device, kept = next(model.parameters()).device, []
+    budget = stem_budget(device, free_memory(device)) if budget is None else budget
+    for photographs in sets:
+        cache = StemCache(model, photographs, batch_size)
+        fits = cache.nbytes <= budget
+        if not fits:
+            print(
+                f"what the frozen layers make of {len(cache)} images would take {cache.nbytes / 1e9:.1f} GB of the "
+                f"{budget / 1e9:.1f} GB set aside for it: computing it on every pass instead (slower)."
+            )
+        budget -= cache.nbytes * fits
+        kept.append(cache if fits else photographs)
+    return kept
+
+
+def stem_budget(device: torch.device, free: float) -> int:
+    """Bytes that stems may take of those ``free`` on a device.
+
+    Runs side by side on a CPU have a core each; each takes that part of the memory that its threads are of the cores.
+    """
+    part = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1)) if device.type == "cpu" else 1.0
+    return int(MEMORY_SHARE * part * free)
+
+
+def descriptors_of(network: GeoModel, batch: Tensor) -> Tensor:
+    """(B, D) of pixels, which are uint8, or of what the network's frozen layers made of them, as a StemCache keeps."""
+    return network(normalise(batch)) if batch.dtype is torch.uint8 else network.tail(batch)
