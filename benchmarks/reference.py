@@ -1,0 +1,172 @@
+"""What the field's reference code does at each stage, in our own words and only to be timed against.
+
+Method and order of operations are those of the Deep Visual Geo-localization Benchmark (Berton et al., CVPR 2022) unless
+another source is named: loops where it loops, copies where it copies. Nothing in ``vg_core`` may import this file.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import faiss
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+MARGIN = 0.1
+TO_NORMALISED = transforms.Compose(
+    [transforms.ToTensor(), transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])]
+)
+
+
+# --- pooling -------------------------------------------------------------------------------------------------------
+def netvlad(maps: Tensor, weight: Tensor, centroids: Tensor) -> Tensor:
+    """(B, K · C) descriptors of maps (B, C, H, W): one residual of all locations for each cluster, one after another.
+
+    ``weight`` and ``centroids`` are (K, C).
+    """
+    maps = F.normalize(maps, dim=1)
+    locations = maps.flatten(2)  # (B, C, M)
+    assignment = F.conv2d(maps, weight[:, :, None, None]).flatten(2).softmax(dim=1)  # (B, K, M)
+    vlad = torch.zeros(len(maps), *centroids.shape, dtype=maps.dtype, device=maps.device)
+    for k in range(len(centroids)):
+        residual = locations[:, None] - centroids[k, :, None]  # (B, 1, C, M)
+        residual = residual * assignment[:, k : k + 1, None]
+        vlad[:, k : k + 1] = residual.sum(dim=-1)
+    return F.normalize(F.normalize(vlad, dim=2).flatten(1), dim=1)
+
+
+def gem(maps: Tensor, p: Tensor, eps: float = 1e-6) -> Tensor:
+    """(B, C) generalised means, each operation left to automatic differentiation."""
+    return F.avg_pool2d(maps.clamp(min=eps).pow(p), maps.shape[2:]).pow(1.0 / p).flatten(1)
+
+
+# --- losses: descriptors (B · (2 + N), D), a query, its positive and its negatives after one another -----------------
+def triplet(descriptors: Tensor, negatives: int) -> Tensor:
+    """Mean triplet loss, one negative of all queries after the other."""
+    triplets = _triplets(descriptors, negatives)  # (B, N, 3)
+    loss = 0
+    for column in triplets.unbind(1):
+        query, positive, negative = (descriptors[rows] for rows in column.T)
+        loss = loss + F.triplet_margin_loss(query, positive, negative, margin=MARGIN, p=2, reduction="sum")
+    return loss / triplets[..., 0].numel()
+
+
+def sare_joint(descriptors: Tensor, negatives: int) -> Tensor:
+    """Mean Gaussian SARE, all negatives of a query at once, one query after the other."""
+    triplets = _triplets(descriptors, negatives)
+    loss = 0
+    for own in triplets:
+        query, positive = descriptors[own[0, 0]][None], descriptors[own[0, 1]][None]
+        loss = loss + _sare(query, positive, descriptors[own[:, 2]])
+    return loss / triplets[..., 0].numel()
+
+
+def sare_ind(descriptors: Tensor, negatives: int) -> Tensor:
+    """Mean Gaussian SARE of single negatives: a loop over queries and negatives."""
+    triplets = _triplets(descriptors, negatives).flatten(0, 1)
+    loss = 0
+    for q, p, n in triplets:
+        loss = loss + _sare(descriptors[q : q + 1], descriptors[p : p + 1], descriptors[n : n + 1])
+    return loss / len(triplets)
+
+
+def _triplets(descriptors: Tensor, negatives: int) -> Tensor:
+    """(B, N, 3) rows of query, positive and negative."""
+    first = torch.arange(0, len(descriptors), 2 + negatives)[:, None].expand(-1, negatives)
+    return torch.stack([first, first + 1, first + 2 + torch.arange(negatives)], dim=2)
+
+
+def _sare(query: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
+    squared = torch.cat([((query - positive) ** 2).sum(1), ((query - negatives) ** 2).sum(1)])
+    return -F.log_softmax(-squared, dim=0)[0]
+
+
+# --- mining: ``cache`` is a list of descriptors, one for each image ---------------------------------------------------
+def mine(
+    cache: list[np.ndarray], queries: np.ndarray, hard: Sequence, soft: Sequence, pools: Iterable, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(positives (Q,), negatives (Q, count)), by a Faiss index of each query's positives and one of its candidates.
+
+    ``pools`` holds the candidates of each query; for partial mining the same ones again and again.
+    """
+    positives, negatives = [], []
+    for query, near, close, pool in zip(queries, hard, soft, pools, strict=True):
+        positives.append(near[_nearest(cache, near, query, 1)[0]])
+        candidates = np.setdiff1d(pool, close, assume_unique=True)
+        negatives.append(candidates[_nearest(cache, candidates, query, count)])
+    return np.array(positives), np.array(negatives)
+
+
+def _nearest(cache: list[np.ndarray], rows: np.ndarray, query: np.ndarray, count: int) -> np.ndarray:
+    index = faiss.IndexFlatL2(len(query))
+    index.add(np.array([cache[row] for row in rows]))
+    return index.search(query[None], count)[1][0]
+
+
+# --- evaluation ----------------------------------------------------------------------------------------------------
+def search(queries: np.ndarray, database: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(distances, indices), both (Q, k), of Faiss' flat index, which copies the database."""
+    index = faiss.IndexFlatL2(database.shape[1])
+    index.add(database)
+    squared, indices = index.search(queries, k)
+    return np.sqrt(squared), indices
+
+
+def search_one_by_one(queries: Tensor, database: Iterable[Tensor], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(distances, indices), both (Q, k), from a table of all distances that is filled image by image, then sorted."""
+    columns = [((queries - image) ** 2).sum(1).numpy() for image in database]
+    distances = np.stack(columns, axis=1)  # (Q, N)
+    indices = distances.argsort(axis=1)[:, :k]
+    return np.sqrt(np.take_along_axis(distances, indices, axis=1)), indices
+
+
+def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> np.ndarray:
+    """Object array: the database rows within ``radius_m`` of each query, from scikit-learn's tree."""
+    tree = NearestNeighbors(n_jobs=-1).fit(database)
+    return tree.radius_neighbors(queries, radius=radius_m, return_distance=False)
+
+
+def recall(indices: np.ndarray, positives: Sequence[np.ndarray], at: Sequence[int]) -> dict[int, float]:
+    """{N: %}, one query and one N after the other."""
+    hits = np.zeros(len(at))
+    for row, right in zip(indices, positives, strict=True):
+        for column, n in enumerate(at):
+            if np.isin(row[:n], right).any():
+                hits[column:] += 1
+                break
+    return dict(zip(at, 100.0 * hits / len(indices), strict=True))
+
+
+# --- photographs and network ------------------------------------------------------------------------------------------
+class Photographs(Dataset):
+    """Files decoded by Pillow at every access and normalised in float32 one by one."""
+
+    def __init__(self, paths: Sequence[str]):
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return TO_NORMALISED(Image.open(self.paths[index]).convert("RGB"))
+
+
+def batches(paths: Sequence[str], order: Sequence[int], batch_size: int, workers: int) -> DataLoader:
+    """float32 batches (B, 3, H, W) in the given order from worker processes."""
+    return DataLoader(Photographs(paths), batch_size, sampler=order, num_workers=workers)
+
+
+def training_step(
+    backbone: nn.Module, pooling: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, negatives: int
+) -> float:
+    """Loss of one step on normalised images of whole tuples; ``pooling`` holds NetVLAD's weight and centroids."""
+    descriptors = netvlad(backbone(images), pooling.weight, pooling.centroids)
+    loss = triplet(descriptors, negatives)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()

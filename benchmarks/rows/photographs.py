@@ -1,0 +1,71 @@
+"""Reading photographs: the first pass over them and every later one."""
+
+from collections import deque
+from itertools import cycle, islice
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from benchmarks import reference
+from benchmarks.measure import Case, difference
+from benchmarks.rows.registry import row
+from vg_core.paths import cache_root
+from vg_core.places.images import WORKERS, Photographs, normalise
+
+BATCH = 16
+RIVAL = "Pillow, ToTensor and Normalize in as many worker processes"
+FULL = {"images": 512, "height": 480, "width": 640}
+QUICK = {"images": 20, "height": 24, "width": 32}
+DISTINCT = 32  # photographs; all others are copies of them
+
+
+@row("first pass over JPEG files", RIVAL, FULL, QUICK, bar=0.35, tolerance=1e-5)
+def first_pass(device: torch.device, images: int, height: int, width: int) -> Case:
+    return _passes(images, (height, width), mapped=False)
+
+
+@row("later passes, shuffled, from the pixel cache", RIVAL, FULL, QUICK, bar=0.12, tolerance=1e-5)
+def later_passes(device: torch.device, images: int, height: int, width: int) -> Case:
+    return _passes(images, (height, width), mapped=True)
+
+
+def write_photographs(count: int, size: tuple[int, int]) -> list[str]:
+    """Paths of JPEG files with edges and texture at every scale: about 40 kB at 480x640, as a panorama's view."""
+    folder = cache_root() / "photographs"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for number in range(min(count, DISTINCT)):
+        torch.manual_seed(number)
+        noise = [torch.randn(1, 3, size[0] >> level, size[1] >> level) for level in range(2, 8) if size[0] >> level]
+        scaled = [F.interpolate(one, size, mode="bicubic") for one in noise]
+        pixels = (sum(scaled) * 12 + 128).clamp(0, 255).byte()[0].permute(1, 2, 0)
+        files.append(folder / f"{number}.jpg")
+        Image.fromarray(pixels.numpy()).save(files[-1], quality=75)
+    return _copies(files, count)
+
+
+def _copies(files: list, count: int) -> list[str]:
+    """As many paths, each a file of its own."""
+    paths = []
+    for number, file in enumerate(islice(cycle(files), count)):
+        paths.append(str(file.with_name(f"copy_{number}.jpg")))
+        file.with_name(f"copy_{number}.jpg").write_bytes(file.read_bytes())
+    return paths
+
+
+def _passes(count: int, size: tuple[int, int], mapped: bool) -> Case:
+    """One pass in random order, by either way with as many workers; the last batch comes back.
+
+    Ours hands over uint8 for the device to normalise, so its batch is normalised before the two are compared.
+    """
+    paths = write_photographs(count, size)
+    photographs = Photographs(paths, size, mapped, progress=False)
+    order = np.random.default_rng(0).permutation(count)
+    parts = [order[start : start + BATCH] for start in range(0, count, BATCH)]
+    return Case(
+        lambda: deque(reference.batches(paths, order, BATCH, WORKERS), maxlen=1)[0],
+        lambda: deque(photographs.batches(parts), maxlen=1)[0],
+        compare=lambda a, b: difference(a, normalise(b)),
+    )

@@ -1,0 +1,115 @@
+"""How fast the stages are against the field's reference code: ``python benchmarks/run.py [rows…]``, or ``make bench``.
+
+Each row first checks that reference and ours give the same result, then times them in turns on this machine. Lines are
+written to ``benchmarks/results_cpu.csv`` (``results_cuda.csv`` with --gpu), where they replace earlier lines of the
+same rows; those of --quick go to the cache folder, for they say nothing about speed.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import torch
+
+FOLDER = Path(__file__).resolve().parent
+if str(FOLDER.parent) not in sys.path:  # run as a script: only its own folder is on the path
+    sys.path.insert(0, str(FOLDER.parent))
+
+from benchmarks.measure import Disagreement, Row, measure  # noqa: E402
+from benchmarks.rows import ROWS  # noqa: E402
+from vg_core.files import replacing  # noqa: E402
+from vg_core.paths import cache_root  # noqa: E402
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("rows", nargs="*", metavar="row", help=f"which rows (default: all): {', '.join(ROWS)}")
+    p.add_argument("--repeats", type=int, default=5, metavar="N", help="pairs of measurements of each row (default: 5)")
+    p.add_argument("--quick", action="store_true", help="tiny shapes, only to see that everything runs and agrees")
+    p.add_argument("--gpu", action="store_true", help="the rows that run on a GPU, with shares of its measured rates")
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the rows; 1 if the results of one of them disagree. A missed bar is a result, not a failure."""
+    args = parser().parse_args(arguments)
+    if not args.gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the rows, and what they call, then find a CPU alone
+    elif not torch.cuda.is_available():
+        sys.exit("error: --gpu needs a CUDA device and there is none; leave it out to measure the CPU")
+    device = torch.device("cuda" if args.gpu else "cpu")
+    chosen = [ROWS[name] for name in args.rows or ROWS]
+    file = results_file(device, args.quick)
+    with TemporaryDirectory(prefix="vg_bench_") as folder:  # photographs and pixels that the rows make
+        os.environ["VG_CACHE"] = folder
+        found, faults = run([r for r in chosen if r.gpu_tolerance or not args.gpu], args.repeats, args.quick, device)
+    if not found.empty:
+        write(file, found)
+        print(f"\n{table(found)}\n\n{found.machine[0]}, {found.threads[0]} threads, torch {found.torch[0]}; {file}")
+    for fault in faults:
+        print(f"FAILED {fault}", file=sys.stderr)
+    return bool(faults)
+
+
+def run(rows: list[Row], repeats: int, quick: bool, device: torch.device) -> tuple[pd.DataFrame, list[str]]:
+    """Lines of all rows whose results agree, and a sentence about each of the others."""
+    found, faults = [], []
+    for row in rows:
+        print(f"{row.name} …", end=" ", flush=True)
+        try:
+            found.append(measure(row, repeats, quick, device))
+            print(f"{found[-1]['ratio']:.3f}", flush=True)
+        except Disagreement as fault:
+            faults.append(str(fault))
+            print("results differ", flush=True)
+    return pd.DataFrame(found), faults
+
+
+def results_file(device: torch.device, quick: bool) -> Path:
+    return (cache_root() / "benchmarks" if quick else FOLDER) / f"results_{device.type}.csv"
+
+
+def write(file: Path, found: pd.DataFrame) -> None:
+    """Add lines to a table of results; they take the place of earlier lines of the same rows."""
+    if file.exists():
+        earlier = pd.read_csv(file)
+        found = pd.concat([earlier[~earlier.row.isin(found.row)].astype(object), found.astype(object)])
+    order = {name: number for number, name in enumerate(ROWS)}
+    with replacing(file) as unfinished:
+        found.sort_values("row", key=lambda names: names.map(order)).to_csv(
+            unfinished, index=False, float_format="%.6g"
+        )
+
+
+def table(found: pd.DataFrame) -> str:
+    """The lines for a reader: ratios with their range, bars, and whether these are met."""
+    shown = {
+        "row": found.row,
+        "reference": found.reference,
+        "ours / reference (range)": [f"{r.ratio:.3f} ({r.ratio_low:.3f} to {r.ratio_high:.3f})" for r in _lines(found)],
+        "bar": found.bar.map(lambda bar: f"{bar:g}"),
+        "ours / floor": _ratios(found.floor_ratio, found.floor_bar),
+        "peak memory": _ratios(found.memory_ratio, found.memory_bar),
+        "ours": found.ours_seconds.map(lambda seconds: f"{1e3 * seconds:,.1f} ms"),
+        "": found.passed.map({True: "pass", False: "MISS"}),
+    }
+    for share in {"matrix_share", "bandwidth_share"} & set(found.columns):
+        shown[share.replace("_", " ")] = found[share].map("{:.0%}".format, na_action="ignore").fillna("")
+    return pd.DataFrame(shown).to_string(index=False)
+
+
+def _ratios(values: pd.Series, bars: pd.Series) -> list[str]:
+    pairs = zip(values.astype(float), bars.astype(float), strict=True)
+    return ["" if pd.isna(value) else f"{value:.2f} (bar {bar:g})" for value, bar in pairs]
+
+
+def _lines(found: pd.DataFrame) -> list:
+    return list(found.itertuples())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
