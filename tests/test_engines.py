@@ -140,7 +140,9 @@ def test_a_target_that_is_reached_is_there_when_measured_again(engine, target, d
 
 
 def test_what_cannot_be_reached_keeps_the_least_of_the_best_efforts():
-    tuning = Tuning("ivf_pq", 0.99, 500, [Trial(1, 0.3, 0.1), Trial(2, 0.5, 0.2), Trial(3, 0.5, 0.3)])
+    tuning = Tuning(
+        "ivf_pq", 0.99, 500, [Trial(i, share, i, np.zeros(500)) for i, share in enumerate((0.3, 0.5, 0.5), start=1)]
+    )
     assert tuning.chosen.effort == 2 and not tuning.reached
     said = "ivf_pq cannot reach 99 %: it finds the nearest image of 50.0 % of 500 queries at nprobe 2; use exact"
     assert str(tuning).startswith(said)

@@ -40,7 +40,20 @@ FLOORS = (  # a room may use the floors below its own
     {"runs", "probes", "protocols", "preflight"},
     {"__main__"},
 )
-WITHOUT_TORCH = {"statistics", "bootstrap", "plots", "maps", "report", "chapters", "galleries", "embedding", "config", "paths", "files", "places.labels"}
+WITHOUT_TORCH = {
+    "statistics",
+    "bootstrap",
+    "plots",
+    "maps",
+    "report",
+    "chapters",
+    "galleries",
+    "embedding",
+    "config",
+    "paths",
+    "files",
+    "places.labels",
+}
 SCRIPTS_MAY_USE = {"vg_core.paths", "vg_core.places.labels"}
 SCRIPTS = ("data_scripts", "reports")
 MACHINE = re.compile(r"(?<![\w.])/(?:home|Users|root|work)/\w")

@@ -40,10 +40,10 @@ def export(
 ) -> Path:
     """Folder ``assets/<slug>/`` of the profile, written anew as a whole: what an earlier export left there is gone.
 
-    ``datasets`` maps the name of each dataset that was looked at to its fingerprint, ``runs`` are run ids; theory, which
-    looks at none, gives ``{}`` and no runs. Figures become ``<name>.svg``, or ``<name>.jpg`` when they show photographs;
-    tables ``<name>.csv``; numbers, which may be nested, ``numbers.json``; where all came from is in ``origin.json``.
-    Raises ValueError or TypeError in a sentence.
+    ``datasets`` maps the name of each dataset that was looked at to its fingerprint, ``runs`` are run ids; theory,
+    which looks at none, gives ``{}`` and no runs. Figures become ``<name>.svg``, or ``<name>.jpg`` when they show
+    photographs; tables ``<name>.csv``; numbers, which may be nested, ``numbers.json``; where all came from is in
+    ``origin.json``. Raises ValueError or TypeError in a sentence.
     """
     figures, tables, numbers = figures or {}, tables or {}, numbers or {}
     _check(slug, profile, datasets, runs, figures, tables)

@@ -33,10 +33,10 @@ def measure(
 ) -> pd.DataFrame:
     """One row a trial of each engine on the first ``sizes`` images of a synthetic city.
 
-    Columns: engine, images, effort, agreement (% of queries whose nearest image is found), ms (a query, in a batch),
-    queries, threads, chosen (the least effort that reaches the target, else the best); for chosen rows recall (% of
-    queries whose first image shows their place), bytes_per_image and build_seconds. Meanwhile descriptors lie in the
-    cache folder, 2 D bytes an image; memory holds one index at a time.
+    Columns: engine, images, effort, agreement (% of queries whose nearest image is found), recall (% of queries whose
+    first image shows their place), ms (a query, in a batch), chosen (the least effort that reaches the target, else the
+    best), queries, threads, bytes_per_image and build_seconds. Meanwhile descriptors lie in the cache folder, 2 D bytes
+    an image; memory holds one index at a time.
     """
     shape = (max(sizes), city.dim)
     paths.cache_root().mkdir(parents=True, exist_ok=True)
@@ -77,19 +77,20 @@ def _at(engines: Sequence[str], city: SyntheticPlaces, store: DescriptorStore, t
 def _trials(engine: str, sample: Sample, places: np.ndarray, views: int, target: float) -> pd.DataFrame:
     index = Index.build(engine, sample.database)
     tuning = tune(index, sample, target)
-    _, found = index.search(sample.queries, 1)
-    table = pd.DataFrame(tuning.trials).assign(engine=engine, images=len(index), queries=tuning.queries)
-    table["threads"] = faiss.omp_get_max_threads()
-    table["agreement"] *= 100
-    table["chosen"] = table.effort == tuning.chosen.effort
-    facts = {
-        "recall": 100 * float((found[:, 0] // views == places).mean()),
-        "bytes_per_image": index.bytes_per_image(),
-        "build_seconds": index.build_seconds,
-    }
-    for name, value in facts.items():
-        table.loc[table.chosen, name] = value
-    return table
+    rows = [
+        {
+            "engine": engine,
+            "images": len(index),
+            "effort": trial.effort,
+            "agreement": 100 * trial.agreement,
+            "recall": 100 * np.mean(trial.found // views == places),
+            "ms": trial.ms,
+            "chosen": trial is tuning.chosen,
+        }
+        for trial in tuning.trials
+    ]
+    costs = {"bytes_per_image": index.bytes_per_image(), "build_seconds": index.build_seconds}
+    return pd.DataFrame(rows).assign(queries=tuning.queries, threads=faiss.omp_get_max_threads(), **costs)
 
 
 def _slope(images: pd.Series, ms: pd.Series) -> float:

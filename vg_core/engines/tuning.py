@@ -41,11 +41,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Trial:
-    """What one effort gives: the share of queries that agree with exact search, and milliseconds a query in a batch."""
+    """What one effort gives."""
 
     effort: int
-    agreement: float
-    ms: float
+    agreement: float  # share of queries for which the nearest image is found
+    ms: float  # a query, in a batch
+    found: np.ndarray  # (S,) the image found first for each query, -1 for none
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def tune(index: Index, sample: Sample, target: float = TARGET) -> Tuning:
     for effort in index.efforts():
         index.effort = effort
         seconds, found = min((_timed(index, sample.queries) for _ in range(ROUNDS)), key=lambda timed: timed[0])
-        tuning.trials.append(Trial(effort, sample.agreement(found), 1000 * seconds / len(found)))
+        tuning.trials.append(Trial(effort, sample.agreement(found), 1000 * seconds / len(found), found))
         if tuning.reached:
             break
     index.effort = tuning.chosen.effort
