@@ -8,7 +8,7 @@ RUN = .venv/bin/python
 THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
 STRIP = metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info
 
-.PHONY: help report test lab strip
+.PHONY: help report test lab bench strip
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ test: $(READY) ## run the tests
 lab: $(READY) ## render the toy city, open the notebooks in JupyterLab
 	$(RUN) data_scripts/toy_city.py
 	.venv/bin/jupyter lab notebooks
+
+bench: $(READY) ## time every stage against the field's reference code
+	$(THREADS) $(RUN) benchmarks/run.py
 
 strip: $(READY) ## clean outputs out of the notebooks, format and check all code
 	.venv/bin/nbstripout --keep-id --extra-keys "$(STRIP)" notebooks/*.ipynb

@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 SHORTEST = 0.05  # seconds of one measurement; shorter calls are repeated within it
+PEAK = Path("/proc/self/clear_refs")
 MATRIX, COPIED = 4096, 256 * 2**20  # rows of the square matrices, and bytes, that a device's rates are measured with
 
 
@@ -30,8 +32,8 @@ class Case:
     """The callables of one row, ready to run; both return the same thing.
 
     ``part``: share of the work that the reference does when its cost grows linearly and all of it would take minutes.
-    ``compare``: relative difference of two results. ``operations`` and ``nbytes``: floating-point operations and bytes
-    read and written that no implementation gets around, for shares of the device's measured rates.
+    ``compare``: relative difference of two results. ``nbytes``: bytes read and written that no implementation gets
+    around, for the share of the device's measured bandwidth.
     """
 
     reference: Callable[[], object]
@@ -39,7 +41,6 @@ class Case:
     floor: Callable[[], object] | None = None
     part: float = 1.0
     compare: Callable[[object, object], float] | None = None
-    operations: float = 0.0
     nbytes: float = 0.0
 
 
@@ -58,6 +59,10 @@ class Row:
     floor_bar: float | None = None  # largest accepted ours / floor, in time
     memory_bar: float | None = None  # largest accepted ours / reference, in peak memory
     gpu_tolerance: float | None = None  # the row also runs on a GPU, where it may differ by this much
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.gpu_tolerance is not None
 
     def shape(self, quick: bool) -> dict[str, int]:
         return self.quick if quick else self.full
@@ -82,7 +87,7 @@ def measure(row: Row, repeats: int, quick: bool, device: torch.device) -> dict[s
         "bar": row.bar,
         "floor_ratio": (seconds["ours"] / seconds["floor"]).median() if case.floor else None,
         "floor_bar": row.floor_bar,
-        "memory_ratio": memory_ratio(row, quick, device) if row.memory_bar else None,
+        "memory_ratio": memory_ratio(row, quick, device) if row.memory_bar and can_measure_memory(device) else None,
         "memory_bar": row.memory_bar,
         **{f"{name}_seconds": seconds[name].median() for name in ("reference", "ours")},
         **(shares(case, seconds["ours"].median(), device) if device.type == "cuda" else {}),
@@ -92,13 +97,13 @@ def measure(row: Row, repeats: int, quick: bool, device: torch.device) -> dict[s
         "quick": quick,
         **machine(device),
     }
-    return found | {"passed": passed(found)}
+    return found | {"passed": None if quick else passed(found)}
 
 
 def passed(found: dict[str, object]) -> bool:
-    """Does a line meet every bar that it has?"""
+    """Does a line meet every bar that it has a value for?"""
     kinds = ("ratio", "bar"), ("floor_ratio", "floor_bar"), ("memory_ratio", "memory_bar")
-    return all(found[bar] is None or found[value] <= found[bar] for value, bar in kinds)
+    return all(bool(found[value] <= found[bar]) for value, bar in kinds if None not in (found[value], found[bar]))
 
 
 # --- agreement -----------------------------------------------------------------------------------------------------
@@ -164,6 +169,11 @@ def peak_bytes(row: Row, which: str, quick: bool, device: torch.device) -> int:
         return child.submit(_peak_bytes, row, which, quick, device).result()
 
 
+def can_measure_memory(device: torch.device) -> bool:
+    """True on a GPU and on Linux, which keeps the peak of each process."""
+    return device.type == "cuda" or PEAK.exists()
+
+
 def _peak_bytes(row: Row, which: str, quick: bool, device: torch.device) -> int:
     call = getattr(row.prepare(device, **row.shape(quick)), which)
     if device.type == "cuda":
@@ -171,7 +181,7 @@ def _peak_bytes(row: Row, which: str, quick: bool, device: torch.device) -> int:
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    PEAK.write_text("5")  # the peak so far is forgotten
     before = _status("VmRSS")
     call()
     return _status("VmHWM") - before
@@ -185,8 +195,13 @@ def _status(field: str) -> int:
 
 # --- device --------------------------------------------------------------------------------------------------------
 def shares(case: Case, taken: float, device: torch.device) -> dict[str, float | None]:
-    """What a call that took so many seconds reached of the device's measured matrix rate and bandwidth, 0…1."""
-    rates = {"matrix_share": (case.operations, matrix_rate), "bandwidth_share": (case.nbytes, bandwidth)}
+    """What a call that took so many seconds reached of the device's measured matrix rate and bandwidth, 0…1.
+
+    Operations are those of the matrix products and convolutions that PyTorch runs in it.
+    """
+    with FlopCounterMode(display=False) as counter:
+        case.ours()
+    rates = {"matrix_share": (counter.get_total_flops(), matrix_rate), "bandwidth_share": (case.nbytes, bandwidth)}
     return {name: amount / taken / rate(device) if amount else None for name, (amount, rate) in rates.items()}
 
 

@@ -42,11 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     elif not torch.cuda.is_available():
         sys.exit("error: --gpu needs a CUDA device and there is none; leave it out to measure the CPU")
     device = torch.device("cuda" if args.gpu else "cpu")
-    chosen = [ROWS[name] for name in args.rows or ROWS]
+    try:
+        chosen = [ROWS[name] for name in args.rows or ROWS]
+    except KeyError as error:
+        sys.exit(f"error: {error.args[0]}")
     file = results_file(device, args.quick)
     with TemporaryDirectory(prefix="vg_bench_") as folder:  # photographs and pixels that the rows make
         os.environ["VG_CACHE"] = folder
-        found, faults = run([r for r in chosen if r.gpu_tolerance or not args.gpu], args.repeats, args.quick, device)
+        found, faults = run([r for r in chosen if r.on_gpu or not args.gpu], args.repeats, args.quick, device)
     if not found.empty:
         write(file, found)
         print(f"\n{table(found)}\n\n{found.machine[0]}, {found.threads[0]} threads, torch {found.torch[0]}; {file}")
@@ -90,14 +93,16 @@ def table(found: pd.DataFrame) -> str:
     shown = {
         "row": found.row,
         "reference": found.reference,
-        "ours / reference (range)": [f"{r.ratio:.3f} ({r.ratio_low:.3f} to {r.ratio_high:.3f})" for r in _lines(found)],
+        "ours / reference (range)": [
+            f"{r.ratio:.3f} ({r.ratio_low:.3f} to {r.ratio_high:.3f})" for r in found.itertuples()
+        ],
         "bar": found.bar.map(lambda bar: f"{bar:g}"),
         "ours / floor": _ratios(found.floor_ratio, found.floor_bar),
         "peak memory": _ratios(found.memory_ratio, found.memory_bar),
         "ours": found.ours_seconds.map(lambda seconds: f"{1e3 * seconds:,.1f} ms"),
-        "": found.passed.map({True: "pass", False: "MISS"}),
+        "": found.passed.map({True: "pass", False: "MISS"}).fillna(""),
     }
-    for share in {"matrix_share", "bandwidth_share"} & set(found.columns):
+    for share in found.columns.intersection(["matrix_share", "bandwidth_share"]):
         shown[share.replace("_", " ")] = found[share].map("{:.0%}".format, na_action="ignore").fillna("")
     return pd.DataFrame(shown).to_string(index=False)
 
@@ -105,10 +110,6 @@ def table(found: pd.DataFrame) -> str:
 def _ratios(values: pd.Series, bars: pd.Series) -> list[str]:
     pairs = zip(values.astype(float), bars.astype(float), strict=True)
     return ["" if pd.isna(value) else f"{value:.2f} (bar {bar:g})" for value, bar in pairs]
-
-
-def _lines(found: pd.DataFrame) -> list:
-    return list(found.itertuples())
 
 
 if __name__ == "__main__":

@@ -50,7 +50,6 @@ def netvlad(device: torch.device, batch: int, channels: int, height: int, width:
         ),
         _trained(pooling, maps, gradient, pooling),
         products,
-        operations=6 * 2 * batch * height * width * channels * clusters,
     )
 
 

@@ -1,5 +1,6 @@
 """Mining, search, ground truth and recall, on descriptors and places as a city survey gives them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,7 @@ MINING_QUICK = {"queries": 8, "sampled": 60, "database": 240, "dim": 16, "timed"
 )
 def partial_mining(device: torch.device, queries: int, sampled: int, database: int, dim: int, timed: int) -> Case:
     pool = draw_pool("partial", queries, database, sampled, np.random.default_rng(0))
-    return _mining(device, *_survey(queries, database, dim), [pool] * timed, lambda: pool, sampled)
+    return _mining(device, *_survey(queries, database, dim), [pool] * timed, lambda: pool)
 
 
 @row(
@@ -50,7 +51,7 @@ def full_mining(device: torch.device, queries: int, sampled: int, database: int,
 
     survey = _survey(queries, database, dim)
     a, b = (table.to(device) for table in survey[:2])
-    return replace(_mining(device, *survey, list(draw()[:timed]), draw, database), floor=lambda: a @ b.T)
+    return replace(_mining(device, *survey, list(draw()[:timed]), draw), floor=lambda: a @ b.T)
 
 
 @row(
@@ -142,9 +143,9 @@ def _distances_differ(expected: tuple, found: tuple) -> float:
 
 
 def _mining(
-    device: torch.device, queries: Tensor, database: Tensor, hard: list, soft: list, pools: list, draw, columns: int
+    device: torch.device, queries: Tensor, database: Tensor, hard: list, soft: list, pools: list, draw: Callable
 ) -> Case:
-    """The reference mines for as many queries as there are pools; our product has so many columns."""
+    """The reference mines for as many queries as there are pools."""
     cache, timed, count = list(database.numpy()), len(pools), min(NEGATIVES, len(pools[0]) // 6)
     tables = queries.to(device), database.to(device)
 
@@ -156,7 +157,6 @@ def _mining(
         lambda: mine(*tables, hard, soft, draw(), count),
         part=timed / len(queries),
         compare=compare,
-        operations=2 * queries.numel() * columns,
     )
 
 
