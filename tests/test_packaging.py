@@ -211,3 +211,9 @@ def test_no_tracked_file_names_a_path_of_one_machine():
 def test_what_can_be_made_again_is_not_tracked():
     made = re.compile(r"(^|/)(\.cache|\.venv|data|__pycache__)/|\.egg-info/|reports/draft\.pdf|\.pyc$|\.safetensors$")
     assert [name for name in tracked() if made.search(name)] == []
+
+
+def test_make_knows_every_notebook_once():
+    lists = re.findall(r"^(?:COURSEWORK|CONTRIBUTION) = (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    named = " ".join(lists).split()
+    assert sorted(named) == sorted(file.stem[:2] for file in (ROOT / "notebooks").glob("*.ipynb"))

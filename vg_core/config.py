@@ -175,7 +175,7 @@ PROFILES: dict[str, dict] = {
         "cache_refresh_rate": 120,
         "negs_num_per_query": 3,
         "neg_samples_num": 20,
-        "epochs_num": 5,
+        "epochs_num": 8,
         "patience": 5,
         "val_queries": 200,
     },
