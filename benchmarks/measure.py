@@ -71,11 +71,11 @@ class Row:
 def measure(row: Row, repeats: int, quick: bool, device: torch.device) -> dict[str, object]:
     """One line of the table of results. Raises Disagreement before anything is timed."""
     case = row.prepare(device, **row.shape(quick))
-    difference = check(row, case, device)
+    apart = check(row, case, device)
     calls = {"reference": case.reference, "ours": case.ours} | ({"floor": case.floor} if case.floor else {})
-    seconds = interleave(calls, repeats, device)
-    seconds["reference"] /= case.part
-    ratios = seconds["ours"] / seconds["reference"]
+    taken = interleave(calls, repeats, device)
+    taken["reference"] /= case.part
+    ratios = taken["ours"] / taken["reference"]
     found = {
         "row": row.name,
         "stage": row.stage,
@@ -85,13 +85,13 @@ def measure(row: Row, repeats: int, quick: bool, device: torch.device) -> dict[s
         "ratio_low": ratios.min(),
         "ratio_high": ratios.max(),
         "bar": row.bar,
-        "floor_ratio": (seconds["ours"] / seconds["floor"]).median() if case.floor else None,
+        "floor_ratio": (taken["ours"] / taken["floor"]).median() if case.floor else None,
         "floor_bar": row.floor_bar,
         "memory_ratio": memory_ratio(row, quick, device) if row.memory_bar and can_measure_memory(device) else None,
         "memory_bar": row.memory_bar,
-        **{f"{name}_seconds": seconds[name].median() for name in ("reference", "ours")},
-        **(shares(case, seconds["ours"].median(), device) if device.type == "cuda" else {}),
-        "difference": difference,
+        **{f"{name}_seconds": taken[name].median() for name in ("reference", "ours")},
+        **(shares(case, taken["ours"].median(), device) if device.type == "cuda" else {}),
+        "difference": apart,
         "tolerance": tolerance(row, device),
         "repeats": repeats,
         "quick": quick,

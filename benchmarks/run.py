@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import pandas as pd
 import torch
@@ -37,9 +38,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the rows; 1 if the results of one of them disagree. A missed bar is a result, not a failure."""
     args = parser().parse_args(arguments)
-    if not args.gpu:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the rows, and what they call, then find a CPU alone
-    elif not torch.cuda.is_available():
+    if args.gpu and not torch.cuda.is_available():
         sys.exit("error: --gpu needs a CUDA device and there is none; leave it out to measure the CPU")
     device = torch.device("cuda" if args.gpu else "cpu")
     try:
@@ -47,24 +46,29 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyError as error:
         sys.exit(f"error: {error.args[0]}")
     file = results_file(device, args.quick)
-    with TemporaryDirectory(prefix="vg_bench_") as folder:  # photographs and pixels that the rows make
-        os.environ["VG_CACHE"] = folder
-        found, faults = run([r for r in chosen if r.on_gpu or not args.gpu], args.repeats, args.quick, device)
+    with TemporaryDirectory(prefix="vg_bench_") as folder, patch.dict(os.environ, surroundings(args.gpu, folder)):
+        rows = [r for r in chosen if r.on_gpu or not args.gpu]
+        found, faults = run(rows, args.repeats, args.quick, device, file)
     if not found.empty:
-        write(file, found)
         print(f"\n{table(found)}\n\n{found.machine[0]}, {found.threads[0]} threads, torch {found.torch[0]}; {file}")
     for fault in faults:
         print(f"FAILED {fault}", file=sys.stderr)
     return bool(faults)
 
 
-def run(rows: list[Row], repeats: int, quick: bool, device: torch.device) -> tuple[pd.DataFrame, list[str]]:
-    """Lines of all rows whose results agree, and a sentence about each of the others."""
+def surroundings(gpu: bool, folder: str) -> dict[str, str]:
+    """Environment of the rows: a cache of their own for what they make, and no GPU unless it is asked for."""
+    return {"VG_CACHE": folder} | ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})
+
+
+def run(rows: list[Row], repeats: int, quick: bool, device: torch.device, file: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Lines of all rows whose results agree, each written as it comes, and a sentence about each of the others."""
     found, faults = [], []
     for row in rows:
         print(f"{row.name} …", end=" ", flush=True)
         try:
             found.append(measure(row, repeats, quick, device))
+            write(file, pd.DataFrame(found[-1:]))
             print(f"{found[-1]['ratio']:.3f}", flush=True)
         except Disagreement as fault:
             faults.append(str(fault))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from PIL import Image
 
@@ -52,6 +53,15 @@ def test_every_mode_becomes_rgb(colours, tmp_path, mode, suffix):
 def test_the_fast_decoder_gives_pillows_pixels(tmp_path, mode, shape, options):
     colours = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
     file = save(colours, tmp_path / "a.jpg", mode, **options)
+    with Image.open(file) as image:
+        assert np.array_equal(read_image(file), np.asarray(image.convert("RGB")))
+
+
+def test_a_jpeg_with_a_flaw_is_read_as_pillow_reads_it(colours, tmp_path):
+    file = save(colours, tmp_path / "a.jpg")
+    file.write_bytes(file.read_bytes()[:-2] + b"more" + b"\xff\xd9")  # bytes that do not belong there
+    with pytest.raises(ValueError, match="extraneous"):
+        simplejpeg.decode_jpeg(file.read_bytes())
     with Image.open(file) as image:
         assert np.array_equal(read_image(file), np.asarray(image.convert("RGB")))
 

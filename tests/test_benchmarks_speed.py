@@ -1,0 +1,142 @@
+"""The benchmarks: every row's two sides agree, measurements take turns, and what disagrees is never timed."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import measure, run
+from benchmarks.measure import Case, Disagreement, check, difference, interleave, passed, peak_bytes, shares
+from benchmarks.rows import ROWS
+from tests.hungry import HUNGRY, MIB
+from vg_core.paths import ROOT, cache_root
+
+CPU = torch.device("cpu")
+COLUMNS = {
+    *("row", "stage", "reference", "shape", "ratio", "ratio_low", "ratio_high", "bar", "floor_ratio", "floor_bar"),
+    *("memory_ratio", "memory_bar", "reference_seconds", "ours_seconds", "difference", "tolerance", "repeats", "quick"),
+    *("machine", "threads", "torch", "passed"),
+}
+
+
+WRONG = replace(
+    HUNGRY, name="wrong", prepare=lambda _: Case(lambda: [1.0, 2.0], lambda: [1.0, 2.5]), full={}, tolerance=0.1
+)
+
+
+# --- agreement -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ROWS)
+def test_reference_and_ours_agree(name):
+    row = ROWS[name]
+    assert check(row, row.prepare(CPU, **row.quick), CPU) <= row.tolerance
+
+
+def test_what_disagrees_is_neither_timed_nor_written(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(measure, "interleave", lambda *_: pytest.fail("timed"))
+    with pytest.raises(Disagreement, match=r"wrong: reference and ours differ by 0\.25, .* 0\.1 is the tolerance"):
+        measure.measure(WRONG, 1, False, CPU)
+    found, faults = run.run([WRONG], 1, False, CPU, tmp_path / "results.csv")
+    assert (
+        found.empty
+        and not list(tmp_path.glob("*.csv"))
+        and "wrong" in faults[0]
+        and "results differ" in capsys.readouterr().out
+    )
+
+
+def test_difference_is_relative_and_the_worst_of_all_arrays():
+    assert (
+        difference({"a": [1.0, -4.0], "b": torch.tensor([2.0])}, {"b": torch.tensor([2.0]), "a": [1.0, -3.0]}) == 0.25
+    )
+    assert difference((np.zeros(3), 1), (np.zeros(3), 1)) == 0
+    assert difference(np.ones(3), np.ones(4)) == np.inf
+    assert not difference(torch.ones(2), torch.tensor([1.0, np.nan])) <= 1e9
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------
+def test_calls_take_turns(monkeypatch):
+    monkeypatch.setattr(measure, "SHORTEST", 0.0)  # one call a measurement
+    order = []
+    found = interleave({name: lambda name=name: order.append(name) for name in "abc"}, 4, CPU)
+    assert "".join(order) == "abc" * 5  # the first to warm
+    assert list(found) == ["a", "b", "c"] and len(found) == 4 and (found > 0).all(axis=None)
+
+
+def test_a_part_of_the_work_counts_as_all_of_it(monkeypatch):
+    monkeypatch.setattr(measure, "interleave", lambda *_: pd.DataFrame({"reference": [1.0, 2.0, 1.0], "ours": 1.0}))
+    case = Case(lambda: 0, lambda: 0, part=0.1)
+    found = measure.measure(replace(HUNGRY, prepare=lambda _: case, full={}), 3, False, CPU)
+    assert (found["ratio_low"], found["ratio"], found["ratio_high"]) == pytest.approx((0.05, 0.1, 0.1))
+    assert found["passed"] is True
+
+
+def test_every_bar_counts():
+    line = {"ratio": 0.5, "bar": 0.6, "floor_ratio": None, "floor_bar": None, "memory_ratio": 0.2, "memory_bar": 0.1}
+    assert not passed(line)
+    assert passed(line | {"memory_bar": 0.2})
+    assert not passed(line | {"memory_bar": 0.2, "ratio": 0.7})
+    assert passed(line | {"memory_ratio": None})  # could not be measured
+
+
+@pytest.mark.skipif(not measure.can_measure_memory(CPU), reason="the peak of a process is read from Linux")
+def test_peak_memory_is_that_of_the_call():
+    assert peak_bytes(HUNGRY, "reference", False, CPU) == pytest.approx(96 * MIB, abs=8 * MIB)
+
+
+def test_shares_of_the_measured_rates(monkeypatch):
+    monkeypatch.setattr(measure, "matrix_rate", lambda _: 1e6)
+    monkeypatch.setattr(measure, "bandwidth", lambda _: 1e3)
+    a, b = torch.rand(10, 20), torch.rand(20, 50)
+    found = shares(Case(lambda: None, lambda: a @ b, nbytes=500), 0.1, CPU)
+    assert found == pytest.approx({"matrix_share": 2 * 10 * 20 * 50 / 0.1 / 1e6, "bandwidth_share": 5.0})
+    assert shares(Case(lambda: None, lambda: a + 1), 0.1, CPU) == {"matrix_share": None, "bandwidth_share": None}
+
+
+def test_rates_of_a_device_are_measured(monkeypatch):
+    monkeypatch.setattr(measure, "MATRIX", 64)
+    monkeypatch.setattr(measure, "COPIED", MIB)
+    measure.matrix_rate.cache_clear(), measure.bandwidth.cache_clear()
+    assert min(measure.matrix_rate(CPU), measure.bandwidth(CPU)) > 1e6
+    measure.matrix_rate.cache_clear(), measure.bandwidth.cache_clear()
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+def test_quick_run_writes_a_table_that_grows(capsys):
+    file = cache_root() / "benchmarks" / "results_cpu.csv"
+    assert run.main(["gem", "recall_from_ranks", "--quick", "--repeats", "2"]) == 0
+    first = pd.read_csv(file)
+    assert list(first.row) == [name for name in ROWS if name in ("gem", "recall_from_ranks")]
+    assert set(first) == COLUMNS and first.quick.all() and first.passed.isna().all()
+    assert (first.ratio_low <= first.ratio).all() and (first.ratio <= first.ratio_high).all()
+    assert re.search(r"gem .*0\.45", capsys.readouterr().out)
+    assert run.main(["loss_ind", "gem", "--quick", "--repeats", "1"]) == 0
+    grown = pd.read_csv(file).set_index("row")
+    assert dict(grown.repeats) == {"loss_ind": 1, "gem": 1, "recall_from_ranks": 2}
+    assert not list(cache_root().glob("photographs*"))
+
+
+def test_faults_of_the_command_are_sentences(monkeypatch, capsys):
+    with pytest.raises(SystemExit, match=r"no row is called 'speed'; choose one of: .*netvlad"):
+        run.main(["speed"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="there is none; leave it out to measure the CPU"):
+        run.main(["--gpu"])
+    monkeypatch.setitem(ROWS, "wrong", WRONG)
+    assert run.main(["wrong"]) == 1
+    assert "FAILED wrong: " in capsys.readouterr().err
+
+
+def test_full_and_quick_shapes_name_the_same_sizes_and_no_result_of_one_is_kept_as_the_other():
+    assert [name for name, row in ROWS.items() if row.full.keys() != row.quick.keys()] == []
+    assert run.results_file(CPU, quick=False).parent == ROOT / "benchmarks"
+    assert run.results_file(CPU, quick=True).is_relative_to(cache_root())
+
+
+def test_the_package_knows_nothing_of_its_rivals():
+    sources = [file for folder in ("vg_core", "notebooks") for file in (ROOT / folder).rglob("*.[pi]*y*")]
+    assert [
+        file.name for file in sources if re.search(r"^\W*(import|from) benchmarks", file.read_text(), re.MULTILINE)
+    ] == []
