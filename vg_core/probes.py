@@ -1,4 +1,4 @@
-"""Short looks at a training that save nothing: which learning rates it bears, and what mining hands to it."""
+"""Short looks at a training that keep no weights: which learning rates it bears, and what mining hands to it."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vg_core import paths
 from vg_core.config import Config
+from vg_core.files import replacing
 from vg_core.lr_range import range_test
 from vg_core.mining import nearest_positives
 from vg_core.models import GeoModel
 from vg_core.places.images import Photographs
-from vg_core.records import load_places
+from vg_core.records import load_places, run_id
 from vg_core.retrieval import describe_photographs
 from vg_core.tasks import hard_positives
 from vg_core.training import Trainer
@@ -21,8 +23,17 @@ from vg_core.training import Trainer
 def learning_rate_range(config: Config, low: float = 1e-6, high: float = 1.0, steps: int = 60) -> pd.DataFrame:
     """Loss at each learning rate of a short training in which it grows at every step; columns of ``range_test``.
 
-    Tuples are mined once, with the untrained network. Nothing is saved.
+    Tuples are mined once, with the untrained network. Weights are not kept, the curve is: asked again, it is read back.
     """
+    file = paths.cache_root() / "ranges" / f"{run_id(config)}-{low:g}-{high:g}-{steps}.csv"
+    if not file.exists():
+        curve = _range_curve(config, low, high, steps)
+        with replacing(file) as unfinished:
+            curve.to_csv(unfinished, index=False)
+    return pd.read_csv(file)
+
+
+def _range_curve(config: Config, low: float, high: float, steps: int) -> pd.DataFrame:
     trainer = Trainer(config, Path(), load_places(config, "train"), load_places(config, "val"))
     trainer.start()
     tuples, _ = trainer.mine(np.random.default_rng(config.seed))
