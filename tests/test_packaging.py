@@ -15,7 +15,7 @@ from vg_core import paths
 ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
 FLOORS = (  # a room may use the floors below its own
-    {"registry", "bootstrap"},  # for the ground floor
+    {"registry", "bootstrap", "ranks"},  # for the ground floor
     {
         "config",
         "devices",
@@ -33,10 +33,11 @@ FLOORS = (  # a room may use the floors below its own
         "maps",
         "places.labels",
     },
-    {"places", "models", "report", "chapters", "progress", "galleries", "rounds", "toy", "engines", "clock"},
+    {"cache", "places", "models", "report", "chapters", "progress", "galleries", "rounds", "toy", "engines", "clock"},
     {"stem_cache"},
     {"retrieval", "records", "tasks", "heatmaps", "embedding"},
-    {"training", "strategies", "dimensions", "attribution"},
+    {"learner", "strategies", "dimensions", "attribution", "locating"},
+    {"training"},
     {"runs", "probes", "protocols", "preflight"},
     {"__main__"},
 )

@@ -10,7 +10,7 @@ from tests.tiny import TINY, fit
 from vg_core import preflight as module
 from vg_core import training
 from vg_core.__main__ import main
-from vg_core.preflight import Batch, measure, mined, preflight
+from vg_core.preflight import Batch, expected_minutes, measure, mined, preflight
 from vg_core.records import load_places
 
 GB = 10**9
@@ -20,6 +20,9 @@ BATCH = Batch(
     **{"dim": 64, "weights": 4 * 10**6, "trained": 10**6, "kept": 10**7, "largest": 10**6, "stem": 0},
     **{"decode_seconds": 0.0, "stem_seconds": 0.0, "tail_seconds": 0.0, "train_seconds": 0.0},
 )
+
+
+PROCESSES = {"decoding": 1, "training": 4, "test": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +83,16 @@ def test_memory_grows_with_the_batch_and_the_proposal_fits(street):
     preflight(replace(TINY, train_batch_size=short.fitting), BATCH, free).check()
 
 
+def test_processes_share_the_batch_and_the_minutes(street, monkeypatch):
+    batch = replace(BATCH, tail_seconds=1.0, decode_seconds=1.0, train_seconds=1.0)
+    one = preflight(TINY, batch, PLENTY)
+    monkeypatch.setattr(module.ranks, "size", lambda: 4)
+    four = preflight(TINY, batch, PLENTY)
+    assert four.minutes == pytest.approx({part: one.minutes[part] / n for part, n in PROCESSES.items()})
+    assert one.needed["RAM"] - four.needed["RAM"] == pytest.approx(3 * 1.3 * 5 * (10**7 + 2 * 10**6))
+    assert four.fitting == pytest.approx(4 * one.fitting, abs=4)
+
+
 def test_where_not_one_tuple_fits_other_options_are_named(street):
     with pytest.raises(ValueError, match=r"RAM is short: .*lower image_size"):
         preflight(TINY, BATCH, PLENTY | {"RAM": 10**6}).check()
@@ -113,3 +126,10 @@ def test_actual_minutes_stand_beside_those_expected(street):
     )
     said = expected.beside(history, validation)
     assert said == "minutes of training: 3.0 in 1 of 2 epochs, 240.0 expected for all"
+
+
+def test_an_estimate_is_kept_for_the_same_run(street):
+    first = expected_minutes(TINY)
+    assert first.keys() == {"decoding", "training", "test"} and first["training"] > 0
+    assert expected_minutes(TINY) == first
+    assert expected_minutes(replace(TINY, epochs_num=0)) != first

@@ -6,11 +6,10 @@ decides what comes out. Colours are adjusted as torchvision does, but for a whol
 
 from collections.abc import Callable
 from functools import partial, reduce
+from types import ModuleType
 
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
-from torchvision.transforms.v2 import functional as F
 
 from vg_core.registry import ByName
 
@@ -74,7 +73,7 @@ def hue(images: Tensor, strength: float = HUE) -> Tensor:
 
 def greyscale(images: Tensor) -> Tensor:
     """Images half of which, at random, have lost their colour."""
-    return _half(lambda some: F.rgb_to_grayscale(some, num_output_channels=3), images)
+    return _half(lambda some: _torchvision().functional.rgb_to_grayscale(some, num_output_channels=3), images)
 
 
 # --- geometry ------------------------------------------------------------------------------------------------------
@@ -85,22 +84,24 @@ def horizontal_flip(images: Tensor) -> Tensor:
 
 def random_resized_crop(images: Tensor) -> Tensor:
     """A random part of each image, at least half its area and of aspect 3/4 … 4/3, stretched to the old size."""
-    return _one_by_one(v2.RandomResizedCrop(tuple(images.shape[-2:]), scale=(SMALLEST_CROP, 1.0)), images)
+    return _one_by_one(_torchvision().RandomResizedCrop(tuple(images.shape[-2:]), scale=(SMALLEST_CROP, 1.0)), images)
 
 
 def perspective(images: Tensor) -> Tensor:
     """Images half of which, at random, are seen from an angle; black where nothing was photographed."""
-    return _one_by_one(v2.RandomPerspective(DISTORTION, p=0.5), images)
+    return _one_by_one(_torchvision().RandomPerspective(DISTORTION, p=0.5), images)
 
 
 def rotation(images: Tensor) -> Tensor:
     """Images turned by up to ± ``DEGREES`` about their centre; black where nothing was photographed."""
-    return _one_by_one(v2.RandomRotation(DEGREES, InterpolationMode.BILINEAR), images)
+    v2 = _torchvision()
+    return _one_by_one(v2.RandomRotation(DEGREES, v2.InterpolationMode.BILINEAR), images)
 
 
 def rand_augment(images: Tensor) -> Tensor:
     """Images after ``OPERATIONS`` random operations of colour or geometry each (Cubuk et al., NeurIPS 2020)."""
-    return _one_by_one(v2.RandAugment(OPERATIONS, interpolation=InterpolationMode.BILINEAR), images)
+    v2 = _torchvision()
+    return _one_by_one(v2.RandAugment(OPERATIONS, interpolation=v2.InterpolationMode.BILINEAR), images)
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------
@@ -153,7 +154,14 @@ def _half(change: Augmentation, images: Tensor) -> Tensor:
     return images
 
 
-def _one_by_one(transform: v2.Transform, images: Tensor) -> Tensor:
+def _torchvision() -> ModuleType:
+    """Its transforms; to import them takes seconds, and most uses of this package need none."""
+    from torchvision.transforms import v2
+
+    return v2
+
+
+def _one_by_one(transform: Augmentation, images: Tensor) -> Tensor:
     """torchvision draws one set of parameters for each call."""
     return torch.stack([transform(image) for image in images])
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 DRAWS = 2000  # bootstrap samples
 LEVEL = 0.05  # 95 % intervals
 ROUNDING = 1e-12  # shares closer than this are the same
-Z = stats.norm.ppf(1 - LEVEL / 2)
+Z = special.ndtri(1 - LEVEL / 2)
 BLOCK_ENTRIES = 2**21  # places x draws held at a time: 16 MiB for each temporary
 
 
@@ -61,11 +61,11 @@ def gain_samples(
     if np.ptp(deviations) > ROUNDING:
         deviations /= deviations.std()
     else:  # all places agree: bounded by the share of places that may differ unseen (Wilson's bound at zero)
-        deviations = stats.norm.ppf((np.arange(draws) + 0.5) / draws)
+        deviations = special.ndtri((np.arange(draws) + 0.5) / draws)
         error = (1 + abs(gain)) * quantile / (effective + quantile**2)
     terms = [(error**2 + 2 / sizes.sum() ** 2, max(effective - 1, 1)), *seed_terms]
     variance = sum(v for v, _ in terms)
-    quantile = sum(v * stats.t.ppf(1 - LEVEL / 2, f) for v, f in terms) / variance
+    quantile = sum(v * special.stdtrit(f, 1 - LEVEL / 2) for v, f in terms) / variance
     return gain, gain + deviations * np.sqrt(variance) * quantile / Z
 
 
@@ -95,7 +95,7 @@ def _resampled(sums: np.ndarray, sizes: np.ndarray, draws: int, seed: int) -> tu
 def _effective(sizes: np.ndarray) -> tuple[float, float]:
     """Number of places, less if sizes differ (Kish), and the 97.5 % quantile of Student's t for it."""
     places = sizes.sum() ** 2 / (sizes @ sizes)
-    return places, stats.t.ppf(1 - LEVEL / 2, max(places - 1, 1))
+    return places, special.stdtrit(max(places - 1, 1), 1 - LEVEL / 2)
 
 
 def _arcsine_slope(share: np.ndarray) -> np.ndarray:

@@ -56,6 +56,7 @@ class Config:
     cache_refresh_rate: int = 1000  # queries between two mining rounds
     epochs_num: int = 50  # 0 evaluates the network untrained
     patience: int = 3  # epochs without a better val recall@5 before stopping
+    compile: bool = False  # torch.compile: minutes before the first steps, faster ones afterwards
     val_queries: int = 0  # queries validated on after each epoch, the same ones in all runs; 0 is all
     seed: int = 0  # of weights, mining and order
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vg_core import ranks
 from vg_core.config import Config
 from vg_core.models import build_model, load_model, save_model
 from vg_core.models.checkpoint import whitened_file
@@ -34,7 +35,9 @@ def whiten(checkpoint: Path) -> None:
     images = Photographs([*places.database.path, *places.queries.path], config.image_size, mapped=True)
     descriptors = describe_photographs(model, images, config.infer_batch_size, np.sort(chosen))
     model.cpu().whiten(Whitening.learn(descriptors, widest(model.pooled_dim, len(places.database))))
-    save_model(model, whitened_file(checkpoint))
+    if ranks.first():
+        save_model(model, whitened_file(checkpoint))
+    ranks.wait()
 
 
 def widest(values: int, images: int) -> int:

@@ -1,5 +1,6 @@
 """What a training will need, said before it starts: memory, disk and minutes, from one batch and the sets' sizes."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -11,14 +12,15 @@ import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from vg_core import paths
+from vg_core import paths, ranks
 from vg_core.config import Config
 from vg_core.devices import fast, free_memory, pick_device
+from vg_core.files import replacing
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS, Photographs, normalise
-from vg_core.records import load_places
+from vg_core.records import load_places, run_id
 from vg_core.stem_cache import stem_budget
 from vg_core.tasks import hard_positives
 
@@ -98,19 +100,29 @@ def preflight(config: Config, batch: Batch | None = None, free: dict[str, float]
     a_tuple = MARGIN * (2 + config.negs_num_per_query) * (batch.kept + ALIVE * batch.largest)
     needed = {"RAM": _waiting(config) + 8 * max(images[1:]) * batch.dim}  # descriptors are copied for the search
     left = free[memory] - fixed - needed.get(memory, 0)
-    fitting = int(left // a_tuple) if left >= max(a_tuple, passing) else 0
-    needed[memory] = needed.get(memory, 0) + fixed + max(passing, config.train_batch_size * a_tuple)
+    fitting = ranks.size() * int(left // a_tuple) if left >= max(a_tuple, passing) else 0
+    own = -(-config.train_batch_size // ranks.size())  # tuples of each process
+    needed[memory] = needed.get(memory, 0) + fixed + max(passing, own * a_tuple)
     # every checkpoint is written beside the one that it replaces
     needed["disk"] = pixels * mapped + 2 * (2 * batch.weights + (MOMENTS - 1) * batch.trained)
     return Estimate(config, needed, free, minutes(config, batch, sets, stems, mapped), fitting)
 
 
+def expected_minutes(config: Config) -> dict[str, float]:
+    """Minutes of ``preflight`` as they were estimated when first asked for, which the cache keeps."""
+    file = paths.cache_root() / "estimates" / f"{run_id(config)}.json"
+    if not file.exists():
+        with replacing(file) as unfinished:
+            unfinished.write_text(json.dumps(preflight(config).minutes))
+    return json.loads(file.read_text())
+
+
 def _free(memory: str, device: torch.device) -> dict[str, float]:
-    """Bytes free now of RAM, of disk, and of the memory of the device."""
+    """Bytes free now, for each process of this machine: of RAM, of disk, and of the memory of its device."""
     cache = paths.cache_root()
     cache.mkdir(parents=True, exist_ok=True)
-    free = {"RAM": free_memory(torch.device("cpu")), "disk": shutil.disk_usage(cache).free}
-    return free | {memory: free_memory(device)}
+    free = {"RAM": free_memory(torch.device("cpu")) / ranks.beside(), "disk": shutil.disk_usage(cache).free}
+    return free if memory in free else free | {memory: free_memory(device)}
 
 
 def minutes(config: Config, batch: Batch, sets: list[PlaceSet], stems: list[int], mapped: bool) -> dict[str, float]:
@@ -125,8 +137,9 @@ def minutes(config: Config, batch: Batch, sets: list[PlaceSet], stems: list[int]
     decoded = train + val + test if mapped else stemmed + test
     training = (described + validated) * batch.tail_seconds + learned * batch.train_seconds
     training += stemmed * batch.stem_seconds
-    tested = test * (batch.stem_seconds + batch.tail_seconds)
-    return {"decoding": decoded * batch.decode_seconds / 60, "training": training / 60, "test": tested / 60}
+    spent = {"training": training, "test": test * (batch.stem_seconds + batch.tail_seconds)}
+    shared = {part: seconds / 60 / ranks.size() for part, seconds in spent.items()}
+    return {"decoding": decoded * batch.decode_seconds / 60} | shared
 
 
 def mined(config: Config, places: PlaceSet) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from vg_core import ranks
 from vg_core.devices import fast, pick_device
 from vg_core.engines import DescriptorStore, approximate, exact
 from vg_core.evaluation import ranks_table
@@ -56,19 +57,23 @@ def describe_photographs(
     progress: bool = False,
     label: str = "descriptors",
 ) -> torch.Tensor:
-    """(N, D) descriptors, on the model's device, of the photographs that ``indices`` names (by default all)."""
+    """(N, D) descriptors, on the model's device, of the photographs that ``indices`` names (by default all).
+
+    Several processes share out the batches, and each of them has all descriptors at the end.
+    """
     indices = np.arange(len(photographs)) if indices is None else np.asarray(indices)
     network = inference_copy(model)
     device = next(model.parameters()).device
-    descriptors = torch.empty(len(indices), model.dim, device=device)
-    done = bar(wanted=progress, total=len(indices), desc=label, unit="image")
-    parts = split_evenly(indices, batch_size)
+    own = indices[ranks.share(len(indices), batch_size)]
+    descriptors = torch.empty(len(own), model.dim, device=device)
+    done = bar(wanted=progress, total=len(own), desc=label, unit="image")
+    parts = split_evenly(own, batch_size)
     with fast(device), done:
-        for start, batch in zip(range(0, len(indices), batch_size), photographs.batches(parts), strict=True):
+        for start, batch in zip(range(0, len(own), batch_size), photographs.batches(parts), strict=True):
             found = descriptors_of(network, batch.to(device, non_blocking=True))
             descriptors[start : start + len(batch)] = found.float()
             done.update(len(batch))
-    return descriptors
+    return ranks.together(descriptors, len(indices), batch_size)
 
 
 @torch.inference_mode()
@@ -131,7 +136,8 @@ def evaluate(
 
 def photographs_of(places: PlaceSet, image_size: tuple[int, int], progress: bool = True) -> Photographs:
     """All photographs of a set, database first, queries behind, decoded once."""
-    return Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
+    with ranks.one_goes_ahead():
+        return Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
 
 
 def judge(

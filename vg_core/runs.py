@@ -10,13 +10,11 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
-import dask
 import numpy as np
 import pandas as pd
 import torch
-from distributed import Client, as_completed
 
-from vg_core import paths
+from vg_core import paths, ranks
 from vg_core.config import Config
 from vg_core.dimensions import check_whitened_dim, whiten
 from vg_core.files import replacing
@@ -53,6 +51,7 @@ def run(config: Config) -> Run:
     if not (paths.runs_folder(config.profile) / name / "config.json").exists() or not model.exists():
         _train(config, name)
     _test(config, name)
+    ranks.wait()  # for what the first process writes
     return read_run(config, name)
 
 
@@ -144,6 +143,9 @@ def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tupl
 
     Tests of one trained network go to one worker: on several, each would train it.
     """
+    import dask  # takes a second that reading runs back shall not pay
+    from distributed import Client, as_completed
+
     same: dict[Config, list[Member]] = {}
     for member, config in missing.items():
         same.setdefault(config.training(), []).append(member)
@@ -173,6 +175,9 @@ def _train(config: Config, name: str) -> None:
     tables = paths.runs_folder(config.profile) / name
     checkpoints = paths.checkpoints_folder(config.profile) / name
     state = train(config.training(), checkpoints, load_places(config, "train"), load_places(config, "val"))
+    ranks.wait()  # for the best model
+    if not ranks.first():
+        return
     for table, rows in (("history", state.history), ("validation", state.validation)):
         with replacing(tables / f"{table}.csv") as file:
             pd.DataFrame(rows).to_csv(file, index=False)
@@ -206,6 +211,8 @@ def _test(config: Config, name: str) -> None:
     tables = paths.runs_folder(config.profile) / name / test_name(config)
     checkpoint = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
     result, card = examine(config, checkpoint, load_places(config, "test"))
+    if not ranks.first():
+        return
     with replacing(checkpoint.with_name(f"{test_name(config)}.npy")) as file:
         np.save(file, result.indices.astype(np.int32))
     with replacing(tables / "card.json") as file:

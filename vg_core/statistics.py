@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from vg_core.bootstrap import DRAWS, LEVEL, by_place, gain_samples, recall_interval
 
@@ -164,7 +164,7 @@ def mcnemar(hits_a: np.ndarray, hits_b: np.ndarray) -> float:
     if hits_a.shape != hits_b.shape or hits_a.ndim != 1:
         raise ValueError(f"McNemar's test pairs queries: got hits of shapes {hits_a.shape} and {hits_b.shape}")
     only_a, only_b = int((hits_a & ~hits_b).sum()), int((hits_b & ~hits_a).sum())
-    return min(1.0, 2.0 * float(stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+    return min(1.0, 2.0 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def _mcnemar_of_one_seed(a: tuple, b: tuple) -> float:

@@ -1,8 +1,8 @@
 """What a network's frozen layers make of photographs is a constant: computed once, kept in memory where it fits."""
 
 import os
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -93,5 +93,17 @@ def stem_budget(device: torch.device, free: float) -> int:
 
 
 def descriptors_of(network: GeoModel, batch: Tensor) -> Tensor:
-    """(B, D) of pixels, which are uint8, or of what the network's frozen layers made of them, as a StemCache keeps."""
+    """(B, D) of pixels, which are uint8, or of what the network's frozen layers made of them, as a StemCache keeps.
+
+    Compiled if the network's configuration asks for it; copies of a network share what was compiled.
+    """
+    return (_compiled() if network.config.compile else _descriptors_of)(network, batch)
+
+
+@cache
+def _compiled() -> Callable[[GeoModel, Tensor], Tensor]:
+    return torch.compile(_descriptors_of)
+
+
+def _descriptors_of(network: GeoModel, batch: Tensor) -> Tensor:
     return network(normalise(batch)) if batch.dtype is torch.uint8 else network.tail(batch)

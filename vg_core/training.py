@@ -1,7 +1,6 @@
 """The loop: rounds of images to learn from, a validation after each epoch, early stop, exact resume from a round."""
 
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,18 +9,21 @@ import numpy as np
 import torch
 from torch import nn
 
+from vg_core import ranks
 from vg_core.augmentation import make_augmentation
 from vg_core.clock import Clock, Timed
 from vg_core.config import Config
-from vg_core.devices import fast, pick_device
+from vg_core.devices import pick_device
 from vg_core.files import replacing
+from vg_core.learner import Learner, check_means, learning_rate, make_optimizer
 from vg_core.models import build_model, save_model
+from vg_core.models.norms import share_batch_norms
 from vg_core.models.pooling import NetVLAD
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs
 from vg_core.progress import Progress
 from vg_core.retrieval import describe_photographs, evaluate, local_descriptors, photographs_of, split_evenly
-from vg_core.stem_cache import StemCache, descriptors_of, keep_stems
+from vg_core.stem_cache import StemCache, keep_stems
 from vg_core.tasks import make_task
 
 VAL_SEED = 43  # of the subset to validate on: the authors of SARE draw theirs with it
@@ -53,6 +55,8 @@ def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) 
     """State of the finished run, whose best model lies at ``folder/best.safetensors``.
 
     A run that was stopped at any moment goes on from its last round, with the same numbers as if it had never stopped.
+    Several processes (``ranks``) share out describing, mining and the rows of each batch: they learn from the same
+    tuples as one does, and up to rounding the same; only augmentation draws other numbers.
     Raises Diverged for a loss that is not finite and KeyboardInterrupt, in a sentence, when interrupted.
     """
     trainer = Trainer(config, Path(folder), train_set, val_set)
@@ -83,9 +87,12 @@ class Trainer:
         self.val_set = _some_queries(val_set, config.val_queries)
         self.name = f"{train_set.name} {config.pooling} {config.loss} seed {config.seed}"
         self.device = pick_device()
+        check_means(config)
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
+        if ranks.size() > 1:
+            share_batch_norms(self.model)
         self.task = make_task(config, train_set, self.model.dim).to(self.device)
-        self.optimizer = _optimizer(config, [*self.model.parameters(), *self.task.parameters()])
+        self.optimizer = make_optimizer(config, [*self.model.parameters(), *self.task.parameters()])
         self.augment = make_augmentation(config.augmentation)
         # decoding comes last: it takes long, and every fault above is found at once
         self.images, self.val_images = (photographs_of(s, config.image_size) for s in (train_set, self.val_set))
@@ -98,6 +105,11 @@ class Trainer:
         fixed = [self.images] if self.config.augmentation == "none" else []  # an augmented image is another one
         *kept, validation = keep_stems(self.model, [*fixed, self.val_images], self.config.infer_batch_size)
         return Timed(kept[0] if kept else self.images, self.clock), validation
+
+    @cached_property
+    def learner(self) -> nn.Module:
+        """Network and task as one function, (pixels, rows) to loss, with gradients averaged over the processes."""
+        return ranks.averaging(Learner(self.model, self.task))
 
     def start(self) -> None:
         """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images."""
@@ -134,7 +146,7 @@ class Trainer:
         self.clock.restart()
         epoch, number = state.epoch + 1, state.round + 1
         rng = np.random.default_rng([self.config.seed, epoch, number])
-        torch.manual_seed(int(rng.integers(2**62)))
+        torch.manual_seed(int(rng.integers(2**62)) + ranks.rank())  # for augmentation, of other images on each rank
         lr = learning_rate(self.config, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -169,7 +181,7 @@ class Trainer:
         """Mean loss of one pass over the rows."""
         batches, losses = self.batches(rows), []
         self.model.train()
-        images = self.sources[0].batches([batch.ravel() for batch in batches])
+        images = self.sources[0].batches([batch[ranks.share(len(batch))].ravel() for batch in batches])
         for number, (batch, pixels) in enumerate(zip(batches, images, strict=True)):
             loss = self.step(pixels, batch)
             if not torch.isfinite(loss):
@@ -178,19 +190,21 @@ class Trainer:
         return float(torch.stack(losses).mean())
 
     def step(self, pixels: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
-        """Loss of one optimiser step on the pixels (B x P, 3, H, W) of rows (B, P), or on their frozen layers' maps."""
+        """Loss of one optimiser step on rows (B, P), from the pixels (B x P, 3, H, W) of this process's share of them,
+        or from their frozen layers' maps.
+        """
+        own = rows[ranks.share(len(rows))]
         with self.clock.phase("forward"):
             self.optimizer.zero_grad(set_to_none=True)
             pixels = pixels.to(self.device, non_blocking=True)
             if self.config.augmentation != "none":
                 pixels[self.task.augmented] = self.augment(pixels[self.task.augmented])
-            with fast(self.device):
-                descriptors = descriptors_of(self.model, pixels)
-            loss = self.task(descriptors.float().view(*rows.shape, -1), rows)
+            # gradients are averaged over processes, as if each had as many rows
+            loss = self.learner(pixels, own) * (ranks.size() * len(own) / len(rows))
         with self.clock.phase("backward"):
             loss.backward()
             self.optimizer.step()
-        return loss.detach()
+        return ranks.mean(loss.detach())
 
     def validate(self) -> None:
         """Recall on val; keep the model if its recall@5 is the best so far, stop if it has not been for long enough."""
@@ -198,8 +212,8 @@ class Trainer:
         started = time.monotonic()
         self.model.eval()
         facts = config.image_size, config.val_positives_dist_threshold, config.infer_batch_size
-        ranks = evaluate(self.model, self.val_set, *facts, photographs=self.sources[1]).ranks
-        recalls = {f"recall_{n}": 100.0 * float(ranks["rank"].between(1, n).mean()) for n in (1, 5, 10, 20)}
+        found = evaluate(self.model, self.val_set, *facts, photographs=self.sources[1]).ranks["rank"]
+        recalls = ranks.agreed({f"recall_{n}": 100.0 * float(found.between(1, n).mean()) for n in (1, 5, 10, 20)})
         state.validation.append({"epoch": state.epoch, **recalls, "seconds": time.monotonic() - started})
         # the untrained network is shown but never chosen, as in the brief's skeleton, unless nothing is trained at all
         if state.epoch or not config.epochs_num:
@@ -207,12 +221,15 @@ class Trainer:
             state.not_improved = 0 if improved else state.not_improved + 1
             if improved:
                 state.best_recall_5, state.best_epoch = recalls["recall_5"], state.epoch
+            if improved and ranks.first():
                 save_model(self.model, self.folder / "best.safetensors", **recalls, epoch=state.epoch)
         state.finished = state.epoch >= config.epochs_num or state.not_improved >= config.patience
         self.save()
         self.progress.epoch(state.validation)
 
     def save(self) -> None:
+        if not ranks.first():
+            return
         with replacing(self.folder / "state.pt") as file:
             parts = {"model": self.model, "task": self.task, "optimizer": self.optimizer}
             torch.save({name: part.state_dict() for name, part in parts.items()} | asdict(self.state), file)
@@ -224,21 +241,6 @@ class Trainer:
             f"{self.name}: the loss is not finite in epoch {self.state.epoch + 1}, round {self.state.round + 1}, "
             f"batch {number + 1} (with {', '.join(first)}); a lower lr than {self.config.lr:g} usually helps"
         )
-
-
-def learning_rate(config: Config, epoch: int) -> float:
-    """Of an epoch, counted from 1."""
-    return config.lr / 2 ** ((epoch - 1) // config.lr_halving_epochs if config.lr_halving_epochs else 0)
-
-
-def _optimizer(config: Config, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The configured optimiser over everything that is not frozen."""
-    trained = [p for p in parameters if p.requires_grad]
-    common = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(trained, momentum=config.momentum, **common)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind(trained, **common)
 
 
 def _some_queries(places: PlaceSet, count: int) -> PlaceSet:

@@ -16,8 +16,8 @@ def in_notebook() -> bool:
 
 
 def watched() -> bool:
-    """True when a moving bar reaches a person."""
-    return in_notebook() or sys.stderr.isatty()
+    """True when a moving bar reaches a person; of several processes that train together, only the first one's does."""
+    return os.environ.get("RANK", "0") == "0" and (in_notebook() or sys.stderr.isatty())
 
 
 def bar(*items, wanted: bool = True, **options) -> tqdm:

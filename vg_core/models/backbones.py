@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import safetensors.torch
 import torch
-import torchvision
 from torch import Tensor, nn
 
 RESNETS = ("resnet18", "resnet50", "resnet101")
@@ -71,7 +71,7 @@ def build_backbone(name: str, layer: str, freeze: str, weights: str) -> tuple[Ba
 
 def imagenet_file(name: str) -> Path:
     """File with torchvision's ImageNet weights (V1, as in the literature), fetched into PyTorch's cache if need be."""
-    url = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+    url = _torchvision().get_model_weights(name).IMAGENET1K_V1.url
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not file.exists():
         try:
@@ -122,18 +122,26 @@ def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> st
     return "; ".join(f"{fault}: {_shortened(keys)}" for fault, keys in faults.items() if keys)
 
 
+def _torchvision() -> ModuleType:
+    """Its models; to import them takes seconds, and reading finished runs back needs none."""
+    from torchvision import models
+
+    return models
+
+
 def _layers(name: str) -> dict[str, nn.Module]:
     """All layers of a backbone by name, with torchvision's random initialisation."""
     if name == "vgg16":
         # torchvision's constructor would also draw the 120 million weights of the classifier
-        features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"])
+        vgg = _torchvision().vgg
+        features = vgg.make_layers(vgg.cfgs["D"])
         for module in features:
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
         return dict(zip(_vgg_names(features), features, strict=True))
     if name in RESNETS:
-        children = torchvision.models.get_model(name, weights=None).named_children()
+        children = _torchvision().get_model(name, weights=None).named_children()
         return {child: module for child, module in children if child not in HEADS}
     raise ValueError(f"backbone {name!r} is unknown; choose one of: {', '.join(RESNETS)}, vgg16")
 

@@ -1,0 +1,173 @@
+"""Several processes: shares make a whole, two learn as one does, and one that is killed ends in a sentence."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from tests.test_training import rounds_on_disk
+from tests.tiny import TINY
+from vg_core import paths, ranks
+from vg_core.learner import check_means
+from vg_core.models import load_model
+from vg_core.records import run_id
+from vg_core.runs import read_back, run
+
+CONFIG = replace(TINY, freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3, lr=1e-4)
+
+
+def torchrun(*arguments, processes=2, **config):
+    """The started launcher of several processes that train on the CPU."""
+    options = [word for name, value in config.items() for word in (f"--{name}", *_words(value))]
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+    return subprocess.Popen(
+        [sys.executable, *launcher, *(arguments or ("-m", "vg_core", "train", *options))],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _words(value):
+    return [str(part) for part in value] if isinstance(value, tuple) else [str(value)]
+
+
+def options(config):
+    """All of them: those of the command line's profile are others."""
+    return {name: value for name, value in asdict(config).items() if value is not False and value not in ("", None)}
+
+
+@pytest.fixture
+def alone(street, tmp_path, monkeypatch):
+    """The same run by one process, in a cache of its own; and back in the test's cache."""
+    before = os.environ["VG_CACHE"]
+
+    def train(config):
+        monkeypatch.setenv("VG_CACHE", str(tmp_path / "alone"))
+        found = run(config)
+        monkeypatch.setenv("VG_CACHE", before)
+        return found, load_model(tmp_path / "alone" / Path(found.checkpoint).relative_to(before)).state_dict()
+
+    return train
+
+
+# --- shares ---------------------------------------------------------------------------------------------------------
+@given(count=st.integers(0, 60), unit=st.integers(1, 7), many=st.integers(1, 9))
+def test_shares_make_the_whole_in_order_and_cut_no_unit(count, unit, many):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks, "size", lambda: many)
+        parts = ranks._parts(count, unit)
+    assert [i for part in parts for i in range(count)[part]] == list(range(count))
+    assert all(part.start % unit == 0 or part.start == count for part in parts)
+    units = [-(-(part.stop - part.start) // unit) for part in parts]
+    assert max(units) - min(units) <= 1
+
+
+def test_alone_everything_is_ones_own():
+    rows = torch.arange(6.0).view(3, 2)
+    with ranks.joined(), ranks.one_goes_ahead():
+        assert (ranks.rank(), ranks.size(), ranks.first()) == (0, 1, True)
+        assert ranks.together(rows[ranks.share(3)], 3) is rows or torch.equal(ranks.together(rows, 3), rows)
+        assert ranks.agreed("this") == "this"
+    layer = nn.Linear(2, 2)
+    assert ranks.averaging(layer) is layer
+    assert torch.equal(ranks.mean(rows), rows)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_an_error(monkeypatch):
+    monkeypatch.setattr(ranks, "size", lambda: 4)
+    with pytest.raises(ValueError, match="train_batch_size=3 cannot be shared out over 4 processes"):
+        check_means(CONFIG)
+
+
+COLLECTIVES = """
+import torch
+from vg_core import ranks
+from vg_core.models.norms import share_batch_norms
+
+with ranks.joined():
+    for count, unit in ((7, 1), (7, 3), (1, 1), (2, 4)):
+        rows = torch.arange(2.0 * count).view(count, 2)
+        assert torch.equal(ranks.together(rows[ranks.share(count, unit)], count, unit), rows), (count, unit)
+    assert ranks.agreed(ranks.rank()) == 0
+    assert ranks.mean(torch.tensor(float(ranks.rank()))) == 0.5
+
+    # the batch norm of a whole batch and of its parts, in both directions, parts of unequal size
+    torch.manual_seed(0)
+    maps, weights = torch.randn(5, 3, 4, 6, dtype=torch.float32) * 3 + 20, torch.randn(5, 3, 4, 6)
+    whole, shared = torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
+    torch.nn.init.normal_(whole.weight)
+    shared.load_state_dict(whole.state_dict())
+    share_batch_norms(shared)
+    own = ranks.share(5)
+    a, b = maps.clone().requires_grad_(), maps[own].clone().requires_grad_()
+    left, right = whole(a), shared(b)
+    (left * weights).sum().backward()
+    (right * weights[own]).sum().backward()
+    torch.testing.assert_close(right, left[own], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(b.grad, a.grad[own], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(shared.running_mean, whole.running_mean)
+    torch.testing.assert_close(shared.running_var, whole.running_var)
+    torch.testing.assert_close(shared.eval()(b), whole.eval()(a)[own])
+"""
+
+
+def test_collectives_and_the_shared_batch_norm(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(COLLECTIVES)
+    process = torchrun(str(script))
+    assert process.wait(120) == 0, process.stderr.read()
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "choices",
+    [{"mining": "full", "margin": 0.5}, {"mining": "partial", "loss": "sare_gaussian_joint"}],
+    ids=["full", "partial"],
+)
+def test_two_processes_learn_what_one_does(alone, choices):
+    config = replace(CONFIG, **choices)
+    one, weights = alone(config)
+    said, complaint = (process := torchrun(**options(config))).communicate(timeout=300)
+    assert process.returncode == 0, complaint
+    assert said.count("after epoch 2") == said.count("\nR@20") == 1, "only the first process speaks"
+    two = read_back(config)
+    pd.testing.assert_frame_equal(_facts(two.history), _facts(one.history), rtol=1e-3)
+    for name, value in load_model(two.checkpoint).state_dict().items():
+        torch.testing.assert_close(value, weights[name], rtol=1e-2, atol=2e-3)
+    pd.testing.assert_series_equal(two.ranks["rank"], one.ranks["rank"])
+
+
+def _facts(history):
+    return history[["epoch", "round", "lr", "loss", "active", "positive_distance", "negative_distance"]]
+
+
+def test_a_killed_process_ends_in_a_sentence_and_the_run_goes_on(alone):
+    config = replace(CONFIG, epochs_num=4, margin=0.5)
+    one, _ = alone(config)
+    folder = paths.checkpoints_folder("smoke") / run_id(config)
+    process, deadline = torchrun(**options(config)), time.monotonic() + 120
+    while rounds_on_disk(folder) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = [child for child in psutil.Process(process.pid).children() if "vg_core" in child.cmdline()]
+    workers[-1].kill()
+    _, complaint = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert re.search(r"goes on from (there|the last round)", complaint), complaint
+    assert "vg_core/training.py" not in complaint  # the launcher's own traceback is not ours to hide
+    done = rounds_on_disk(folder)
+    assert 2 <= done < 12
+    again = run(config)  # by one process, which may go on with what two began
+    pd.testing.assert_frame_equal(_facts(again.history), _facts(one.history), rtol=1e-2)

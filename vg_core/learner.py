@@ -1,0 +1,58 @@
+"""What is learned in a step: the function of a batch that is differentiated, and the optimiser that follows it."""
+
+import os
+import shutil
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vg_core import ranks
+from vg_core.config import Config
+from vg_core.devices import fast
+from vg_core.models import GeoModel
+from vg_core.stem_cache import descriptors_of
+from vg_core.tasks import Task
+
+
+class Learner(nn.Module):
+    """Loss of rows (B, P) of images from their pixels (B x P, 3, H, W) or frozen layers' maps: network and task as one.
+
+    DistributedDataParallel averages the gradients of what is called in a step, so that has to be one module.
+    """
+
+    def __init__(self, model: GeoModel, task: Task):
+        super().__init__()
+        self.model, self.task = model, task
+
+    def forward(self, pixels: Tensor, rows: np.ndarray) -> Tensor:
+        with fast(pixels.device):
+            descriptors = descriptors_of(self.model, pixels)
+        return self.task(descriptors.float().view(*rows.shape, -1), rows)
+
+
+def learning_rate(config: Config, epoch: int) -> float:
+    """Of an epoch, counted from 1."""
+    return config.lr / 2 ** ((epoch - 1) // config.lr_halving_epochs if config.lr_halving_epochs else 0)
+
+
+def make_optimizer(config: Config, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The configured optimiser over everything that is not frozen."""
+    trained = [p for p in parameters if p.requires_grad]
+    common = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(trained, momentum=config.momentum, **common)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    return kind(trained, **common)
+
+
+def check_means(config: Config) -> None:
+    """Nothing, or a ValueError: a batch has fewer rows than there are processes, or there is no compiler."""
+    if config.compile and not any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++"))):
+        raise ValueError("compile=True needs a C++ compiler, and neither g++ nor clang++ is there; install one of them")
+    if config.train_batch_size < ranks.size():
+        raise ValueError(
+            f"train_batch_size={config.train_batch_size} cannot be shared out over {ranks.size()} processes; "
+            "raise it, or start fewer of them"
+        )

@@ -1,0 +1,139 @@
+"""The processes of one training, one for each GPU: which is this, what is its share, putting the shares together.
+
+All of them run the same program on the same configuration and read the same folders; only the first one writes.
+``torchrun`` starts them. A process that is alone has rank 0 of 1, everything is its share, and nobody is waited for.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from datetime import timedelta
+from itertools import pairwise
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+PATIENCE = timedelta(hours=2)  # with a process that decodes or tests while the others wait; one that dies shows at once
+
+
+def size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def beside() -> int:
+    """Number of processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def first() -> bool:
+    """Is this the process that writes?"""
+    return rank() == 0
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Within the block this process is one of those that ``torchrun`` started; without torchrun it is alone.
+
+    All but the first are silent. Raises ConnectionError, in a sentence, when another process is lost, and
+    KeyboardInterrupt when torchrun ends this one.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    signal.signal(signal.SIGTERM, _interrupt)
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(sys.stdout if first() else nowhere):
+            yield
+    except RuntimeError as error:
+        if not _is_connection(error):
+            raise
+        raise ConnectionError(
+            f"process {rank()} of {size()} lost another one ({str(error).splitlines()[0]}); "
+            "the same command goes on from the last round"
+        ) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def share(count: int, unit: int = 1) -> slice:
+    """This process's part of ``count`` things in order. Parts differ by one unit at most; only the last one is cut."""
+    return _parts(count, unit)[rank()]
+
+
+def together(part: Tensor, count: int, unit: int = 1) -> Tensor:
+    """All ``count`` rows, of which each process has the ``share``, on every process."""
+    if size() == 1:
+        return part
+    lengths = [one.stop - one.start for one in _parts(count, unit)]
+    padded = part.new_zeros(max(lengths), *part.shape[1:])
+    padded[: len(part)] = part
+    found = [torch.empty_like(padded) for _ in lengths]
+    dist.all_gather(found, padded)
+    return torch.cat([one[:length] for one, length in zip(found, lengths, strict=True)])
+
+
+def mean(value: Tensor) -> Tensor:
+    """Mean of a tensor over the processes."""
+    if size() > 1:
+        dist.all_reduce(value)
+        value /= size()
+    return value
+
+
+def agreed(value: object) -> object:
+    """What the first process has."""
+    values = [value]
+    if size() > 1:
+        dist.broadcast_object_list(values)
+    return values[0]
+
+
+def wait() -> None:
+    """Until all processes are here."""
+    if size() > 1:
+        dist.barrier()
+
+
+@contextmanager
+def one_goes_ahead() -> Iterator[None]:
+    """The first process of each machine runs the block alone; the others follow and find what it has written."""
+    ahead = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if not ahead:
+        wait()
+    yield
+    if ahead:
+        wait()
+
+
+def averaging(module: nn.Module) -> nn.Module:
+    """The module, starting from the first process's values, with gradients that are averaged over all processes."""
+    return DistributedDataParallel(module, broadcast_buffers=False) if size() > 1 else module
+
+
+def _parts(count: int, unit: int) -> list[slice]:
+    units, many = -(-count // unit), size()
+    ends = [min(count, units * number // many * unit) for number in range(many + 1)]
+    return [slice(*both) for both in pairwise(ends)]
+
+
+def _interrupt(*_signal) -> None:
+    raise KeyboardInterrupt(f"process {rank()} was ended by torchrun; the same command goes on from the last round")
+
+
+def _is_connection(error: RuntimeError) -> bool:
+    """Gloo has no class of its own for a lost peer."""
+    return isinstance(error, dist.DistError) or any(name in str(error) for name in ("gloo", "Connection", "Socket"))
