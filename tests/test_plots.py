@@ -22,6 +22,7 @@ from tests.plot_tables import (
     metres,
     rates,
     recalls,
+    results,
     spent,
     trials,
 )
@@ -47,6 +48,7 @@ EVERY = {
     "push_curves": lambda: plots.push_curves(forces(far=(1.0,))),
     "force_field": lambda: plots.force_field(field()),
     "phase_bars": lambda: plots.phase_bars(spent()),
+    "speed_ratios": lambda: plots.speed_ratios(results()),
     "recall_against_time": lambda: plots.recall_against_time(trials()),
     "time_against_images": lambda: plots.time_against_images(trials(), extrapolated()),
     "cost_scatter": lambda: plots.cost_scatter(recalls(4).query("n == 1").assign(bytes_per_image=[1024, 65536] * 2)),

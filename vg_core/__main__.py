@@ -1,6 +1,6 @@
-"""Train, test, run a published benchmark, describe photographs, or locate one. Options are the fields of ``Config``."""
+"""Train, test, run a published benchmark, describe photographs, locate one, tidy. Options are fields of ``Config``."""
 
-import hashlib
+import os
 import sys
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
@@ -12,19 +12,21 @@ import pandas as pd
 import torch
 import tyro
 
-from vg_core import paths
+from vg_core import paths, ranks
+from vg_core.cache import EVICTABLE, contents, evict, listing
 from vg_core.config import PRESETS, PROFILES, Config
 from vg_core.dimensions import whiten
 from vg_core.files import replacing
+from vg_core.locating import locate
 from vg_core.maps import locate_map
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
-from vg_core.places.dataset import image_files, read_folder
+from vg_core.places.dataset import image_files
 from vg_core.places.layouts import LAYOUTS
 from vg_core.preflight import preflight
 from vg_core.protocols import benchmark, scores
 from vg_core.records import load_places
-from vg_core.retrieval import describe, search
+from vg_core.retrieval import describe
 from vg_core.runs import examine, read_back, run
 from vg_core.statistics import recall_table
 
@@ -51,7 +53,10 @@ class Train(Config):
     preset: Literal[*PRESETS] = "none"  # settings of a paper to start from; other options replace single ones
 
     def __call__(self) -> None:
-        config = Config(**{field.name: getattr(self, field.name) for field in fields(Config)})
+        with ranks.joined():
+            self._run(Config(**{field.name: getattr(self, field.name) for field in fields(Config)}))
+
+    def _run(self, config: Config) -> None:
         expected = None if read_back(config) else preflight(config)
         if expected:
             print(expected)
@@ -156,14 +161,7 @@ class Locate:
         _positive(top=self.top, batch_size=self.batch_size)
 
     def __call__(self) -> None:
-        model, table = load_model(self.model), read_folder(self.database)
-        size = model.config.image_size
-        query = describe(model, [self.photo], size, 1, progress=False)
-        database = self._database(model, table)
-        distances, indices = search(query, database, self.top)
-        guesses = table.iloc[indices[0]].assign(distance=distances[0])
-        best = guesses.iloc[0]
-        guesses["metres"] = np.hypot(guesses.easting - best.easting, guesses.northing - best.northing)
+        guesses = locate(self.photo, self.model, self.database, self.top, self.batch_size)
         for place, guess in enumerate(guesses.itertuples(), 1):
             print(
                 f"{place}. {_position(guess)}  descriptor distance {guess.distance:.3f}, "
@@ -174,16 +172,17 @@ class Locate:
                 locate_map(self.photo, guesses).save(str(file))
             print(f"map: {self.map}")
 
-    def _database(self, model, table: pd.DataFrame) -> np.ndarray:
-        """Descriptors of the folder, kept in the cache for the next photograph."""
-        stamps = [(path, Path(path).stat().st_mtime_ns) for path in table.path]
-        key = hashlib.sha256(repr(stamps).encode() + self.model.read_bytes()).hexdigest()[:20]
-        kept = paths.cache_root() / "descriptors" / f"{key}.npy"
-        if not kept.exists():
-            found = describe(model, table.path, model.config.image_size, self.batch_size)
-            with replacing(kept) as file:
-                np.save(file, found)
-        return np.load(kept)
+
+@dataclass(frozen=True)
+class Cache:
+    """List what lies in the cache folder (VG_CACHE); with --evict, free what can be made again, and list that."""
+
+    evict: tuple[Literal[*EVICTABLE], ...] = ()  # kinds to free; states are those of finished trainings
+    older_than: float = 0.0  # days since the last use
+
+    def __call__(self) -> None:
+        files = evict(self.evict, self.older_than) if self.evict else contents(self.older_than)
+        print(f"{'freed' if self.evict else 'kept'} in {paths.cache_root()}:\n{listing(files)}")
 
 
 def _positive(**numbers: int) -> None:
@@ -219,11 +218,12 @@ def main(arguments: list[str]) -> int:
     try:
         train = subcommand("train", default=_defaults(arguments))
         commands = Annotated[Train, train] | Annotated[Test, subcommand("test")]
-        commands = commands | Annotated[Benchmark, subcommand("benchmark")]
+        commands = commands | Annotated[Benchmark, subcommand("benchmark")] | Annotated[Cache, subcommand("cache")]
         commands = commands | Annotated[Describe, subcommand("describe")] | Annotated[Locate, subcommand("locate")]
         tyro.cli(commands, prog="python -m vg_core", description=__doc__, args=arguments, use_underscores=True)()
     except (ValueError, KeyError, OSError, FloatingPointError, torch.OutOfMemoryError) as error:
-        print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+        process = f"process {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+        print(f"{process}error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         print(str(stop) or "interrupted", file=sys.stderr)

@@ -12,6 +12,7 @@ from vg_core.plots.recalls import (
     recall_curves,
 )
 from vg_core.plots.scale import recall_against_time, time_against_images
+from vg_core.plots.speed import speed_ratios
 from vg_core.plots.trade import cost_scatter, metric_grid
 from vg_core.plots.training import mining_hardness, range_test, training_curves
 
@@ -34,6 +35,7 @@ __all__ = [
     "recall_bars",
     "recall_by_dimension",
     "recall_curves",
+    "speed_ratios",
     "time_against_images",
     "times",
     "training_curves",

@@ -1,0 +1,39 @@
+"""Where a photograph was taken: the most similar ones of a folder of geo-tagged photographs."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vg_core import paths
+from vg_core.files import replacing
+from vg_core.models import GeoModel, load_model
+from vg_core.places.dataset import read_folder
+from vg_core.retrieval import describe, search
+
+
+def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: int = 16) -> pd.DataFrame:
+    """The ``top`` photographs of a folder most similar to one, best first: what ``read_folder`` says about each,
+    ``distance`` of the descriptors and ``metres`` from the best.
+
+    ``model`` is a checkpoint. Descriptors of the folder are kept in the cache for the next photograph.
+    """
+    network, table = load_model(model), read_folder(database)
+    query = describe(network, [photo], network.config.image_size, 1, progress=False)
+    distances, indices = search(query, _described(network, model, table, batch_size), top)
+    guesses = table.iloc[indices[0]].assign(distance=distances[0])
+    east, north = (guesses[axis] - guesses[axis].iloc[0] for axis in ("easting", "northing"))
+    return guesses.assign(metres=np.hypot(east, north))
+
+
+def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, batch_size: int) -> np.ndarray:
+    """(N, D) descriptors of the photographs of a table, made once for their names and times and this checkpoint."""
+    stamps = [(path, Path(path).stat().st_mtime_ns) for path in table.path]
+    key = hashlib.sha256(repr(stamps).encode() + checkpoint.read_bytes()).hexdigest()[:20]
+    kept = paths.cache_root() / "descriptors" / f"{key}.npy"
+    if not kept.exists():
+        found = describe(network, table.path, network.config.image_size, batch_size)
+        with replacing(kept) as file:
+            np.save(file, found)
+    return np.load(kept)
