@@ -1,0 +1,250 @@
+"""One epoch of training, from the field's reference loop to the package's own Trainer, one speed-up after the other.
+
+The city, 10,000 + 7,000 photographs of 480x640 in each split, then the ladder; last, a small one for a CPU:
+
+    VG_DATA=data_large python data_scripts/toy_city.py --city toycity --size large
+    VG_DATA=data_large python benchmarks/epoch.py --rounds 1
+    python benchmarks/epoch.py --queries_per_epoch 24 --cache_refresh_rate 12 --neg_samples_num 40 --output small.csv
+
+Before anything is timed every rung is compared with the reference on a few photographs: tuples and loss. Seconds are
+those of one epoch; ``other`` is Python between the phases and the start of workers, ``validation`` follows the rounds.
+What is made once (decoded photographs, stems, clusters) and what is saved to disk is not in them. The random weights
+of the default take the same time as trained ones. Rungs that the CSV has for the same settings are kept.
+"""
+
+import argparse
+import gc
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+FOLDER = Path(__file__).resolve().parent
+if str(FOLDER.parent) not in sys.path:  # run as a script: only its own folder is on the path
+    sys.path.insert(0, str(FOLDER.parent))
+
+from benchmarks.agreement import compare  # noqa: E402
+from benchmarks.ladder import RUNGS, make_runner  # noqa: E402
+from benchmarks.measure import Disagreement, machine  # noqa: E402
+from benchmarks.prediction import GOALS, IMAGE_SIZE, predicted  # noqa: E402
+from vg_core.clock import PHASES  # noqa: E402
+from vg_core.config import Config  # noqa: E402
+from vg_core.devices import fast_dtype, pick_device  # noqa: E402
+from vg_core.files import replacing  # noqa: E402
+from vg_core.paths import data_root  # noqa: E402
+from vg_core.places.dataset import PlaceSet  # noqa: E402
+from vg_core.progress import Progress  # noqa: E402
+
+OPTIONS = {  # of Config, with the defaults of this command
+    **{"weights": "none", "mining": "partial", "clusters": 64, "seed": 0, "lr": 1e-5},
+    **{"queries_per_epoch": 5000, "cache_refresh_rate": 1000, "negs_num_per_query": 10, "neg_samples_num": 1000},
+    **{"train_batch_size": 4, "infer_batch_size": 16},
+}
+PARTS = (*PHASES, "other", "validation")
+DRAW = "VG_DATA=data_large python data_scripts/toy_city.py --city toycity --size large"
+
+
+# --- command ----------------------------------------------------------------------------------------------------------
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--dataset", default="toycity", help="name below VG_DATA or path of a folder (default: %(default)s)")
+    p.add_argument("--rungs", nargs="+", metavar="RUNG", help=f"which (default: all): {', '.join(RUNGS)}")
+    p.add_argument("--rounds", type=int, metavar="N", help="time N rounds of the epoch and scale (default: all)")
+    p.add_argument("--output", type=Path, metavar="CSV", help="default: benchmarks/epoch_cpu.csv or epoch_cuda.csv")
+    p.add_argument("--again", action="store_true", help="measure rungs that the CSV has already")
+    for name, default in OPTIONS.items():
+        p.add_argument(f"--{name}", type=type(default), default=default, help="(default: %(default)s)")
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Climb the ladder; 1 with a sentence for bad input and for rungs that disagree."""
+    args = parser().parse_args(arguments)
+    try:
+        sets = load(args.dataset)
+        config = configure(args, sets)
+        climb(args, config, sets)
+    except (ValueError, KeyError, OSError, FloatingPointError, Disagreement, torch.OutOfMemoryError) as error:
+        print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on with the rung that was under way", file=sys.stderr)
+        return 130
+    return 0
+
+
+def load(dataset: str) -> list[PlaceSet]:
+    """Train and val; FileNotFoundError says how to draw the large city: the small one would be drawn unasked."""
+    if dataset == "toycity" and not (data_root() / dataset).is_dir():
+        raise FileNotFoundError(f"there is no {dataset} in {data_root()}; draw it: {DRAW}")
+    return [PlaceSet.load(dataset, split) for split in ("train", "val")]
+
+
+def configure(args: argparse.Namespace, sets: Sequence[PlaceSet]) -> Config:
+    """What all rungs train; ValueError where the photographs do not suit it."""
+    if args.mining == "random":
+        raise ValueError("mining=random compares no descriptors, so there is no loop to time; choose partial or full")
+    fixed = {"dataset": args.dataset, "image_size": size_of(sets), "pooling": "netvlad", "epochs_num": 1}
+    config = Config(**fixed, profile="smoke", **{name: getattr(args, name) for name in OPTIONS})
+    rounds = config.queries_per_epoch // config.cache_refresh_rate
+    if args.rounds is not None and not 1 <= args.rounds <= rounds:
+        raise ValueError(f"rounds={args.rounds} must be 1 to {rounds}, which make one epoch")
+    trainable = sum(len(some) > 0 for some in sets[0].neighbours(config.train_positives_dist_threshold))
+    if trainable < config.cache_refresh_rate:
+        raise ValueError(
+            f"{args.dataset} has {trainable} queries with a positive, a round takes {config.cache_refresh_rate}: "
+            f"lower --cache_refresh_rate and --queries_per_epoch, or draw a larger city: {DRAW}"
+        )
+    return config
+
+
+def size_of(sets: Sequence[PlaceSet]) -> tuple[int, int]:
+    """(height, width) of all photographs; ValueError when they differ."""
+    sizes = set()
+    for path in pd.concat([table for places in sets for table in (places.database, places.queries)]).path:
+        with Image.open(path) as image:
+            sizes.add(image.size[::-1])
+    if len(sizes) > 1:
+        raise ValueError(f"{sets[0].name} has photographs of {len(sizes)} sizes, and the reference loop resizes none")
+    return sizes.pop()
+
+
+def climb(args: argparse.Namespace, config: Config, sets: Sequence[PlaceSet]) -> None:
+    """Compare, then time what the CSV lacks, writing each rung as it comes; then the table."""
+    device = pick_device()
+    file = args.output or FOLDER / f"epoch_{device.type}.csv"
+    whole = config.queries_per_epoch // config.cache_refresh_rate
+    rounds = args.rounds or whole
+    settings = settings_of(config, sets, rounds, device)
+    chosen = chosen_rungs(args.rungs, device)
+    found = kept_lines(file, settings)
+    todo = [rung for rung in chosen if args.again or rung not in set(found.rung)]
+    compared = compare(todo, config, sets[0]) if todo else {}
+    for number, rung in enumerate(todo, 1):
+        started = time.monotonic()
+        line = timed(rung, config, sets, rounds, device) | compared[rung]
+        found = write(file, line, settings)
+        left = (time.monotonic() - started) * (len(todo) - number) / 60  # the next ones are faster, if anything
+        print(f"{rung}: {line['seconds']:.1f} s an epoch; at most about {left:.0f} min left", flush=True)
+    if not found.empty:
+        print(f"\n{table(found)}\n\n{settings['machine']}, {settings['threads']} threads; {file}")
+        print(f"timed: {rounds} of {whole} rounds of each epoch, scaled to all, and a whole validation")
+
+
+def chosen_rungs(wanted: Sequence[str] | None, device: torch.device) -> list[str]:
+    """In the order of the ladder; KeyError, listing all, for an unknown one."""
+    for rung in wanted or ():
+        RUNGS[rung]
+    chosen = [rung for rung in RUNGS if rung in (wanted or RUNGS)]
+    if "bf16" in chosen and fast_dtype(device) is not torch.bfloat16:
+        print("bf16: left out, this device computes no faster in it")
+        chosen.remove("bf16")
+    return chosen
+
+
+# --- one rung ---------------------------------------------------------------------------------------------------------
+def timed(rung: str, config: Config, sets: Sequence[PlaceSet], rounds: int, device: torch.device) -> dict[str, object]:
+    """One line of the table: seconds of an epoch, of which ``rounds`` rounds were trained."""
+    _forget(device)
+    with TemporaryDirectory(prefix="vg_epoch_") as folder:
+        runner = make_runner(rung, config, Path(folder), *sets)
+        runner.start()
+        runner.describe(np.arange(1))  # what is made once is made now
+        runner.progress = Progress(rung, rounds)
+        with patch.object(runner, "describe", wraps=runner.describe) as describe:
+            runner.run(rounds)
+        runner.progress.close()
+    scale = config.queries_per_epoch / config.cache_refresh_rate / rounds
+    described = sum(len(call.args[0]) for call in describe.call_args_list) * scale
+    spent = seconds_of(pd.DataFrame(runner.state.history), runner.state.validation[-1]["seconds"], scale)
+    found = {"rung": rung, "seconds": sum(spent.values()), **spent, "described": round(described)}
+    if device.type == "cuda":
+        found["peak_bytes"] = torch.cuda.max_memory_allocated()
+        if config.image_size == IMAGE_SIZE:
+            found |= {"predicted": predicted(rung, *counts(config, sets[1], described)), "goal": GOALS.get(rung)}
+    return found
+
+
+def seconds_of(history: pd.DataFrame, validation: float, scale: float) -> dict[str, float]:
+    """Seconds of an epoch by part, from rounds that are ``1 / scale`` of it."""
+    phases = {phase: history[f"seconds_{phase}"].sum() * scale for phase in PHASES}
+    other = history.seconds.sum() * scale - sum(phases.values())
+    return dict(zip(PARTS, (*phases.values(), other, validation), strict=True))
+
+
+def counts(config: Config, val_set: PlaceSet, described: float) -> tuple[float, ...]:
+    """Queries mined for in an epoch, images described, trained on, and described for validation."""
+    trained = config.queries_per_epoch * (2 + config.negs_num_per_query)
+    return config.queries_per_epoch, described, trained, len(val_set.database) + len(val_set.queries)
+
+
+def _forget(device: torch.device) -> None:
+    """The device memory of the rung before."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+def settings_of(config: Config, sets: Sequence[PlaceSet], rounds: int, device: torch.device) -> dict[str, str]:
+    """All that makes two measurements comparable, as texts of the CSV."""
+    options = asdict(config)
+    photographs = " ".join([config.dataset, "{}x{}".format(*config.image_size), *(s.fingerprint for s in sets)])
+    facts = {"photographs": photographs, "options": ", ".join(f"{name}={options[name]}" for name in OPTIONS)}
+    return {name: str(value) for name, value in (facts | {"rounds": rounds} | machine(device)).items()}
+
+
+def kept_lines(file: Path, settings: dict[str, str]) -> pd.DataFrame:
+    """What the CSV has for these settings."""
+    lines = _read(file)
+    return lines[_fits(lines, settings)].reset_index(drop=True)
+
+
+def write(file: Path, line: dict[str, object], settings: dict[str, str]) -> pd.DataFrame:
+    """Add a line to the CSV, in the place of an earlier one of the same rung and settings; the lines of the settings,
+    in the order of the ladder. Lines of other settings stay.
+    """
+    lines = _read(file)
+    same = _fits(lines, settings)
+    mine = pd.concat([lines[same & (lines.rung != line["rung"])].astype(object), pd.DataFrame([line | settings])])
+    mine = mine.sort_values("rung", key=lambda names: names.map([*RUNGS].index)).reset_index(drop=True)
+    mine["factor"] = (mine.seconds[mine.rung == "reference"].sum() or np.nan) / mine.seconds.astype(float)
+    with replacing(file) as unfinished:
+        pd.concat([lines[~same].astype(object), mine.astype(object)]).to_csv(unfinished, index=False)
+    return mine
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """All lines of the CSV; ValueError for a file that is something else."""
+    lines = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["rung", "seconds"])
+    if not {"rung", "seconds"} <= set(lines):
+        raise ValueError(f"{file} is no table of rungs; give another --output")
+    return lines
+
+
+def _fits(lines: pd.DataFrame, settings: dict[str, str]) -> pd.Series:
+    """Which lines were measured with these settings."""
+    return (lines.reindex(columns=[*settings]).astype(str) == pd.Series(settings)).all(axis=1)
+
+
+def table(lines: pd.DataFrame) -> str:
+    """For a reader: seconds of an epoch and of its parts, the factor over the reference, peak memory of the device."""
+    shown = lines[["rung", "seconds", "factor", *PARTS]].copy()
+    if "peak_bytes" in lines:
+        shown["peak GB"] = lines.peak_bytes / 1e9
+    shown = shown.join(lines[lines.columns.intersection(["predicted", "goal"])])
+    return shown.astype({"rung": str}).to_string(index=False, float_format="{:.2f}".format, na_rep="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""One short training loop with a switch for each speed-up: all off it is the field's reference loop, all on our own.
+
+Every loop draws the same queries and candidates in the same order as ``vg_core.training.Trainer``, of which it has the
+few methods that a measurement calls. What it does not have: checkpoints, early stop, augmentation, kept stems.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks import reference
+from vg_core.clock import Clock
+from vg_core.config import Config
+from vg_core.devices import fast, pick_device
+from vg_core.evaluation import AT, recall
+from vg_core.mining import draw_pool
+from vg_core.models import GeoModel, build_model
+from vg_core.models.network import inference_copy
+from vg_core.places.dataset import PlaceSet
+from vg_core.places.images import WORKERS, Photographs, normalise
+from vg_core.progress import Progress
+from vg_core.registry import ByName
+from vg_core.retrieval import RETRIEVED, local_descriptors, search, split_evenly
+from vg_core.tasks import Tuples
+from vg_core.training import State, Trainer
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Speed-ups, in the order in which the ladder adds them; each is written beside what it replaces."""
+
+    mining: bool = False  # all queries in one matrix product, instead of a Faiss index for each
+    pixels: bool = False  # decoded once to uint8, normalised on the device, instead of Pillow and float32 each time
+    netvlad: bool = False  # closed form, instead of a loop over clusters
+    loss: bool = False  # all triplets at once, instead of a loop over negatives
+    channels_last: bool = False  # instead of NCHW
+    bf16: bool = False  # autocast where the device has it, instead of float32
+    fused: bool = False  # Adam in one kernel
+    frozen: bool = False  # frozen layers without autograd, batch norms folded into convolutions for descriptors
+
+
+SWITCHES = [field.name for field in fields(Switches)]
+# name -> switches of a Loop, or the augmentation of the package's own Trainer, which keeps stems when there is none
+RUNGS: dict[str, Switches | str] = ByName(
+    "rung",
+    {
+        "reference": Switches(),
+        **{name: Switches(**dict.fromkeys(SWITCHES[:n], True)) for n, name in enumerate(SWITCHES, 1)},
+        "augmented": "colour_jitter",
+        "trainer": "none",
+    },
+)
+
+
+class LoopedTuples(Tuples):
+    """Tuples mined for one query after the other, from a list with a descriptor of each image."""
+
+    def draw(self, rng: np.random.Generator, describe) -> tuple[np.ndarray, dict]:
+        config, images = self.config, np.arange(self.database)
+        chosen = rng.permutation(self.trainable)[: config.cache_refresh_rate]
+        pool = draw_pool(config.mining, len(chosen), self.database, config.neg_samples_num, rng)
+        hard, soft = ([lists[q] for q in chosen] for lists in (self.hard, self.soft))
+        kept = [old[old >= 0] for old in self.kept[chosen].cpu().numpy()]
+        needed = images if config.mining == "full" else np.unique(np.concatenate([pool, *hard, *kept]))
+        found = describe(np.concatenate([needed, self.database + chosen])).cpu().numpy()
+        cache: list = [None] * self.database
+        for image, descriptor in zip(needed, found[: len(needed)], strict=True):
+            cache[image] = descriptor
+        own = np.broadcast_to(pool, (len(chosen), pool.shape[-1]))
+        pools = [np.union1d(some, old) for some, old in zip(own, kept, strict=True)]
+        queries = found[len(needed) :]
+        positives, negatives = reference.mine(cache, queries, hard, soft, pools, config.negs_num_per_query)
+        self.kept[chosen] = torch.from_numpy(negatives).to(self.kept.device)
+        return np.column_stack([self.database + chosen, positives, negatives]), {}
+
+
+class Loop:
+    """A training of NetVLAD by the triplet loss, as fast as its switches make it."""
+
+    progress: Progress
+
+    def __init__(self, switches: Switches, config: Config, train_set: PlaceSet, val_set: PlaceSet):
+        self.on, self.config, self.val_set = switches, config, val_set
+        self.device = pick_device()
+        self.layout = torch.channels_last if switches.channels_last else torch.contiguous_format
+        self.model = build_model(config).to(self.device, memory_format=self.layout)
+        task = Tuples if switches.mining else LoopedTuples
+        self.task = task(config, train_set, self.model.dim).to(self.device)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, lr=config.lr, fused=switches.fused or None)
+        self.images, self.val_images = (self._photographs(places) for places in (train_set, val_set))
+        self.state, self.clock = State(), Clock(self.device)
+
+    def start(self) -> None:
+        """NetVLAD learns its clusters, as for the Trainer."""
+        found = local_descriptors(self.model, self.images, self.config.seed, self.config.infer_batch_size)
+        self.model.pooling.initialise(found, self.config.seed)
+
+    def run(self, rounds: int) -> None:
+        """So many rounds of an epoch, and its validation."""
+        for _ in range(rounds):
+            self.training_round()
+        self.validate()
+
+    def training_round(self) -> None:
+        """Mine and train on what was mined; the history says how long that took."""
+        self.clock.restart()
+        started, number = time.monotonic(), self.state.round + 1
+        rng = np.random.default_rng([self.config.seed, 1, number])
+        rng.integers(2**62)  # the Trainer takes a number for its augmentation
+        rows, facts = self.mine(rng)
+        found = {"epoch": 1, "round": number, "loss": self.fit(rows), **facts, "seconds": time.monotonic() - started}
+        self.state.history.append(found | {f"seconds_{phase}": spent for phase, spent in self.clock.seconds.items()})
+        self.state.round = number
+        self.progress.round(self.state.history, self.state.validation)
+
+    def mine(self, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+        """(R, 2 + N) images of query, positive and negatives, and facts about them."""
+        with self.clock.phase("selection"):
+            return self.task.draw(rng, self.describe)
+
+    def describe(self, wanted: np.ndarray) -> Tensor:
+        """(M, D) descriptors of images numbered database first, queries behind."""
+        with self.clock.phase("extraction"):
+            return self._describe(self.images, wanted)
+
+    def fit(self, rows: np.ndarray) -> float:
+        """Mean loss of one pass over the rows; an incomplete last batch is dropped."""
+        size = min(self.config.train_batch_size, len(rows))
+        batches = list(split_evenly(rows, size))[: len(rows) // size]
+        self.model.train()
+        images = self._batches(self.images, [batch.ravel() for batch in batches])
+        losses = [self.step(some, batch) for batch, some in zip(batches, images, strict=True)]
+        return float(torch.stack(losses).mean())
+
+    def step(self, images: Tensor, rows: np.ndarray) -> Tensor:
+        """Loss of one optimiser step on the images of rows (B, P), as they were read."""
+        with self.clock.phase("forward"):
+            self.optimizer.zero_grad(set_to_none=True)
+            descriptors = self._descriptors(self.model, images)
+            if self.on.loss:
+                loss = self.task(descriptors.view(*rows.shape, -1), rows)
+            else:
+                loss = reference.triplet(descriptors, rows.shape[1] - 2)
+        with self.clock.phase("backward"):
+            loss.backward()
+            self.optimizer.step()
+        return loss.detach()
+
+    def validate(self) -> None:
+        """Recall on val."""
+        started, count = time.monotonic(), len(self.val_set.database)
+        found = self._describe(self.val_images, np.arange(len(self.val_images))).cpu().numpy()
+        positives = self.val_set.neighbours(self.config.val_positives_dist_threshold)
+        find, judge = (search, recall) if self.on.mining else (reference.search, reference.recall)
+        recalls = judge(find(found[count:], found[:count], RETRIEVED)[1], positives, AT)
+        named = {f"recall_{n}": value for n, value in recalls.items()}
+        self.state.validation.append({"epoch": 1, **named, "seconds": time.monotonic() - started})
+        self.progress.epoch(self.state.validation)
+
+    @torch.inference_mode()
+    def _describe(self, photographs: Photographs, wanted: np.ndarray) -> Tensor:
+        network = inference_copy(self.model) if self.on.frozen else self.model.eval()
+        parts = list(split_evenly(wanted, self.config.infer_batch_size))
+        return torch.cat([self._descriptors(network, images) for images in self._batches(photographs, parts)])
+
+    def _descriptors(self, network: GeoModel, images: Tensor) -> Tensor:
+        """float32 (B, D) of images as they were read."""
+        images = images.to(self.device, non_blocking=True)
+        images = (normalise(images) if self.on.pixels else images).contiguous(memory_format=self.layout)
+        backbone = network.backbone if self.on.frozen else nn.Sequential(*network.backbone)
+        with fast(self.device) if self.on.bf16 else nullcontext():
+            maps = backbone(images)
+            if self.on.netvlad:
+                return network.pooling(maps)
+            return reference.netvlad(maps, network.pooling.weight, network.pooling.centroids)
+
+    def _batches(self, photographs: Photographs, parts: list[np.ndarray]) -> Iterator[Tensor]:
+        """Images of each part; the time until they are there counts as waiting."""
+        if self.on.pixels:
+            return self.clock.waits(photographs.batches(parts))
+        return self.clock.waits(reference.batches(photographs.paths, np.concatenate(parts), len(parts[0]), WORKERS))
+
+    def _photographs(self, places: PlaceSet) -> Photographs:
+        files = [*places.database.path, *places.queries.path]
+        return Photographs(files, self.config.image_size, mapped=self.on.pixels)
+
+
+def make_runner(rung: str, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) -> Loop | Trainer:
+    """The loop of a rung, or the Trainer itself for the last ones; both are used in the same way."""
+    kind = RUNGS[rung]
+    if isinstance(kind, Switches):
+        return Loop(kind, config, train_set, val_set)
+    return Trainer(replace(config, augmentation=kind), folder, train_set, val_set)
