@@ -13,7 +13,7 @@ from vg_core.models import build_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs
 from vg_core.retrieval import describe_photographs, photographs_of
-from vg_core.stem_cache import StemCache, keep_stems, stem_budget
+from vg_core.stem_cache import DevicePixels, StemCache, keep_pixels, keep_stems, pixels_fit, stem_budget
 
 FROZEN = replace(TINY, layer="layer2", freeze="layer1", epochs_num=1)
 PLENTY = 10**9
@@ -127,6 +127,36 @@ def test_augmented_images_are_not_kept_but_those_of_validation_are(street, tmp_p
     trainer = training.Trainer(replace(FROZEN, augmentation="brightness"), tmp_path, *sets)
     train, validation = trainer.sources
     assert isinstance(train.source, Photographs) and isinstance(validation, StemCache)
+
+
+# --- pixels on a GPU -------------------------------------------------------------------------------------------------
+def test_kept_pixels_are_the_photographs(photographs):
+    kept, wanted = DevicePixels(photographs, torch.device("cpu"), 5), [[3, 0, 31], [7]]
+    for one, other in zip(kept.batches(wanted), photographs.batches(wanted), strict=True):
+        assert one.dtype == torch.uint8 and torch.equal(one, other)
+        one.zero_()  # as augmentation writes into a batch: what is kept stays
+    assert torch.equal(next(kept.batches([[3]])), photographs.batch([3]))
+    assert kept.nbytes == photographs.nbytes == kept.maps.nbytes
+
+
+def test_pixels_are_kept_on_a_gpu_with_room(model, photographs, monkeypatch):
+    cuda, cpu, size = torch.device("cuda"), torch.device("cpu"), photographs.nbytes
+    assert (
+        pixels_fit(size, cuda, 4 * size) and not pixels_fit(size, cuda, 4 * size - 1) and not pixels_fit(1, cpu, PLENTY)
+    )
+    assert keep_pixels(photographs, cpu, 8) is photographs
+    monkeypatch.setattr(stem_cache, "pixels_fit", lambda *_: True)
+    assert isinstance(keep_pixels(photographs, cpu, 8), DevicePixels)
+    stems = StemCache(model, photographs, 8)
+    assert keep_pixels(stems, cpu, 8) is stems
+
+
+def test_an_augmented_training_from_kept_pixels_is_the_same(street, tmp_path, monkeypatch):
+    config = replace(FROZEN, augmentation="brightness", epochs_num=1)
+    plain = fit(config, tmp_path / "plain")
+    monkeypatch.setattr(stem_cache, "pixels_fit", lambda *_: True)
+    kept = fit(config, tmp_path / "kept")
+    assert [row["loss"] for row in kept.history] == [row["loss"] for row in plain.history]
 
 
 def test_a_history_says_where_the_time_went(street, tmp_path, budget):

@@ -9,11 +9,11 @@ import torch
 
 from tests.tiny import TINY, fit
 from vg_core import training
+from vg_core.learner import learning_rate
 from vg_core.losses import LOSSES
 from vg_core.models import build_model, load_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.plots import mining_hardness, training_curves
-from vg_core.learner import learning_rate
 from vg_core.probes import learning_rate_range
 from vg_core.runs import histories, run, sweep, with_untrained
 from vg_core.tasks import GeoClassification, hard_positives, make_task

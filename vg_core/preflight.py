@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from vg_core.models.network import inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS, Photographs, normalise
 from vg_core.records import load_places, run_id
-from vg_core.stem_cache import stem_budget
+from vg_core.stem_cache import pixels_fit, stem_budget
 from vg_core.tasks import hard_positives
 
 MARGIN = 1.3  # on memory that is counted: workspaces of convolutions, fragmentation
@@ -91,11 +92,13 @@ def preflight(config: Config, batch: Batch | None = None, free: dict[str, float]
     memory = "GPU memory" if device.type == "cuda" else "RAM"
     batch, free = batch or measure(config, sets[0], device), free or _free(memory, device)
     images = [_count(places) for places in sets]
-    pixels = 3 * (sum(images[:2]) * _area(config.image_size) + images[2] * _area(config.tested_at))
+    pixels = 3 * (sum(images[:2]) * prod(config.image_size) + images[2] * prod(config.tested_at))
     mapped = pixels <= MAPPED_SHARE_OF_DISK * free["disk"]
     stems = _kept_stems(config, batch, images, stem_budget(device, free[memory]))
+    on_gpu = 0 if stems[0] else 3 * images[0] * prod(config.image_size)
+    on_gpu *= pixels_fit(on_gpu, device, free[memory])
     rows = max(images[1], images[2], mined(config, sets[0]))  # descriptors at hand
-    fixed = MARGIN * (batch.weights + MOMENTS * batch.trained + 4 * rows * batch.dim) + sum(stems)
+    fixed = MARGIN * (batch.weights + MOMENTS * batch.trained + 4 * rows * batch.dim) + sum(stems) + on_gpu
     passing = MARGIN * config.infer_batch_size * ALIVE * batch.largest
     a_tuple = MARGIN * (2 + config.negs_num_per_query) * (batch.kept + ALIVE * batch.largest)
     needed = {"RAM": _waiting(config) + 8 * max(images[1:]) * batch.dim}  # descriptors are copied for the search
@@ -236,15 +239,11 @@ def _seconds(device: torch.device, work: Callable[[], object]) -> float:
 def _waiting(config: Config) -> int:
     """Bytes of decoded batches that wait to be used."""
     images = max(config.train_batch_size * (2 + config.negs_num_per_query), config.infer_batch_size)
-    return (2 * WORKERS + 2) * images * 3 * _area(config.image_size)
+    return (2 * WORKERS + 2) * images * 3 * prod(config.image_size)
 
 
 def _count(places: PlaceSet) -> int:
     return len(places.database) + len(places.queries)
-
-
-def _area(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
 
 
 def _gb(count: float) -> str:

@@ -1,4 +1,4 @@
-"""What a network's frozen layers make of photographs is a constant: computed once, kept in memory where it fits."""
+"""What is constant is made once and kept in memory where it fits: the frozen layers' output, pixels on a GPU."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,49 +14,76 @@ from vg_core.places.images import Photographs, normalise
 from vg_core.watch import bar
 
 MEMORY_SHARE = 0.5  # of what is free on the network's device; the other half is for training
+PIXELS_SHARE = 0.25  # of what is free on a GPU, beside the frozen layers' output of other photographs
 
 
-class StemCache:
-    """Photographs as the frozen layers of a network see them: (N, C, H, W) on the network's device.
+class Kept:
+    """Something of every photograph, the same size for all, in the memory of a device.
 
-    All are computed when the first is asked for, in batches of their own: what is kept does not depend on who asks, and
-    a run that was stopped goes on with the same numbers. They are float32, or bfloat16 where the network computes in
-    it, as the same layers give in a training step; ``GeoModel.tail`` takes them.
+    All are made when the first is asked for, in batches of their own: what is kept does not depend on who asks, and a
+    run that was stopped goes on with the same numbers.
     """
 
-    def __init__(self, model: GeoModel, photographs: Photographs, batch_size: int):
-        self.model, self.photographs, self.batch_size = model, photographs, batch_size
-        self.device = next(model.parameters()).device
-        self.one = self._stem(torch.zeros(1, 3, *photographs.size, dtype=torch.uint8))
+    label = ""  # of the progress bar
+
+    def __init__(self, photographs: Photographs, device: torch.device, batch_size: int):
+        self.photographs, self.device, self.batch_size = photographs, device, batch_size
+        self.one = self.make(torch.zeros(1, 3, *photographs.size, dtype=torch.uint8))
+
+    def make(self, pixels: Tensor) -> Tensor:
+        """What is kept, (B, C, H, W) on the device, of pixels (B, 3, H, W)."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.photographs)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the maps of all photographs take."""
+        """Bytes that all of it takes."""
         return len(self) * self.one.nbytes
 
     @cached_property
     def maps(self) -> Tensor:
-        """(N, H, W, C): channels last, as the layers behind compute."""
+        """(N, H, W, C): channels last, as networks compute."""
         _, channels, height, width = self.one.shape
         parts = torch.arange(len(self)).split(self.batch_size)
         with torch.inference_mode(False):  # asked for by inference or not, a training step must be able to use them
             maps = torch.empty(len(self), height, width, channels, dtype=self.one.dtype, device=self.device)
             pixels = self.photographs.batches([part.numpy() for part in parts])
-            for part, images in zip(bar(parts, desc="frozen layers, once"), pixels, strict=True):
-                maps[part[0] : part[-1] + 1] = self._stem(images).permute(0, 2, 3, 1)
+            for part, images in zip(bar(parts, desc=self.label), pixels, strict=True):
+                maps[part[0] : part[-1] + 1] = self.make(images).permute(0, 2, 3, 1)
         return maps
 
     def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-        """Maps (B, C, H, W) in channels-last layout for each list of indices."""
+        """Copies (B, C, H, W) in channels-last layout for each list of indices."""
         maps = self.maps
         return (maps[torch.from_numpy(np.asarray(wanted))].permute(0, 3, 1, 2) for wanted in indices)
 
-    def _stem(self, pixels: Tensor) -> Tensor:
+
+class StemCache(Kept):
+    """Photographs as the frozen layers of a network see them, on the network's device; ``GeoModel.tail`` takes them.
+
+    They are float32, or bfloat16 where the network computes in it, as the same layers give in a training step.
+    """
+
+    label = "frozen layers, once"
+
+    def __init__(self, model: GeoModel, photographs: Photographs, batch_size: int):
+        self.model = model
+        super().__init__(photographs, next(model.parameters()).device, batch_size)
+
+    def make(self, pixels: Tensor) -> Tensor:
         with fast(self.device):
             return self.model.stem(normalise(pixels.to(self.device, non_blocking=True)))
+
+
+class DevicePixels(Kept):
+    """The uint8 pixels themselves: read and sent to the device once."""
+
+    label = "pixels to the device, once"
+
+    def make(self, pixels: Tensor) -> Tensor:
+        return pixels.to(self.device)
 
 
 def keep_stems(
@@ -81,6 +108,18 @@ def keep_stems(
         budget -= cache.nbytes * fits
         kept.append(cache if fits else photographs)
     return kept
+
+
+def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_size: int) -> Photographs | Kept:
+    """Photographs with their pixels on the device if that is a GPU with room for them; a StemCache as it is."""
+    if isinstance(source, StemCache) or not pixels_fit(source.nbytes, device, free_memory(device)):
+        return source
+    return DevicePixels(source, device, batch_size)
+
+
+def pixels_fit(nbytes: int, device: torch.device, free: float) -> bool:
+    """Are decoded photographs of ``nbytes`` kept on a device with so many bytes free?"""
+    return device.type == "cuda" and nbytes <= PIXELS_SHARE * free
 
 
 def stem_budget(device: torch.device, free: float) -> int:

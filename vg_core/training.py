@@ -23,7 +23,7 @@ from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs
 from vg_core.progress import Progress
 from vg_core.retrieval import describe_photographs, evaluate, local_descriptors, photographs_of, split_evenly
-from vg_core.stem_cache import StemCache, keep_stems
+from vg_core.stem_cache import StemCache, keep_pixels, keep_stems
 from vg_core.tasks import make_task
 
 VAL_SEED = 43  # of the subset to validate on: the authors of SARE draw theirs with it
@@ -63,8 +63,7 @@ def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) 
     trainer.resume()
     state = trainer.state
     rounds = config.queries_per_epoch // config.cache_refresh_rate
-    done = state.epoch * rounds + state.round
-    trainer.progress = Progress(trainer.name, config.epochs_num * rounds, done)
+    trainer.progress = Progress(trainer.name, config.epochs_num * rounds, state.epoch * rounds + state.round)
     try:
         trainer.run(rounds)
     except KeyboardInterrupt:
@@ -102,9 +101,9 @@ class Trainer:
     @cached_property
     def sources(self) -> tuple[Timed, Photographs | StemCache]:
         """What training and validation are fed with: their photographs, or what the frozen layers made of them."""
-        fixed = [self.images] if self.config.augmentation == "none" else []  # an augmented image is another one
-        *kept, validation = keep_stems(self.model, [*fixed, self.val_images], self.config.infer_batch_size)
-        return Timed(kept[0] if kept else self.images, self.clock), validation
+        fixed, size = [self.images] * (self.config.augmentation == "none"), self.config.infer_batch_size
+        *kept, validation = keep_stems(self.model, [*fixed, self.val_images], size)  # an augmented image is another one
+        return Timed(keep_pixels(kept[0] if kept else self.images, self.device, size), self.clock), validation
 
     @cached_property
     def learner(self) -> nn.Module:
