@@ -2,7 +2,8 @@
 
 Sources stay as they are; executed copies go to the cache folder of the profile. A parameter that a notebook does not
 have, or a value of another type than its default's, is an error before anything runs. One notebook that fails does not
-stop the others; the exit status is then 1. Runs are read back by vg_core.runs, so a second pass takes seconds.
+stop the others; the exit status is then 1. What is unchanged since it was executed is not executed again (``stamps``
+says what that means, ``--again`` executes it); otherwise finished runs are read back by vg_core.runs.
 """
 
 import argparse
@@ -20,6 +21,11 @@ from papermill.exceptions import PapermillExecutionError
 
 from vg_core import paths
 
+if __package__:
+    from .stamps import mark, unchanged
+else:  # run as a script: its own folder is on the path
+    from stamps import mark, unchanged
+
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
@@ -33,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        failed = run_all(values, paths.executed_folder(options.profile))
+        failed = run_all(values, paths.executed_folder(options.profile), options.again)
     except KeyboardInterrupt:
         print("\nstopped; what is trained is kept, the same command goes on from there", file=sys.stderr)
         return 130
@@ -48,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("names", nargs="*", metavar="NAME", help="10_baseline, or 10 for short; all without")
     p.add_argument("--profile", default="smoke", choices=("smoke", "full"), help="smoke: toy city, on a CPU")
     p.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("PARAMETER", "VALUE"))
+    p.add_argument("--again", action="store_true", help="execute notebooks that are unchanged, too")
     p.add_argument("--list", action="store_true", help="name the notebooks and their parameters, run nothing")
     return p
 
@@ -124,8 +131,11 @@ def absolute(value):
     return value
 
 
-def run_all(values: dict[Path, dict], folder: Path) -> list[str]:
-    """Names of the notebooks that failed; each is announced with what the earlier ones took."""
+def run_all(values: dict[Path, dict], folder: Path, again: bool) -> list[str]:
+    """Names of the notebooks that failed; each is announced with what the earlier ones took.
+
+    What is unchanged since its executed copy was made is only run ``again`` if that is asked for.
+    """
     os.environ |= {"VG_HEADLESS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # plain lines; no debugger's warning
     logging.getLogger("papermill").setLevel(logging.ERROR)
     failed, started = [], time.monotonic()
@@ -133,6 +143,9 @@ def run_all(values: dict[Path, dict], folder: Path) -> list[str]:
         spent = time.monotonic() - started
         left = f", about {spent / number * (len(values) - number):.0f} s left" if number else ""
         print(f"[{number + 1}/{len(values)}] {notebook.stem}{left}", flush=True)
+        if not again and unchanged(notebook, parameters, folder / notebook.name):
+            print("      unchanged since it was executed (--again executes it all the same)", flush=True)
+            continue
         if not run_one(notebook, parameters, folder):
             failed.append(notebook.stem)
         print(f"      {time.monotonic() - started - spent:.0f} s", flush=True)
@@ -164,6 +177,7 @@ def run_one(notebook: Path, parameters: dict, folder: Path) -> bool:
             os.replace(unfinished, broken)
             print(f"its executed part: {broken}", file=sys.stderr, flush=True)
         return False
+    mark(notebook, parameters, unfinished)
     os.replace(unfinished, copy)
     broken.unlink(missing_ok=True)
     return True

@@ -55,7 +55,7 @@ WITHOUT_TORCH = {
     "files",
     "places.labels",
 }
-SCRIPTS_MAY_USE = {"vg_core.paths", "vg_core.places.labels"}
+SCRIPTS_MAY_USE = {"vg_core.paths", "vg_core.files", "vg_core.places.labels"}
 SCRIPTS = ("data_scripts", "reports")
 MACHINE = re.compile(r"(?<![\w.])/(?:home|Users|root|work)/\w")
 

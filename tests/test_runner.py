@@ -100,6 +100,68 @@ def test_a_text_parameter_is_taken_as_it_stands(notebooks):
     assert runner.typed(notebooks / "00_look.ipynb", {"name": "123"}) == {"name": "123"}
 
 
+# --- what is unchanged ----------------------------------------------------------------------------------------------
+@pytest.fixture
+def executed(notebooks, tmp_path, monkeypatch):
+    """``changed()`` after a first execution: was the notebook executed again?"""
+    for name in ("ROOT", "REPORTS"):
+        monkeypatch.setattr(paths, name, tmp_path / name)
+        (tmp_path / name / "vg_core").mkdir(parents=True)
+    (tmp_path / "ROOT" / "vg_core" / "code.py").write_text("one = 1")
+    (paths.data_root() / "city").mkdir(parents=True, exist_ok=True)
+    (paths.data_root() / "city" / "photo.jpg").write_text("a photograph")
+    count = "import pathlib; file = pathlib.Path('count'); file.write_text(file.read_text() + 'x')"
+    write(notebooks, "00_look", count)
+    (notebooks / "count").write_text("")
+    assert runner.main(["00"]) == 0
+
+    def again(*arguments):
+        before = (notebooks / "count").read_text()
+        assert runner.main(["00", *arguments]) == 0
+        return (notebooks / "count").read_text() != before
+
+    return again
+
+
+def test_what_is_unchanged_is_not_executed_again(executed, capsys):
+    assert not executed() and "unchanged since it was executed" in capsys.readouterr().out
+    assert executed("--again") and not executed()
+    assert executed("-p", "rate", "0.2") and not executed("-p", "rate", "0.2")
+
+
+def _assets():
+    folder = paths.assets_folder("smoke") / "00_look"
+    folder.mkdir(parents=True)
+    (folder / "numbers.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: (paths.ROOT / "vg_core" / "code.py").write_text("one = 2"),
+        lambda: (paths.data_root() / "city" / "photo.jpg").write_text("another photograph"),
+        lambda: (paths.data_root() / "city" / "more.jpg").touch(),
+        lambda: (paths.REPORTS / "published.csv").write_text("a,b"),
+        lambda: (paths.executed_folder("smoke") / "00_look.ipynb").unlink(),
+        lambda: (paths.executed_folder("smoke") / "00_look.ipynb").write_text("{}"),
+        _assets,
+    ],
+    ids=["code", "photograph", "new photograph", "table", "no copy", "broken copy", "export"],
+)
+def test_a_change_executes_it_again(executed, change):
+    change()
+    assert executed()
+
+
+def test_an_earlier_result_that_changed_executes_later_notebooks(executed, notebooks):
+    (notebooks / "00_look.ipynb").rename(notebooks / "50_look.ipynb")
+    assert runner.main(["50"]) == 0 and len((notebooks / "count").read_text()) == 2
+    for name, executions in (("60_later", 2), ("40_earlier", 3)):
+        (paths.assets_folder("smoke") / name).mkdir(parents=True)
+        (paths.assets_folder("smoke") / name / "numbers.json").write_text("{}")
+        assert runner.main(["50"]) == 0 and len((notebooks / "count").read_text()) == executions
+
+
 def test_the_list_names_titles_and_parameters(notebooks, never, capsys):
     assert runner.main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
