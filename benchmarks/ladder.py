@@ -42,7 +42,7 @@ class Switches:
     channels_last: bool = False  # instead of NCHW
     bf16: bool = False  # autocast where the device has it, instead of float32
     fused: bool = False  # Adam in one kernel
-    frozen: bool = False  # frozen layers without autograd, batch norms folded into convolutions for descriptors
+    folded: bool = False  # batch norms folded into convolutions for descriptors
 
 
 SWITCHES = [field.name for field in fields(Switches)]
@@ -166,7 +166,7 @@ class Loop:
 
     @torch.inference_mode()
     def _describe(self, photographs: Photographs, wanted: np.ndarray) -> Tensor:
-        network = inference_copy(self.model) if self.on.frozen else self.model.eval()
+        network = inference_copy(self.model) if self.on.folded else self.model.eval()
         parts = list(split_evenly(wanted, self.config.infer_batch_size))
         return torch.cat([self._descriptors(network, images) for images in self._batches(photographs, parts)])
 
@@ -174,7 +174,7 @@ class Loop:
         """float32 (B, D) of images as they were read."""
         images = images.to(self.device, non_blocking=True)
         images = (normalise(images) if self.on.pixels else images).contiguous(memory_format=self.layout)
-        backbone = network.backbone if self.on.frozen else nn.Sequential(*network.backbone)
+        backbone = network.backbone if self.on.folded else nn.Sequential(*network.backbone)
         with fast(self.device) if self.on.bf16 else nullcontext():
             maps = backbone(images)
             if self.on.netvlad:

@@ -22,9 +22,9 @@ from papermill.exceptions import PapermillExecutionError
 from vg_core import paths
 
 if __package__:
-    from .stamps import mark, unchanged
+    from .stamps import mark, sources, unchanged
 else:  # run as a script: its own folder is on the path
-    from stamps import mark, unchanged
+    from stamps import mark, sources, unchanged
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -156,7 +156,7 @@ def run_one(notebook: Path, parameters: dict, folder: Path) -> bool:
     """True when the notebook ran to its end; its executed copy is then in ``folder``, else as ``.failed.ipynb``."""
     folder.mkdir(parents=True, exist_ok=True)
     copy, broken = folder / notebook.name, folder / f"{notebook.stem}.failed.ipynb"
-    unfinished = folder / f".{notebook.name}"
+    unfinished, before = folder / f".{notebook.name}", sources(notebook, parameters)
     try:
         papermill.execute_notebook(
             str(notebook),
@@ -177,7 +177,7 @@ def run_one(notebook: Path, parameters: dict, folder: Path) -> bool:
             os.replace(unfinished, broken)
             print(f"its executed part: {broken}", file=sys.stderr, flush=True)
         return False
-    mark(notebook, parameters, unfinished)
+    mark(notebook, parameters, unfinished, before)
     os.replace(unfinished, copy)
     broken.unlink(missing_ok=True)
     return True

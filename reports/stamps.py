@@ -1,14 +1,15 @@
 """Has anything changed that the results of a notebook follow from, since it was executed?
 
-Its stamp lies in the metadata of the executed copy. It is a digest of the notebook, its parameters, the package, the
-tables in reports/ and benchmarks/, the installed libraries, the photographs (names, sizes, times), the results that
-notebooks before it exported, and of what it exported itself.
+Its stamp lies in the metadata of the executed copy. It is a digest of its sources (the notebook, its parameters, the
+package, the tables in reports/ and benchmarks/, the installed libraries, what notebooks before it exported) and of the
+files that it reads and writes (photographs by name, size and time, and its own export).
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vg_core import paths
 from vg_core.files import replacing
 
 KEY = "vg_core_stamp"
+FAILED = ", failed: "  # what a sweep writes of a variant that is missing in its table
 
 
 def unchanged(notebook: Path, parameters: dict, copy: Path) -> bool:
@@ -24,31 +26,50 @@ def unchanged(notebook: Path, parameters: dict, copy: Path) -> bool:
         found = json.loads(copy.read_text())["metadata"].get(KEY)
     except (OSError, ValueError, KeyError):
         return False
-    return found == stamp(notebook, parameters)
+    return found == [sources(notebook, parameters), files(notebook, parameters)]
 
 
-def mark(notebook: Path, parameters: dict, copy: Path) -> None:
-    """Stamp an executed copy."""
+def mark(notebook: Path, parameters: dict, copy: Path, before: str) -> None:
+    """Stamp an executed copy whose ``sources`` were those before its execution, unless they have changed meanwhile or
+    a run failed in it.
+    """
     content = json.loads(copy.read_text())
-    content["metadata"][KEY] = stamp(notebook, parameters)
+    if before != sources(notebook, parameters) or any(FAILED in text for text in _said(content)):
+        return
+    content["metadata"][KEY] = [before, files(notebook, parameters)]
     with replacing(copy) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False))
 
 
-def stamp(notebook: Path, parameters: dict) -> str:
-    """Hexadecimal digest of all that is named above."""
-    assets = paths.assets_folder(parameters.get("profile", "smoke"))
-    earlier = [file for file in sorted(assets.glob("*/numbers.json")) if file.parent.name < notebook.stem]
-    tables = [*sorted(paths.REPORTS.glob("*.csv")), *sorted((paths.ROOT / "benchmarks").glob("*.csv"))]
-    code = sorted((paths.ROOT / "vg_core").rglob("*.py"))
+def sources(notebook: Path, parameters: dict) -> str:
+    """Digest of the contents that a notebook's results follow from."""
+    exports = [file for kind in ("csv", "json") for file in _assets(parameters).glob(f"*/*.{kind}")]
+    earlier = [file for file in exports if file.parent.name < notebook.stem]
+    tables = [*paths.REPORTS.glob("*.csv"), *(paths.ROOT / "benchmarks").glob("*.csv")]
+    code = [file for file in (paths.ROOT / "vg_core").rglob("*") if file.suffix != ".pyc"]
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    for file in [notebook, *code, *tables, *earlier]:
-        digest.update(f"{file.name}\n".encode() + file.read_bytes())
-    libraries = {f"{one.name} {one.version}" for one in distributions()}
-    read = [paths.data_root(), *map(Path, _paths_in(parameters)), assets / notebook.stem]
-    for line in [*sorted(libraries), *(line for place in read for line in _listing(place))]:
-        digest.update(f"{line}\n".encode())
+    for file in [notebook, *sorted(code), *sorted(tables), *sorted(earlier)]:
+        if file.is_file():
+            digest.update(f"{file.name}\n".encode() + file.read_bytes())
+    digest.update("\n".join(sorted({f"{one.name} {one.version}" for one in distributions()})).encode())
     return digest.hexdigest()
+
+
+def files(notebook: Path, parameters: dict) -> str:
+    """Digest of names, sizes and times of datasets, of files that parameters name, and of the notebook's export."""
+    read = [paths.data_root(), *map(Path, _paths_in(parameters)), _assets(parameters) / notebook.stem]
+    return hashlib.sha256("\n".join(line for place in read for line in sorted(_listing(place))).encode()).hexdigest()
+
+
+def _assets(parameters: dict) -> Path:
+    return paths.assets_folder(parameters.get("profile", "smoke"))
+
+
+def _said(content: dict) -> Iterator[str]:
+    """What the cells of an executed copy wrote to their streams."""
+    for cell in content["cells"]:
+        for output in cell.get("outputs", ()):
+            yield "".join(output.get("text", ()))
 
 
 def _paths_in(value: object) -> Iterator[str]:
@@ -60,14 +81,10 @@ def _paths_in(value: object) -> Iterator[str]:
         yield value
 
 
-def _listing(place: Path) -> Iterable[str]:
+def _listing(place: Path) -> Iterator[str]:
     """A line for each file at or below a path: name, size, time of its last change."""
-    if place.is_file():
-        return [_line(place)]
-    folders = os.walk(place, followlinks=True)
-    return sorted(_line(Path(folder, name)) for folder, _, names in folders for name in names)
-
-
-def _line(file: Path) -> str:
-    found = file.stat()
-    return f"{file} {found.st_size} {found.st_mtime_ns}"
+    below = (Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
+    for file in [place] if place.is_file() else below:
+        with suppress(FileNotFoundError):  # a link to nothing, or gone meanwhile
+            found = file.stat()
+            yield f"{file} {found.st_size} {found.st_mtime_ns}"

@@ -198,7 +198,7 @@ def _still(trainer, step, *batch):
 # --- prediction ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("rung", "seconds"),
-    [("reference", 515.7), ("mining", 86.3), ("netvlad", 25.7), ("bf16", 14.8), ("frozen", 11.6), ("trainer", 5.5)],
+    [("reference", 515.7), ("mining", 86.3), ("netvlad", 25.7), ("bf16", 14.8), ("folded", 11.6), ("trainer", 5.5)],
 )
 def test_the_model_of_an_epoch(rung, seconds):
     """Pitts30k's defaults: 5 rounds of 1,000 queries and 7,600 images, 12 to a tuple, 10,000 + 7,608 to validate."""

@@ -15,7 +15,7 @@ from vg_core import paths
 ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
 FLOORS = (  # a room may use the floors below its own
-    {"registry", "bootstrap", "ranks"},  # for the ground floor
+    {"registry", "bootstrap", "processes"},  # for the ground floor
     {
         "config",
         "devices",

@@ -86,7 +86,7 @@ def test_memory_grows_with_the_batch_and_the_proposal_fits(street):
 def test_processes_share_the_batch_and_the_minutes(street, monkeypatch):
     batch = replace(BATCH, tail_seconds=1.0, decode_seconds=1.0, train_seconds=1.0)
     one = preflight(TINY, batch, PLENTY)
-    monkeypatch.setattr(module.ranks, "size", lambda: 4)
+    monkeypatch.setattr(module.processes, "size", lambda: 4)
     four = preflight(TINY, batch, PLENTY)
     assert four.minutes == pytest.approx({part: one.minutes[part] / n for part, n in PROCESSES.items()})
     assert one.needed["RAM"] - four.needed["RAM"] == pytest.approx(3 * 1.3 * 5 * (10**7 + 2 * 10**6))

@@ -129,10 +129,17 @@ def test_what_is_unchanged_is_not_executed_again(executed, capsys):
     assert executed("-p", "rate", "0.2") and not executed("-p", "rate", "0.2")
 
 
-def _assets():
-    folder = paths.assets_folder("smoke") / "00_look"
-    folder.mkdir(parents=True)
-    (folder / "numbers.json").write_text("{}")
+def _put(*parts):
+    def put():
+        file = paths.assets_folder("smoke").joinpath(*parts)
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+
+    return put
+
+
+def _style():
+    (paths.ROOT / "vg_core" / "house.mplstyle").write_text("font.size: 8")
 
 
 @pytest.mark.parametrize(
@@ -144,9 +151,10 @@ def _assets():
         lambda: (paths.REPORTS / "published.csv").write_text("a,b"),
         lambda: (paths.executed_folder("smoke") / "00_look.ipynb").unlink(),
         lambda: (paths.executed_folder("smoke") / "00_look.ipynb").write_text("{}"),
-        _assets,
+        _put("00_look", "numbers.json"),
+        _style,
     ],
-    ids=["code", "photograph", "new photograph", "table", "no copy", "broken copy", "export"],
+    ids=["code", "photograph", "new photograph", "table", "no copy", "broken copy", "export", "style"],
 )
 def test_a_change_executes_it_again(executed, change):
     change()
@@ -156,10 +164,29 @@ def test_a_change_executes_it_again(executed, change):
 def test_an_earlier_result_that_changed_executes_later_notebooks(executed, notebooks):
     (notebooks / "00_look.ipynb").rename(notebooks / "50_look.ipynb")
     assert runner.main(["50"]) == 0 and len((notebooks / "count").read_text()) == 2
-    for name, executions in (("60_later", 2), ("40_earlier", 3)):
-        (paths.assets_folder("smoke") / name).mkdir(parents=True)
-        (paths.assets_folder("smoke") / name / "numbers.json").write_text("{}")
+    exports = {("60_later", "numbers.json"): 2, ("40_earlier", "numbers.json"): 3, ("30_table", "predictions.csv"): 4}
+    for parts, executions in exports.items():
+        _put(*parts)()
         assert runner.main(["50"]) == 0 and len((notebooks / "count").read_text()) == executions
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import sys; print('gem, seed 0, failed: ValueError: no', file=sys.stderr)",
+        "import pathlib; file = pathlib.Path('../ROOT/vg_core/code.py'); file.write_text(file.read_text() + '#')",
+    ],
+    ids=["a failed run", "code changed meanwhile"],
+)
+def test_what_may_come_out_otherwise_is_executed_again(executed, notebooks, cell):
+    write(notebooks, "00_look", "import pathlib; pathlib.Path('more').open('a').write('x')", cell)
+    for executions in (1, 2):
+        assert runner.main(["00"]) == 0 and len((notebooks / "more").read_text()) == executions
+
+
+def test_a_link_to_nothing_harms_nobody(executed):
+    (paths.data_root() / "city" / "lost.jpg").symlink_to("nowhere")
+    assert not executed()
 
 
 def test_the_list_names_titles_and_parameters(notebooks, never, capsys):

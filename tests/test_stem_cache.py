@@ -1,5 +1,6 @@
 """Kept output of frozen layers: the same numbers as without it, only where nothing is augmented and memory allows."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -9,7 +10,7 @@ import torch
 
 from tests.tiny import TINY, fit
 from vg_core import stem_cache, training
-from vg_core.models import build_model
+from vg_core.models import build_model, load_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs
 from vg_core.retrieval import describe_photographs, photographs_of
@@ -157,6 +158,19 @@ def test_an_augmented_training_from_kept_pixels_is_the_same(street, tmp_path, mo
     monkeypatch.setattr(stem_cache, "pixels_fit", lambda *_: True)
     kept = fit(config, tmp_path / "kept")
     assert [row["loss"] for row in kept.history] == [row["loss"] for row in plain.history]
+
+
+# --- compiled ------------------------------------------------------------------------------------------------------
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+def test_a_compiled_training_is_the_same_up_to_rounding(street, tmp_path):
+    config = replace(TINY, layer="conv1", freeze="none", epochs_num=1, infer_batch_size=32)
+    plain = fit(config, tmp_path / "plain")
+    stem_cache._compiled.cache_clear()
+    compiled = fit(replace(config, compile=True), tmp_path / "compiled")
+    assert stem_cache._compiled.cache_info().hits > 0
+    losses = [[row["loss"] for row in state.history] for state in (compiled, plain)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert not load_model(tmp_path / "compiled" / "best.safetensors").config.compile, "a choice of that training"
 
 
 def test_a_history_says_where_the_time_went(street, tmp_path, budget):

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 import tyro
 
-from vg_core import paths, ranks
+from vg_core import paths, processes
 from vg_core.cache import EVICTABLE, contents, evict, listing
 from vg_core.config import PRESETS, PROFILES, Config
 from vg_core.dimensions import whiten
@@ -53,7 +53,7 @@ class Train(Config):
     preset: Literal[*PRESETS] = "none"  # settings of a paper to start from; other options replace single ones
 
     def __call__(self) -> None:
-        with ranks.joined():
+        with processes.joined():
             self._run(Config(**{field.name: getattr(self, field.name) for field in fields(Config)}))
 
     def _run(self, config: Config) -> None:

@@ -25,7 +25,7 @@ KINDS = {
     "notebooks": r"[^/]+/notebooks/[^/]+",
     "other": r"([^/]+)(?:/.*)?",
 }
-EVICTABLE = ("pixels", "descriptors", "ranges", "states", "unfinished")  # the others are what trainings of hours left
+EVICTABLE = ("pixels", "descriptors", "ranges", "estimates", "states", "unfinished")  # the others took hours
 YOUNG = 1.0  # days; an unfinished file used since may belong to a process at work
 DAY = 86400  # seconds
 

@@ -3,6 +3,8 @@
 import psutil
 import torch
 
+from vg_core import processes
+
 
 def pick_device() -> torch.device:
     """The GPU when there is one."""
@@ -20,8 +22,8 @@ def fast(device: torch.device) -> torch.autocast:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that this process may still take, of the GPU or of RAM."""
+    """Bytes that this process may still take: of its GPU, or of the RAM that all of one training here share."""
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept for this process
         return torch.cuda.mem_get_info(device)[0] + reserved
-    return psutil.virtual_memory().available
+    return psutil.virtual_memory().available // processes.on_this_machine()

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vg_core import ranks
+from vg_core import processes
 from vg_core.config import Config
 from vg_core.models import build_model, load_model, save_model
 from vg_core.models.checkpoint import whitened_file
 from vg_core.models.whitening import LEARNED_ON, Whitening
-from vg_core.places.images import Photographs
 from vg_core.records import load_places
-from vg_core.retrieval import describe_photographs, pick_device
+from vg_core.retrieval import describe_photographs, photographs_of, pick_device
 
 WIDEST = 4096  # values; the authors of NetVLAD and of SARE go no further
 
@@ -31,13 +30,12 @@ def whiten(checkpoint: Path) -> None:
         return
     config, places = model.config, load_places(model.config, "train")
     chosen = np.random.default_rng(config.seed).permutation(len(places.database))[:LEARNED_ON]
-    # with the queries behind them, as in the training: these pixels are decoded already
-    images = Photographs([*places.database.path, *places.queries.path], config.image_size, mapped=True)
+    images = photographs_of(places, config.image_size)  # as in the training: these pixels are decoded already
     descriptors = describe_photographs(model, images, config.infer_batch_size, np.sort(chosen))
     model.cpu().whiten(Whitening.learn(descriptors, widest(model.pooled_dim, len(places.database))))
-    if ranks.first():
+    if processes.first():
         save_model(model, whitened_file(checkpoint))
-    ranks.wait()
+    processes.wait()
 
 
 def widest(values: int, images: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vg_core import ranks
+from vg_core import processes
 from vg_core.config import Config
 from vg_core.devices import fast
 from vg_core.models import GeoModel
@@ -47,12 +47,14 @@ def make_optimizer(config: Config, parameters: Iterable[nn.Parameter]) -> torch.
     return kind(trained, **common)
 
 
-def check_means(config: Config) -> None:
-    """Nothing, or a ValueError: a batch has fewer rows than there are processes, or there is no compiler."""
+def check_resources(config: Config, rows: int) -> None:
+    """Nothing, or a ValueError: there are fewer ``rows`` in a batch than processes, or compiling is not possible."""
+    if config.compile and processes.size() > 1:
+        raise ValueError("compile=True does not go with several processes; leave it out")
     if config.compile and not any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++"))):
         raise ValueError("compile=True needs a C++ compiler, and neither g++ nor clang++ is there; install one of them")
-    if config.train_batch_size < ranks.size():
+    if config.epochs_num and rows < processes.size():
         raise ValueError(
-            f"train_batch_size={config.train_batch_size} cannot be shared out over {ranks.size()} processes; "
-            "raise it, or start fewer of them"
+            f"batches of {rows} tuples (the least of train_batch_size, cache_refresh_rate and the queries with a "
+            f"positive) cannot be shared out over {processes.size()} processes; start fewer of them"
         )

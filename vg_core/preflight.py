@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from vg_core import paths, ranks
+from vg_core import paths, processes
 from vg_core.config import Config
 from vg_core.devices import fast, free_memory, pick_device
 from vg_core.files import replacing
@@ -83,9 +83,9 @@ class Estimate:
 def preflight(config: Config, batch: Batch | None = None, free: dict[str, float] | None = None) -> Estimate:
     """Estimate for a whole run of this configuration, on this machine as it is.
 
-    Minutes count decoding, describing and training; choosing tuples, searching and what PyTorch itself takes are left
-    out. ``batch`` is measured, and ``free`` asked for, unless given. Photographs that were decoded before cost nothing
-    again, which the estimate does not know.
+    Minutes count decoding, describing and training; choosing tuples, searching, what PyTorch itself takes and what
+    several processes send each other are left out. ``batch`` is measured, and ``free`` asked for, unless given. That
+    photographs were decoded before, and cost nothing again, the estimate does not know.
     """
     sets = [load_places(config, split) for split in ("train", "val", "test")]
     device = pick_device()
@@ -103,8 +103,8 @@ def preflight(config: Config, batch: Batch | None = None, free: dict[str, float]
     a_tuple = MARGIN * (2 + config.negs_num_per_query) * (batch.kept + ALIVE * batch.largest)
     needed = {"RAM": _waiting(config) + 8 * max(images[1:]) * batch.dim}  # descriptors are copied for the search
     left = free[memory] - fixed - needed.get(memory, 0)
-    fitting = ranks.size() * int(left // a_tuple) if left >= max(a_tuple, passing) else 0
-    own = -(-config.train_batch_size // ranks.size())  # tuples of each process
+    fitting = processes.size() * int(left // a_tuple) if left >= max(a_tuple, passing) else 0
+    own = -(-config.train_batch_size // processes.size())  # tuples of each process
     needed[memory] = needed.get(memory, 0) + fixed + max(passing, own * a_tuple)
     # every checkpoint is written beside the one that it replaces
     needed["disk"] = pixels * mapped + 2 * (2 * batch.weights + (MOMENTS - 1) * batch.trained)
@@ -124,8 +124,8 @@ def _free(memory: str, device: torch.device) -> dict[str, float]:
     """Bytes free now, for each process of this machine: of RAM, of disk, and of the memory of its device."""
     cache = paths.cache_root()
     cache.mkdir(parents=True, exist_ok=True)
-    free = {"RAM": free_memory(torch.device("cpu")) / ranks.beside(), "disk": shutil.disk_usage(cache).free}
-    return free if memory in free else free | {memory: free_memory(device)}
+    free = {"RAM": free_memory(torch.device("cpu")), "disk": shutil.disk_usage(cache).free}
+    return free | {memory: free_memory(device)}
 
 
 def minutes(config: Config, batch: Batch, sets: list[PlaceSet], stems: list[int], mapped: bool) -> dict[str, float]:
@@ -141,7 +141,7 @@ def minutes(config: Config, batch: Batch, sets: list[PlaceSet], stems: list[int]
     training = (described + validated) * batch.tail_seconds + learned * batch.train_seconds
     training += stemmed * batch.stem_seconds
     spent = {"training": training, "test": test * (batch.stem_seconds + batch.tail_seconds)}
-    shared = {part: seconds / 60 / ranks.size() for part, seconds in spent.items()}
+    shared = {part: seconds / 60 / processes.size() for part, seconds in spent.items()}
     return {"decoding": decoded * batch.decode_seconds / 60} | shared
 
 

@@ -18,7 +18,7 @@ from vg_core.places.dataset import PlaceSet
 # the code that makes numbers: a change here makes new runs, a change of comments or docstrings does not
 NUMBER_MAKERS = (
     *("models", "losses", "places", "mining", "retrieval.py", "evaluation.py", "training.py", "tasks.py"),
-    *("devices.py", "stem_cache.py", "learner.py", "ranks.py"),
+    *("devices.py", "stem_cache.py", "learner.py", "processes.py"),
     *("rounds.py", "dimensions.py", "augmentation.py", "strategies.py", "views.py"),
 )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vg_core import ranks
+from vg_core import processes
 from vg_core.devices import fast, pick_device
 from vg_core.engines import DescriptorStore, approximate, exact
 from vg_core.evaluation import ranks_table
@@ -64,7 +64,7 @@ def describe_photographs(
     indices = np.arange(len(photographs)) if indices is None else np.asarray(indices)
     network = inference_copy(model)
     device = next(model.parameters()).device
-    own = indices[ranks.share(len(indices), batch_size)]
+    own = indices[processes.share(len(indices), batch_size)]
     descriptors = torch.empty(len(own), model.dim, device=device)
     done = bar(wanted=progress, total=len(own), desc=label, unit="image")
     parts = split_evenly(own, batch_size)
@@ -73,7 +73,7 @@ def describe_photographs(
             found = descriptors_of(network, batch.to(device, non_blocking=True))
             descriptors[start : start + len(batch)] = found.float()
             done.update(len(batch))
-    return ranks.together(descriptors, len(indices), batch_size)
+    return processes.together(descriptors, len(indices), batch_size)
 
 
 @torch.inference_mode()
@@ -136,7 +136,7 @@ def evaluate(
 
 def photographs_of(places: PlaceSet, image_size: tuple[int, int], progress: bool = True) -> Photographs:
     """All photographs of a set, database first, queries behind, decoded once."""
-    with ranks.one_goes_ahead():
+    with processes.one_goes_ahead():
         return Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, from_numpy
 
-from vg_core import ranks
+from vg_core import processes
 from vg_core.config import Config
 from vg_core.mining import draw_pool, excluded, hardness, mine, nearest_positives, random_negatives
 
@@ -50,10 +50,10 @@ def mine_round(
         positives, negatives = nearest_positives(queries, database, hard), from_numpy(pool)
     else:
         kept = np.where(task.kept >= 0, np.searchsorted(needed, task.kept), -1)
-        own = ranks.share(len(queries))
+        own = processes.share(len(queries))
         pool = pool[own] if pool.ndim == 2 else pool  # "full" mining has one pool a query
         of = queries[own], database, hard[own], soft[own], pool, config.negs_num_per_query, kept[own]
-        positives, negatives = (ranks.together(part, len(queries)) for part in mine(*of))
+        positives, negatives = (processes.together(part, len(queries)) for part in mine(*of))
     facts = hardness(queries, database, positives, negatives, config.margin)
     numbers = from_numpy(needed)
     return numbers[positives], numbers[negatives], facts | {"excluded": dropped}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vg_core import paths, ranks
+from vg_core import paths, processes
 from vg_core.config import Config
 from vg_core.dimensions import check_whitened_dim, whiten
 from vg_core.files import replacing
@@ -51,7 +51,7 @@ def run(config: Config) -> Run:
     if not (paths.runs_folder(config.profile) / name / "config.json").exists() or not model.exists():
         _train(config, name)
     _test(config, name)
-    ranks.wait()  # for what the first process writes
+    processes.wait()  # for what the first process writes
     return read_run(config, name)
 
 
@@ -174,9 +174,11 @@ def _train(config: Config, name: str) -> None:
     """Train, then write the run's tables; config.json comes last and marks the training as finished."""
     tables = paths.runs_folder(config.profile) / name
     checkpoints = paths.checkpoints_folder(config.profile) / name
+    if processes.first():
+        (tables / "config.json").unlink(missing_ok=True)  # weights were lost, tables not: it is unfinished again
     state = train(config.training(), checkpoints, load_places(config, "train"), load_places(config, "val"))
-    ranks.wait()  # for the best model
-    if not ranks.first():
+    processes.wait()  # for the best model
+    if not processes.first():
         return
     for table, rows in (("history", state.history), ("validation", state.validation)):
         with replacing(tables / f"{table}.csv") as file:
@@ -211,7 +213,7 @@ def _test(config: Config, name: str) -> None:
     tables = paths.runs_folder(config.profile) / name / test_name(config)
     checkpoint = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
     result, card = examine(config, checkpoint, load_places(config, "test"))
-    if not ranks.first():
+    if not processes.first():
         return
     with replacing(checkpoint.with_name(f"{test_name(config)}.npy")) as file:
         np.save(file, result.indices.astype(np.int32))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vg_core import processes
 from vg_core.devices import fast, free_memory
 from vg_core.models.network import GeoModel
 from vg_core.places.images import Photographs, normalise
@@ -127,7 +128,8 @@ def stem_budget(device: torch.device, free: float) -> int:
 
     Runs side by side on a CPU have a core each; each takes that part of the memory that its threads are of the cores.
     """
-    part = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1)) if device.type == "cpu" else 1.0
+    threads = torch.get_num_threads() * processes.on_this_machine()
+    part = min(1.0, threads / (os.cpu_count() or 1)) if device.type == "cpu" else 1.0
     return int(MEMORY_SHARE * part * free)
 
 

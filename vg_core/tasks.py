@@ -28,6 +28,7 @@ class Task(nn.Module):
     """
 
     augmented: slice  # which images of rows laid end to end
+    rows: int  # of one round
 
     def draw(self, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
         """(R, P) image numbers, the rows of one round, and facts about them for the history."""
@@ -54,6 +55,7 @@ class Tuples(Task):
                 f"{self.name}: no query has a database image {least}within "
                 f"{config.train_positives_dist_threshold:g} m; raise train_positives_dist_threshold"
             )
+        self.rows = min(config.cache_refresh_rate, len(self.trainable))
         # negatives of each query's last visit, -1 where there is none
         self.register_buffer("kept", torch.full((len(places.queries), config.negs_num_per_query), -1))
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from vg_core import ranks
+from vg_core import processes
 from vg_core.augmentation import make_augmentation
 from vg_core.clock import Clock, Timed
 from vg_core.config import Config
 from vg_core.devices import pick_device
 from vg_core.files import replacing
-from vg_core.learner import Learner, check_means, learning_rate, make_optimizer
+from vg_core.learner import Learner, check_resources, learning_rate, make_optimizer
 from vg_core.models import build_model, save_model
 from vg_core.models.norms import share_batch_norms
 from vg_core.models.pooling import NetVLAD
@@ -55,7 +55,7 @@ def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) 
     """State of the finished run, whose best model lies at ``folder/best.safetensors``.
 
     A run that was stopped at any moment goes on from its last round, with the same numbers as if it had never stopped.
-    Several processes (``ranks``) share out describing, mining and the rows of each batch: they learn from the same
+    Several processes (``processes``) share out describing, mining and the rows of each batch: they learn from the same
     tuples as one does, and up to rounding the same; only augmentation draws other numbers.
     Raises Diverged for a loss that is not finite and KeyboardInterrupt, in a sentence, when interrupted.
     """
@@ -86,11 +86,11 @@ class Trainer:
         self.val_set = _some_queries(val_set, config.val_queries)
         self.name = f"{train_set.name} {config.pooling} {config.loss} seed {config.seed}"
         self.device = pick_device()
-        check_means(config)
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
-        if ranks.size() > 1:
+        if processes.size() > 1:
             share_batch_norms(self.model)
         self.task = make_task(config, train_set, self.model.dim).to(self.device)
+        check_resources(config, min(config.train_batch_size, self.task.rows))
         self.optimizer = make_optimizer(config, [*self.model.parameters(), *self.task.parameters()])
         self.augment = make_augmentation(config.augmentation)
         # decoding comes last: it takes long, and every fault above is found at once
@@ -108,7 +108,7 @@ class Trainer:
     @cached_property
     def learner(self) -> nn.Module:
         """Network and task as one function, (pixels, rows) to loss, with gradients averaged over the processes."""
-        return ranks.averaging(Learner(self.model, self.task))
+        return processes.averaging(Learner(self.model, self.task))
 
     def start(self) -> None:
         """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images."""
@@ -145,7 +145,7 @@ class Trainer:
         self.clock.restart()
         epoch, number = state.epoch + 1, state.round + 1
         rng = np.random.default_rng([self.config.seed, epoch, number])
-        torch.manual_seed(int(rng.integers(2**62)) + ranks.rank())  # for augmentation, of other images on each rank
+        torch.manual_seed(int(rng.integers(2**62)) + processes.rank())  # for augmentation, of other images on each rank
         lr = learning_rate(self.config, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -180,7 +180,7 @@ class Trainer:
         """Mean loss of one pass over the rows."""
         batches, losses = self.batches(rows), []
         self.model.train()
-        images = self.sources[0].batches([batch[ranks.share(len(batch))].ravel() for batch in batches])
+        images = self.sources[0].batches([batch[processes.share(len(batch))].ravel() for batch in batches])
         for number, (batch, pixels) in enumerate(zip(batches, images, strict=True)):
             loss = self.step(pixels, batch)
             if not torch.isfinite(loss):
@@ -192,18 +192,18 @@ class Trainer:
         """Loss of one optimiser step on rows (B, P), from the pixels (B x P, 3, H, W) of this process's share of them,
         or from their frozen layers' maps.
         """
-        own = rows[ranks.share(len(rows))]
+        own = rows[processes.share(len(rows))]
         with self.clock.phase("forward"):
             self.optimizer.zero_grad(set_to_none=True)
             pixels = pixels.to(self.device, non_blocking=True)
             if self.config.augmentation != "none":
                 pixels[self.task.augmented] = self.augment(pixels[self.task.augmented])
             # gradients are averaged over processes, as if each had as many rows
-            loss = self.learner(pixels, own) * (ranks.size() * len(own) / len(rows))
+            loss = self.learner(pixels, own) * (processes.size() * len(own) / len(rows))
         with self.clock.phase("backward"):
             loss.backward()
             self.optimizer.step()
-        return ranks.mean(loss.detach())
+        return processes.mean(loss.detach())
 
     def validate(self) -> None:
         """Recall on val; keep the model if its recall@5 is the best so far, stop if it has not been for long enough."""
@@ -212,7 +212,7 @@ class Trainer:
         self.model.eval()
         facts = config.image_size, config.val_positives_dist_threshold, config.infer_batch_size
         found = evaluate(self.model, self.val_set, *facts, photographs=self.sources[1]).ranks["rank"]
-        recalls = ranks.agreed({f"recall_{n}": 100.0 * float(found.between(1, n).mean()) for n in (1, 5, 10, 20)})
+        recalls = processes.agreed({f"recall_{n}": 100.0 * float(found.between(1, n).mean()) for n in (1, 5, 10, 20)})
         state.validation.append({"epoch": state.epoch, **recalls, "seconds": time.monotonic() - started})
         # the untrained network is shown but never chosen, as in the brief's skeleton, unless nothing is trained at all
         if state.epoch or not config.epochs_num:
@@ -220,14 +220,14 @@ class Trainer:
             state.not_improved = 0 if improved else state.not_improved + 1
             if improved:
                 state.best_recall_5, state.best_epoch = recalls["recall_5"], state.epoch
-            if improved and ranks.first():
+            if improved and processes.first():
                 save_model(self.model, self.folder / "best.safetensors", **recalls, epoch=state.epoch)
         state.finished = state.epoch >= config.epochs_num or state.not_improved >= config.patience
         self.save()
         self.progress.epoch(state.validation)
 
     def save(self) -> None:
-        if not ranks.first():
+        if not processes.first():
             return
         with replacing(self.folder / "state.pt") as file:
             parts = {"model": self.model, "task": self.task, "optimizer": self.optimizer}

@@ -72,7 +72,7 @@ def read_facts(path) -> dict:
 def _load(path: Path) -> GeoModel:
     header, tensors = _read(path)
     try:
-        config = Config.from_json(json.dumps(header["config"]))
+        config = replace(Config.from_json(json.dumps(header["config"])), compile=False)  # a choice of each training
         model = build_model(replace(config, weights="none"))  # all weights are in the file
         weight = tensors.get("whitening.weight", torch.empty(0))
         if weight.ndim == 2:  # learned after the training, so the configuration does not know it

@@ -5,6 +5,7 @@ All of them run the same program on the same configuration and read the same fol
 """
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def beside() -> int:
+def on_this_machine() -> int:
     """Number of processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
@@ -54,7 +55,7 @@ def joined() -> Iterator[None]:
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     signal.signal(signal.SIGTERM, _interrupt)
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         with open(os.devnull, "w") as nowhere, redirect_stdout(sys.stdout if first() else nowhere):
             yield
@@ -87,7 +88,7 @@ def together(part: Tensor, count: int, unit: int = 1) -> Tensor:
 
 
 def mean(value: Tensor) -> Tensor:
-    """Mean of a tensor over the processes."""
+    """Mean of a tensor over the processes, in place."""
     if size() > 1:
         dist.all_reduce(value)
         value /= size()
@@ -136,4 +137,5 @@ def _interrupt(*_signal) -> None:
 
 def _is_connection(error: RuntimeError) -> bool:
     """Gloo has no class of its own for a lost peer."""
-    return isinstance(error, dist.DistError) or any(name in str(error) for name in ("gloo", "Connection", "Socket"))
+    lost = r"closed by peer|reset by peer|Connection refused|Broken pipe|[Tt]imed out"
+    return isinstance(error, dist.DistNetworkError) or re.search(lost, str(error)) is not None

@@ -18,13 +18,14 @@ from torch import nn
 
 from tests.test_training import rounds_on_disk
 from tests.tiny import TINY
-from vg_core import paths, ranks
-from vg_core.learner import check_means
-from vg_core.models import load_model
+from vg_core import paths, processes
+from vg_core.learner import check_resources
+from vg_core.models import build_model, load_model
 from vg_core.records import run_id
 from vg_core.runs import read_back, run
 
-CONFIG = replace(TINY, freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3, lr=1e-4)
+CONFIG = replace(TINY, freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
+CONFIG = replace(CONFIG, optimizer="sgd", lr=0.01)  # Adam's steps are nearly the same with gradients of a wrong length
 
 
 def torchrun(*arguments, processes=2, **config):
@@ -67,8 +68,8 @@ def alone(street, tmp_path, monkeypatch):
 @given(count=st.integers(0, 60), unit=st.integers(1, 7), many=st.integers(1, 9))
 def test_shares_make_the_whole_in_order_and_cut_no_unit(count, unit, many):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranks, "size", lambda: many)
-        parts = ranks._parts(count, unit)
+        patch.setattr(processes, "size", lambda: many)
+        parts = processes._parts(count, unit)
     assert [i for part in parts for i in range(count)[part]] == list(range(count))
     assert all(part.start % unit == 0 or part.start == count for part in parts)
     units = [-(-(part.stop - part.start) // unit) for part in parts]
@@ -77,32 +78,36 @@ def test_shares_make_the_whole_in_order_and_cut_no_unit(count, unit, many):
 
 def test_alone_everything_is_ones_own():
     rows = torch.arange(6.0).view(3, 2)
-    with ranks.joined(), ranks.one_goes_ahead():
-        assert (ranks.rank(), ranks.size(), ranks.first()) == (0, 1, True)
-        assert ranks.together(rows[ranks.share(3)], 3) is rows or torch.equal(ranks.together(rows, 3), rows)
-        assert ranks.agreed("this") == "this"
+    with processes.joined(), processes.one_goes_ahead():
+        assert (processes.rank(), processes.size(), processes.first()) == (0, 1, True)
+        assert processes.share(3) == slice(0, 3) and processes.together(rows, 3) is rows
+        assert processes.agreed("this") == "this"
     layer = nn.Linear(2, 2)
-    assert ranks.averaging(layer) is layer
-    assert torch.equal(ranks.mean(rows), rows)
+    assert processes.averaging(layer) is layer
+    assert torch.equal(processes.mean(rows), rows)
 
 
 def test_a_batch_that_cannot_be_shared_out_is_an_error(monkeypatch):
-    monkeypatch.setattr(ranks, "size", lambda: 4)
-    with pytest.raises(ValueError, match="train_batch_size=3 cannot be shared out over 4 processes"):
-        check_means(CONFIG)
+    monkeypatch.setattr(processes, "size", lambda: 4)
+    with pytest.raises(ValueError, match=r"batches of 3 tuples .* cannot be shared out over 4 processes"):
+        check_resources(CONFIG, rows=3)
+    check_resources(CONFIG, rows=4)
+    check_resources(replace(CONFIG, epochs_num=0), rows=0)
+    with pytest.raises(ValueError, match="compile=True does not go with several processes"):
+        check_resources(replace(CONFIG, compile=True), rows=4)
 
 
 COLLECTIVES = """
 import torch
-from vg_core import ranks
+from vg_core import processes
 from vg_core.models.norms import share_batch_norms
 
-with ranks.joined():
+with processes.joined():
     for count, unit in ((7, 1), (7, 3), (1, 1), (2, 4)):
         rows = torch.arange(2.0 * count).view(count, 2)
-        assert torch.equal(ranks.together(rows[ranks.share(count, unit)], count, unit), rows), (count, unit)
-    assert ranks.agreed(ranks.rank()) == 0
-    assert ranks.mean(torch.tensor(float(ranks.rank()))) == 0.5
+        assert torch.equal(processes.together(rows[processes.share(count, unit)], count, unit), rows), (count, unit)
+    assert processes.agreed(processes.rank()) == 0
+    assert processes.mean(torch.tensor(float(processes.rank()))) == 0.5
 
     # the batch norm of a whole batch and of its parts, in both directions, parts of unequal size
     torch.manual_seed(0)
@@ -111,7 +116,7 @@ with ranks.joined():
     torch.nn.init.normal_(whole.weight)
     shared.load_state_dict(whole.state_dict())
     share_batch_norms(shared)
-    own = ranks.share(5)
+    own = processes.share(5)
     a, b = maps.clone().requires_grad_(), maps[own].clone().requires_grad_()
     left, right = whole(a), shared(b)
     (left * weights).sum().backward()
@@ -144,9 +149,14 @@ def test_two_processes_learn_what_one_does(alone, choices):
     assert process.returncode == 0, complaint
     assert said.count("after epoch 2") == said.count("\nR@20") == 1, "only the first process speaks"
     two = read_back(config)
-    pd.testing.assert_frame_equal(_facts(two.history), _facts(one.history), rtol=1e-3)
-    for name, value in load_model(two.checkpoint).state_dict().items():
-        torch.testing.assert_close(value, weights[name], rtol=1e-2, atol=2e-3)
+    pd.testing.assert_frame_equal(
+        _facts(two.history), _facts(one.history), rtol=1e-3, atol=1e-4
+    )  # of losses from 0.27 to 0.004
+    start, found = build_model(config).state_dict(), load_model(two.checkpoint).state_dict()
+    for name in ("backbone.layer1.0.conv1.weight", "backbone.layer2.1.bn2.weight", "backbone.layer2.0.bn1.running_var"):
+        learned = weights[name] - start[name]
+        assert learned.norm() > 1e-4, "something was learned"
+        assert (found[name] - weights[name]).norm() < 0.02 * learned.norm()
     pd.testing.assert_series_equal(two.ranks["rank"], one.ranks["rank"])
 
 
@@ -170,4 +180,4 @@ def test_a_killed_process_ends_in_a_sentence_and_the_run_goes_on(alone):
     done = rounds_on_disk(folder)
     assert 2 <= done < 12
     again = run(config)  # by one process, which may go on with what two began
-    pd.testing.assert_frame_equal(_facts(again.history), _facts(one.history), rtol=1e-2)
+    pd.testing.assert_frame_equal(_facts(again.history), _facts(one.history), rtol=1e-2, atol=1e-4)
