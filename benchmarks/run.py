@@ -2,7 +2,7 @@
 
 Each row first checks that reference and ours give the same result, then times them in turns on this machine. Lines are
 written to ``benchmarks/results_cpu.csv`` (``results_cuda.csv`` with --gpu), where they replace earlier lines of the
-same rows; those of --quick go to the cache folder, for they say nothing about speed.
+same rows, and from there to the README; those of --quick go to the cache folder, for they say nothing about speed.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import pandas as pd
 import torch
 
 FOLDER = Path(__file__).resolve().parent
+README = FOLDER.parent / "README.md"
+MARKS = "<!-- make bench writes from here -->\n", "<!-- to here -->"  # around the README's table
 if str(FOLDER.parent) not in sys.path:  # run as a script: only its own folder is on the path
     sys.path.insert(0, str(FOLDER.parent))
 
@@ -51,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
         found, faults = run(rows, args.repeats, args.quick, device, file)
     if not found.empty:
         print(f"\n{table(found)}\n\n{found.machine[0]}, {found.threads[0]} threads, torch {found.torch[0]}; {file}")
+    if not found.empty and file == FOLDER / "results_cpu.csv":
+        quote(README, pd.read_csv(file))
     for fault in faults:
         print(f"FAILED {fault}", file=sys.stderr)
     return bool(faults)
@@ -84,7 +88,7 @@ def write(file: Path, found: pd.DataFrame) -> None:
     """Add lines to a table of results; they take the place of earlier lines of the same rows."""
     if file.exists():
         earlier = pd.read_csv(file)
-        found = pd.concat([earlier[~earlier.row.isin(found.row)].astype(object), found.astype(object)])
+        found = pd.concat([earlier[~earlier.row.isin(found.row)].astype(object), found.astype(object)]).infer_objects()
     order = {name: number for number, name in enumerate(ROWS)}
     with replacing(file) as unfinished:
         found.sort_values("row", key=lambda names: names.map(order)).to_csv(
@@ -109,6 +113,28 @@ def table(found: pd.DataFrame) -> str:
     for share in found.columns.intersection(["matrix_share", "bandwidth_share"]):
         shown[share.replace("_", " ")] = found[share].map("{:.0%}".format, na_action="ignore").fillna("")
     return pd.DataFrame(shown).to_string(index=False)
+
+
+def quote(readme: Path, found: pd.DataFrame) -> None:
+    """Put the lines into the README, in the place of those that are there."""
+    before, _, rest = readme.read_text().partition(MARKS[0])
+    _, mark, after = rest.partition(MARKS[1])
+    if not mark:
+        raise ValueError(f"{readme} has lost the marks of the table, {MARKS[0].strip()} and {MARKS[1]}; put them back")
+    with replacing(readme) as unfinished:
+        unfinished.write_text(before + MARKS[0] + markdown(found) + mark + after)
+
+
+def markdown(found: pd.DataFrame) -> str:
+    """A table of the ratios and their bars, and the machines they were measured on."""
+    lines = [
+        f"| {r.stage} | {r.reference} | {r.ratio:.3f} ({r.ratio_low:.3f} to {r.ratio_high:.3f}) | {r.bar:g} | "
+        f"{'yes' if r.ratio <= r.bar else 'no'} |"
+        for r in found.itertuples()
+    ]
+    head = ["| stage | reference | ours / reference (range) | goal | met |", "|---|---|---|---|---|"]
+    machines = found.machine + f", {found.threads.iloc[0]} threads, torch " + found.torch
+    return "\n".join([*head, *lines, "", f"Measured on {'; '.join(machines.unique())}.", ""])
 
 
 def _ratios(values: pd.Series, bars: pd.Series) -> list[str]:

@@ -118,6 +118,18 @@ def test_quick_run_writes_a_table_that_grows(capsys):
     assert not list(cache_root().glob("photographs*"))
 
 
+def test_the_readme_quotes_what_was_measured(tmp_path):
+    found, said = pd.read_csv(run.FOLDER / "results_cpu.csv"), run.README.read_text()
+    assert run.MARKS[0] + run.markdown(found) + run.MARKS[1] in said, "make bench writes it"
+    copy = tmp_path / "README.md"
+    copy.write_text(said)
+    run.quote(copy, found.assign(ratio=9.0))
+    assert copy.read_text().count("| 9.000 (") == len(found) and len(copy.read_text()) < len(said) + 100
+    copy.write_text("no marks")
+    with pytest.raises(ValueError, match="lost the marks"):
+        run.quote(copy, found)
+
+
 def test_faults_of_the_command_are_sentences(monkeypatch, capsys):
     with pytest.raises(SystemExit, match=r"no row is called 'speed'; choose one of: .*netvlad"):
         run.main(["speed"])

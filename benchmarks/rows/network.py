@@ -3,6 +3,7 @@
 Both sides start from normalised images, but for a training step of ours, which normalises them itself.
 """
 
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,14 @@ STEP_RIVAL = "eager float32, NCHW, NetVLAD as a loop over clusters"
 
 @row("extraction, ResNet-18 conv4", "eager float32, NCHW", *IMAGES, bar=0.62, tolerance=1e-4, gpu_tolerance=5e-2)
 def extraction(device: torch.device, images: int, height: int, width: int) -> Case:
-    return _extraction(device, images, (height, width), stems=False)
+    return _extraction(device, images, (height, width))
+
+
+if shutil.which("g++"):  # torch.compile makes C++ of it
+
+    @row("extraction, compiled", "eager float32, NCHW", *IMAGES, bar=0.52, tolerance=1e-4, gpu_tolerance=5e-2)
+    def extraction_compiled(device: torch.device, images: int, height: int, width: int) -> Case:
+        return _extraction(device, images, (height, width), compiled=True)
 
 
 @row("extraction from kept stems", "eager float32, NCHW", *IMAGES, bar=0.17, tolerance=1e-4, gpu_tolerance=5e-2)
@@ -55,9 +63,13 @@ def training_step_from_stems(device: torch.device, tuples: int, negatives: int, 
     return _training_step(tuples, negatives, (height, width), stems=True)
 
 
-def _extraction(device: torch.device, images: int, size: tuple[int, int], stems: bool) -> Case:
+def _extraction(
+    device: torch.device, images: int, size: tuple[int, int], stems: bool = False, compiled: bool = False
+) -> Case:
     model = _with_statistics(build_model(CONFIG)).to(device).eval()
     network, plain = inference_copy(model), _plain(model)
+    if compiled:
+        network.compile()
     photographs = Photographs(write_photographs(images, size), size)
     pixels = normalise(photographs.batch(range(images)).to(device))
     cache, rows, nchw = StemCache(model, photographs, images), [np.arange(images)], pixels.contiguous()
