@@ -70,7 +70,7 @@ def exact_search(device: torch.device, queries: int, database: int, dim: int, k:
 @row(
     "low-memory evaluation",
     "one database image at a time, then a sort of everything",
-    {"queries": 4000, "database": 64, "dim": 4096, "k": 20},
+    {"queries": 4000, "database": 512, "dim": 4096, "k": 20},
     {"queries": 20, "database": 240, "dim": 16, "k": 5},
     bar=0.02,
     tolerance=1e-3,
