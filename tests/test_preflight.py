@@ -81,6 +81,7 @@ def test_memory_grows_with_the_batch_and_the_proposal_fits(street):
     with pytest.raises(ValueError, match=rf"RAM is short: .*train_batch_size={short.fitting} instead of 40 would fit"):
         short.check()
     preflight(replace(TINY, train_batch_size=short.fitting), BATCH, free).check()
+    preflight(replace(TINY, train_batch_size=40, accumulate=-(-40 // short.fitting)), BATCH, free).check()
 
 
 def test_processes_share_the_batch_and_the_minutes(street, monkeypatch):

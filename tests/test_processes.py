@@ -89,10 +89,12 @@ def test_alone_everything_is_ones_own():
 
 def test_a_batch_that_cannot_be_shared_out_is_an_error(monkeypatch):
     monkeypatch.setattr(processes, "size", lambda: 4)
-    with pytest.raises(ValueError, match=r"batches of 3 tuples .* cannot be shared out over 4 processes"):
+    with pytest.raises(ValueError, match=r"batches of 3 tuples .* cannot be cut for accumulate=1 and 4 processes"):
         check_resources(CONFIG, rows=3)
     check_resources(CONFIG, rows=4)
     check_resources(replace(CONFIG, epochs_num=0), rows=0)
+    with pytest.raises(ValueError, match="accumulate=2 and 4 processes"):
+        check_resources(replace(CONFIG, accumulate=2), rows=7)
     with pytest.raises(ValueError, match="compile=True does not go with several processes"):
         check_resources(replace(CONFIG, compile=True), rows=4)
 
@@ -139,7 +141,7 @@ def test_collectives_and_the_shared_batch_norm(tmp_path):
 # --- training -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "choices",
-    [{"mining": "full", "margin": 0.5}, {"mining": "partial", "loss": "sare_gaussian_joint"}],
+    [{"mining": "full", "margin": 0.5}, {"mining": "partial", "loss": "sare_gaussian_joint", "train_batch_size": 5}],
     ids=["full", "partial"],
 )
 def test_two_processes_learn_what_one_does(alone, choices):

@@ -123,6 +123,23 @@ def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypat
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
 
 
+@pytest.mark.parametrize("loss", ["triplet", "sare_cauchy_joint", "geo_classification"])
+def test_a_batch_in_parts_is_the_batch(street, tmp_path, loss):
+    # all layers frozen but the pooling: batch norms would see the parts
+    config = replace(TINY, pooling="netvlad", freeze="layer1", loss=loss, epochs_num=1, train_batch_size=4)
+    sets = [PlaceSet.load("street", split) for split in ("train", "val")]
+    found = []
+    for parts in (1, 2, 3):
+        trainer = training.Trainer(replace(config, accumulate=parts), tmp_path, *sets)
+        trainer.start()
+        rows, _ = trainer.mine(np.random.default_rng(0))
+        loss_of_all = trainer.step(next(trainer.sources[0].batches([rows[:4].ravel()])), rows[:4])
+        found.append([loss_of_all, *(p.grad for p in trainer.learner.parameters() if p.requires_grad)])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_early_stop_follows_recall_at_5_by_name(street, tmp_path, monkeypatch):
     def worse_each_time(*_args, **_options):
         calls.append(1)

@@ -51,6 +51,7 @@ class Config:
     momentum: float = 0.9  # SGD only
     weight_decay: float = 0.0  # decoupled with adamw, else added to the gradient
     train_batch_size: int = 4  # tuples of 1 query + 1 positive + negatives
+    accumulate: int = 1  # parts of a batch that pass one after the other: less memory; batch norms see the parts
     infer_batch_size: int = 16  # images
     queries_per_epoch: int = 5000
     cache_refresh_rate: int = 1000  # queries between two mining rounds
@@ -135,7 +136,7 @@ def _check_choices(config: Config) -> None:
 
 def _check_numbers(config: Config) -> None:
     positive = (
-        "clusters train_batch_size infer_batch_size queries_per_epoch cache_refresh_rate negs_num_per_query "
+        "clusters train_batch_size accumulate infer_batch_size queries_per_epoch cache_refresh_rate negs_num_per_query "
         "neg_samples_num lr patience train_positives_dist_threshold val_positives_dist_threshold"
     )
     for name in positive.split():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vg_core import processes
+from vg_core.clock import Clock
 from vg_core.config import Config
 from vg_core.devices import fast
 from vg_core.models import GeoModel
@@ -32,6 +33,23 @@ class Learner(nn.Module):
         return self.task(descriptors.float().view(*rows.shape, -1), rows)
 
 
+def add_gradients(
+    learner: nn.Module, pixels: Tensor, rows: np.ndarray, parts: int, weight: float, clock: Clock
+) -> Tensor:
+    """Sum of the losses of ``parts`` of the rows (B, P), each the mean of its rows times their number times ``weight``;
+    its gradients are added to those of the learner. Only one part at a time takes memory.
+    """
+    rows_of = np.array_split(rows, parts)
+    losses = []
+    for part, images in zip(rows_of, pixels.split([part.size for part in rows_of]), strict=True):
+        with clock.phase("forward"):
+            losses.append(learner(images, part) * (weight * len(part)))
+        with clock.phase("backward"):
+            losses[-1].backward()
+        losses[-1] = losses[-1].detach()
+    return torch.stack(losses).sum()
+
+
 def learning_rate(config: Config, epoch: int) -> float:
     """Of an epoch, counted from 1."""
     return config.lr / 2 ** ((epoch - 1) // config.lr_halving_epochs if config.lr_halving_epochs else 0)
@@ -48,13 +66,13 @@ def make_optimizer(config: Config, parameters: Iterable[nn.Parameter]) -> torch.
 
 
 def check_resources(config: Config, rows: int) -> None:
-    """Nothing, or a ValueError: there are fewer ``rows`` in a batch than processes, or compiling is not possible."""
+    """Nothing, or a ValueError: a batch has fewer ``rows`` than parts, or compiling is not possible."""
     if config.compile and processes.size() > 1:
         raise ValueError("compile=True does not go with several processes; leave it out")
     if config.compile and not any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++"))):
         raise ValueError("compile=True needs a C++ compiler, and neither g++ nor clang++ is there; install one of them")
-    if config.epochs_num and rows < processes.size():
+    if config.epochs_num and rows < processes.size() * config.accumulate:
         raise ValueError(
             f"batches of {rows} tuples (the least of train_batch_size, cache_refresh_rate and the queries with a "
-            f"positive) cannot be shared out over {processes.size()} processes; start fewer of them"
+            f"positive) cannot be cut for accumulate={config.accumulate} and {processes.size()} processes; lower these"
         )

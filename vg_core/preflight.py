@@ -75,20 +75,20 @@ class Estimate:
         sentence = f"{short[0]} is short: {_gb(self.needed[short[0]])} needed, {_gb(self.free[short[0]])} free"
         if short[0] == "disk":
             raise ValueError(f"{sentence} in {paths.cache_root()}; free some, or set VG_CACHE to a larger disk")
-        smaller = f"train_batch_size={self.fitting} instead of {self.config.train_batch_size} would fit"
+        fit, size = self.fitting, self.config.train_batch_size
+        smaller = f"train_batch_size={fit} instead of {size} would fit, or accumulate={-(-size // max(fit, 1))}"
         other = "lower image_size, negs_num_per_query or infer_batch_size, or freeze more layers"
-        raise ValueError(f"{sentence}; {smaller if 0 < self.fitting < self.config.train_batch_size else other}")
+        raise ValueError(f"{sentence}; {smaller if 0 < fit < size else other}")
 
 
 def preflight(config: Config, batch: Batch | None = None, free: dict[str, float] | None = None) -> Estimate:
     """Estimate for a whole run of this configuration, on this machine as it is.
 
     Minutes count decoding, describing and training; choosing tuples, searching, what PyTorch itself takes and what
-    several processes send each other are left out. ``batch`` is measured, and ``free`` asked for, unless given. That
-    photographs were decoded before, and cost nothing again, the estimate does not know.
+    several processes send each other are left out; every photograph counts as not decoded yet. ``batch`` is measured,
+    and ``free`` asked for, unless given.
     """
-    sets = [load_places(config, split) for split in ("train", "val", "test")]
-    device = pick_device()
+    sets, device = [load_places(config, split) for split in ("train", "val", "test")], pick_device()
     memory = "GPU memory" if device.type == "cuda" else "RAM"
     batch, free = batch or measure(config, sets[0], device), free or _free(memory, device)
     images = [_count(places) for places in sets]
@@ -104,7 +104,7 @@ def preflight(config: Config, batch: Batch | None = None, free: dict[str, float]
     needed = {"RAM": _waiting(config) + 8 * max(images[1:]) * batch.dim}  # descriptors are copied for the search
     left = free[memory] - fixed - needed.get(memory, 0)
     fitting = processes.size() * int(left // a_tuple) if left >= max(a_tuple, passing) else 0
-    own = -(-config.train_batch_size // processes.size())  # tuples of each process
+    own = -(-config.train_batch_size // (processes.size() * config.accumulate))  # tuples at a time
     needed[memory] = needed.get(memory, 0) + fixed + max(passing, own * a_tuple)
     # every checkpoint is written beside the one that it replaces
     needed["disk"] = pixels * mapped + 2 * (2 * batch.weights + (MOMENTS - 1) * batch.trained)

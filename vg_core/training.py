@@ -15,7 +15,7 @@ from vg_core.clock import Clock, Timed
 from vg_core.config import Config
 from vg_core.devices import pick_device
 from vg_core.files import replacing
-from vg_core.learner import Learner, check_resources, learning_rate, make_optimizer
+from vg_core.learner import Learner, add_gradients, check_resources, learning_rate, make_optimizer
 from vg_core.models import build_model, save_model
 from vg_core.models.norms import share_batch_norms
 from vg_core.models.pooling import NetVLAD
@@ -198,12 +198,11 @@ class Trainer:
             pixels = pixels.to(self.device, non_blocking=True)
             if self.config.augmentation != "none":
                 pixels[self.task.augmented] = self.augment(pixels[self.task.augmented])
-            # gradients are averaged over processes, as if each had as many rows
-            loss = self.learner(pixels, own) * (processes.size() * len(own) / len(rows))
+        weight = processes.size() / len(rows)  # gradients are averaged over processes, as if each had as many rows
+        loss = add_gradients(self.learner, pixels, own, self.config.accumulate, weight, self.clock)
         with self.clock.phase("backward"):
-            loss.backward()
             self.optimizer.step()
-        return processes.mean(loss.detach())
+        return processes.mean(loss)
 
     def validate(self) -> None:
         """Recall on val; keep the model if its recall@5 is the best so far, stop if it has not been for long enough."""

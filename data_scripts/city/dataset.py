@@ -5,6 +5,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -131,7 +132,7 @@ def _draw(plan: Plan, folder: Path, workers: int) -> None:
         total = sum(plan.counts())
         jobs += [(plan, split, start, min(start + CHUNK, total), folder) for start in range(0, total, CHUNK)]
     total = sum(job[3] - job[2] for job in jobs)
-    with tqdm(total=total, desc=plan.city, unit="image", mininterval=1.0) as bar:
+    with tqdm(total=total, desc=plan.city, unit="image", mininterval=1.0 if sys.stderr.isatty() else 20.0) as bar:
         for done in map(draw_shots, *zip(*jobs, strict=True)) if workers == 1 else _shared(jobs, workers):
             bar.update(done)
 
