@@ -222,7 +222,7 @@ def main(arguments: list[str]) -> int:
         commands = commands | Annotated[Describe, subcommand("describe")] | Annotated[Locate, subcommand("locate")]
         tyro.cli(commands, prog="python -m vg_core", description=__doc__, args=arguments, use_underscores=True)()
     except (ValueError, KeyError, OSError, FloatingPointError, torch.OutOfMemoryError) as error:
-        process = f"process {os.environ['RANK']}: " if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+        process = f"process {os.environ['RANK']}: " if processes.launched() > 1 else ""
         print(f"{process}error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:

@@ -31,6 +31,11 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def launched() -> int:
+    """Number of processes that ``torchrun`` started, whether they have joined or not."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def on_this_machine() -> int:
     """Number of processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -48,7 +53,7 @@ def joined() -> Iterator[None]:
     All but the first are silent. Raises ConnectionError, in a sentence, when another process is lost, and
     KeyboardInterrupt when torchrun ends this one.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched() == 1:
         yield
         return
     cuda = torch.cuda.is_available()
