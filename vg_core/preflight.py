@@ -115,8 +115,9 @@ def expected_minutes(config: Config) -> dict[str, float]:
     """Minutes of ``preflight`` as they were estimated when first asked for, which the cache keeps."""
     file = paths.cache_root() / "estimates" / f"{run_id(config)}.json"
     if not file.exists():
+        text = json.dumps(preflight(config).minutes)  # its faults are not those of writing
         with replacing(file) as unfinished:
-            unfinished.write_text(json.dumps(preflight(config).minutes))
+            unfinished.write_text(text)
     return json.loads(file.read_text())
 
 
