@@ -195,14 +195,26 @@ def _status(field: str) -> int:
 
 # --- device --------------------------------------------------------------------------------------------------------
 def shares(case: Case, taken: float, device: torch.device) -> dict[str, float | None]:
-    """What a call that took so many seconds reached of the device's measured matrix rate and bandwidth, 0…1.
-
-    Operations are those of the matrix products and convolutions that PyTorch runs in it.
-    """
-    with FlopCounterMode(display=False) as counter:
-        case.ours()
-    rates = {"matrix_share": (counter.get_total_flops(), matrix_rate), "bandwidth_share": (case.nbytes, bandwidth)}
+    """What a call that took so many seconds reached of the device's measured matrix rate and bandwidth, 0…1."""
+    rates = {"matrix_share": (operations(case.ours), matrix_rate), "bandwidth_share": (case.nbytes, bandwidth)}
     return {name: amount / taken / rate(device) if amount else None for name, (amount, rate) in rates.items()}
+
+
+def operations(call: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions that PyTorch runs in a call, the second one:
+    what is made once is not counted.
+    """
+    call()
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
+
+
+def products(call: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    """A float32 matrix product of as many operations as a call takes: its floor where these are all that counts."""
+    a, b = torch.rand(2, MATRIX, MATRIX, device=device)
+    whole, rest = divmod(operations(call) // (2 * MATRIX**2), MATRIX)  # rows of a, which may go in several times
+    return lambda: [part @ b for part in (*[a] * whole, a[:rest])]
 
 
 @cache

@@ -129,10 +129,10 @@ def markdown(found: pd.DataFrame) -> str:
     """A table of the ratios and their bars, and the machines they were measured on."""
     lines = [
         f"| {r.stage} | {r.reference} | {r.ratio:.3f} ({r.ratio_low:.3f} to {r.ratio_high:.3f}) | {r.bar:g} | "
-        f"{'yes' if r.ratio <= r.bar else 'no'} |"
+        f"{'yes' if r.ratio <= r.bar else 'no'} | {'' if pd.isna(r.floor_ratio) else f'{r.floor_ratio:.2f}'} |"
         for r in found.itertuples()
     ]
-    head = ["| stage | reference | ours / reference (range) | goal | met |", "|---|---|---|---|---|"]
+    head = ["| stage | reference | ours / reference (range) | goal | met | ours / floor |", "|---|---|---|---|---|---|"]
     machines = found.machine + f", {found.threads.iloc[0]} threads, torch " + found.torch
     return "\n".join([*head, *lines, "", f"Measured on {'; '.join(machines.unique())}.", ""])
 

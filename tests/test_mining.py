@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vg_core.mining import draw_pool, excluded, hardness, mine, nearest, nearest_positives, random_negatives
+from vg_core.mining import draw_pool, excluded, hardness, mine, nearest_positives, products, random_negatives
 
 
 def mine_by_loop(queries, database, hard, soft, pool, count, kept):
@@ -55,8 +55,8 @@ def rounds(draw):
 def test_same_tuples_as_a_loop_over_queries(case, budget):
     expected = mine_by_loop(*case)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nearest, "BLOCK_BYTES", budget)
-        patch.setattr(nearest, "CHUNK_BYTES", budget)
+        patch.setattr(products, "BLOCK_BYTES", budget)
+        patch.setattr(products, "CHUNK_BYTES", budget)
         positives, negatives = mine(*case)
     np.testing.assert_array_equal(positives, expected[0])
     np.testing.assert_array_equal(negatives, expected[1])
@@ -204,12 +204,31 @@ def test_random_negatives_avoid_soft_positives():
         draw_pool("random", 1, 20, 5, np.random.default_rng(0))
 
 
+def test_what_queries_of_one_place_share_is_read_once(monkeypatch):
+    """Two places with five images each, whose queries come in turns: each place is a group of its own."""
+    original, read = products.table_scores, []
+
+    def counted(queries, table, ids=None):
+        read.append(0 if ids is None else len(ids))
+        return original(queries, table, ids)
+
+    monkeypatch.setattr(products, "table_scores", counted)
+    rng = np.random.default_rng(0)
+    queries, database = rng.normal(size=(2 * products.GROUP, 6)), rng.normal(size=(40, 6))
+    hard = [np.arange(5) + 5 * (row % 2) for row in range(len(queries))]
+    none = np.full((len(queries), 0), -1)
+    found = mine(queries, database, hard, hard, np.arange(20, 40), 3)
+    assert sum(read) == 10
+    expected = mine_by_loop(queries, database, hard, hard, np.arange(20, 40), 3, none)
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
 def test_memory_stays_near_the_budget():
     """Scores of 1,500 queries against 20,000 images alone take 120 MB; in blocks of 16 MB they never exist at once."""
     program = """
 import resource, numpy as np
-from vg_core.mining import mine, nearest
-nearest.BLOCK_BYTES = 16 * 2**20
+from vg_core.mining import mine, products
+products.BLOCK_BYTES = 16 * 2**20
 rng = np.random.default_rng(0)
 queries, database = rng.normal(size=(1500, 8)).astype("f"), rng.normal(size=(20_000, 8)).astype("f")
 lists, pool = [np.arange(3)] * 1500, np.tile(np.arange(3, 40), (1500, 1))

@@ -48,8 +48,8 @@ def test_maps_are_what_the_frozen_layers_make(model, photographs):
 
 def test_frozen_layers_run_once_and_in_eval_mode(model, photographs, monkeypatch):
     cache, seen = StemCache(model.train(), photographs, 7), []
-    original = model.stem
-    monkeypatch.setattr(model, "stem", lambda images: seen.append(len(images)) or original(images))
+    original = cache.stem
+    monkeypatch.setattr(cache, "stem", lambda images: seen.append(len(images)) or original(images))
     first = [maps.clone() for maps in cache.batches([[1, 2], [5]])]
     again = list(cache.batches([[1, 2], [5]]))
     assert seen == [7, 7, 7, 7, 4]

@@ -13,6 +13,7 @@ from vg_core.clock import Clock
 from vg_core.config import Config
 from vg_core.devices import fast
 from vg_core.models import GeoModel
+from vg_core.models.network import frozen_stem
 from vg_core.stem_cache import descriptors_of
 from vg_core.tasks import Task
 
@@ -20,16 +21,17 @@ from vg_core.tasks import Task
 class Learner(nn.Module):
     """Loss of rows (B, P) of images from their pixels (B x P, 3, H, W) or frozen layers' maps: network and task as one.
 
-    DistributedDataParallel averages the gradients of what is called in a step, so that has to be one module.
+    DistributedDataParallel averages the gradients of what is called in a step, so that has to be one module. The model
+    has its weights before: its frozen layers are copied.
     """
 
     def __init__(self, model: GeoModel, task: Task):
         super().__init__()
-        self.model, self.task = model, task
+        self.model, self.task, self.stem = model, task, frozen_stem(model)
 
     def forward(self, pixels: Tensor, rows: np.ndarray) -> Tensor:
         with fast(pixels.device):
-            descriptors = descriptors_of(self.model, pixels)
+            descriptors = descriptors_of(self.model, pixels, self.stem)
         return self.task(descriptors.float().view(*rows.shape, -1), rows)
 
 

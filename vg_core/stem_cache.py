@@ -10,12 +10,13 @@ from torch import Tensor
 
 from vg_core import processes
 from vg_core.devices import fast, free_memory
-from vg_core.models.network import GeoModel
+from vg_core.models.network import GeoModel, frozen_stem
 from vg_core.places.images import Photographs, normalise
 from vg_core.watch import bar
 
 MEMORY_SHARE = 0.5  # of what is free on the network's device; the other half is for training
 PIXELS_SHARE = 0.25  # of what is free on a GPU, beside the frozen layers' output of other photographs
+Stem = Callable[[Tensor], Tensor]  # images to the frozen layers' output
 
 
 class Kept:
@@ -70,12 +71,12 @@ class StemCache(Kept):
     label = "frozen layers, once"
 
     def __init__(self, model: GeoModel, photographs: Photographs, batch_size: int):
-        self.model = model
+        self.stem = frozen_stem(model)
         super().__init__(photographs, next(model.parameters()).device, batch_size)
 
     def make(self, pixels: Tensor) -> Tensor:
         with fast(self.device):
-            return self.model.stem(normalise(pixels.to(self.device, non_blocking=True)))
+            return self.stem(normalise(pixels.to(self.device, non_blocking=True)))
 
 
 class DevicePixels(Kept):
@@ -133,18 +134,19 @@ def stem_budget(device: torch.device, free: float) -> int:
     return int(MEMORY_SHARE * part * free)
 
 
-def descriptors_of(network: GeoModel, batch: Tensor) -> Tensor:
+def descriptors_of(network: GeoModel, batch: Tensor, stem: Stem | None = None) -> Tensor:
     """(B, D) of pixels, which are uint8, or of what the network's frozen layers made of them, as a StemCache keeps.
 
-    Compiled if the network's configuration asks for it; copies of a network share what was compiled.
+    ``stem`` stands in for the network's own frozen layers. Compiled if the network's configuration asks for it; copies
+    of a network share what was compiled.
     """
-    return (_compiled() if network.config.compile else _descriptors_of)(network, batch)
+    return (_compiled() if network.config.compile else _descriptors_of)(network, batch, stem or network.stem)
 
 
 @cache
-def _compiled() -> Callable[[GeoModel, Tensor], Tensor]:
+def _compiled() -> Callable[[GeoModel, Tensor, Stem], Tensor]:
     return torch.compile(_descriptors_of)
 
 
-def _descriptors_of(network: GeoModel, batch: Tensor) -> Tensor:
-    return network(normalise(batch)) if batch.dtype is torch.uint8 else network.tail(batch)
+def _descriptors_of(network: GeoModel, batch: Tensor, stem: Stem) -> Tensor:
+    return network.tail(stem(normalise(batch)) if batch.dtype is torch.uint8 else batch)

@@ -1,16 +1,13 @@
 """The nearest positive and the nearest negatives of each query, exactly, in blocks on the descriptors' device."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from vg_core.mining import products
 from vg_core.mining.pools import Lists, pair_keys, require
+from vg_core.mining.products import computable, full_precision, magnitude, pair_distances, pair_scores, slack
 
-BLOCK_BYTES = 256 * 2**20  # scores of a block of queries; also database rows converted to float32 at a time
-CHUNK_BYTES = 4 * 2**20  # descriptors gathered pair by pair at a time: what the cache of a core holds
 BYTES_A_SCORE = 32  # all temporaries together, for each query of a block and candidate
 NO_POSITIVE = "leave the query out, or raise the distance threshold of positives"
 NO_NEGATIVE = "draw a larger pool, or ask for fewer negatives"
@@ -48,10 +45,10 @@ def mine(
     hard, soft, old = (_Pairs(lists, queries, database) for lists in (hard_positives, soft_positives, previous))
     require(hard.counts, 1, "hard positives", NO_POSITIVE)
     candidates = _Candidates(len(queries), database, np.asarray(pool, dtype=np.int64), old.ids, count)
-    step = max(1, BLOCK_BYTES // (BYTES_A_SCORE * candidates.width))
+    step = max(1, products.BLOCK_BYTES // (BYTES_A_SCORE * candidates.width))
     step = -(-len(queries) // -(-len(queries) // step))  # blocks of equal size
     blocks = [slice(start, start + step) for start in range(0, len(queries), step)]
-    with _full_precision(queries.device):
+    with full_precision(queries.device):
         results = [candidates.mine(queries[b], b, hard.of(b), soft.of(b), old.of(b)) for b in blocks]
     positives, negatives, available = (torch.cat(parts).cpu() for parts in zip(*results, strict=True))
     require(available.numpy(), count, "candidate negatives", NO_NEGATIVE)
@@ -64,8 +61,10 @@ def nearest_positives(query_descriptors: Array, database_descriptors: Array, har
     queries, database = _descriptors(query_descriptors, database_descriptors)
     hard = _Pairs(hard_positives, queries, database)
     require(hard.counts, 1, "hard positives", NO_POSITIVE)
-    exact = _distances(queries, database, hard.rows, hard.ids, torch.float64)
-    return _first(hard.rows, hard.ids, exact, 1)[:, 0].cpu()
+    queries = computable(queries, database)
+    with full_precision(queries.device):
+        scores, largest = pair_scores(queries, database, hard.rows, hard.ids)
+        return _nearest_pairs(queries, database, (hard.rows, hard.ids), scores, magnitude(queries, largest)).cpu()
 
 
 @torch.no_grad()
@@ -80,7 +79,7 @@ def hardness(
     queries, database = _descriptors(query_descriptors, database_descriptors)
     ids = torch.from_numpy(np.column_stack([positives, negatives])).to(queries.device)  # (Q, 1 + count)
     rows = torch.arange(len(queries), device=queries.device).repeat_interleave(ids.shape[1])
-    distances = _distances(queries, database, rows, ids.flatten(), torch.float32).view(ids.shape)
+    distances = pair_distances(queries, database, rows, ids.flatten(), torch.float32).view(ids.shape)
     positive, negative = distances[:, :1], distances[:, 1:]
     return {
         "active": float((margin + positive > negative).float().mean()),
@@ -129,69 +128,47 @@ class _Candidates:
 
     def mine(self, queries: Tensor, block: slice, hard: RowsIds, soft: RowsIds, kept: RowsIds) -> list[Tensor]:
         """Positives (B,), negatives (B, count) and numbers of candidates (B,), counted up to ``count``, of a block."""
-        stored = torch.promote_types(queries.dtype, self.database.dtype)
-        queries = queries.to(torch.promote_types(stored, torch.float32))
-        squares = torch.linalg.vector_norm(queries, dim=1).square()
-        product, largest = _product(queries, self.table)
+        queries = computable(queries, self.database)
+        product, largest = products.table_scores(queries, self.table)
         scores = queries.new_full((len(queries), self.width), torch.inf)
-        if self.own:
+        if self.own:  # the product covers the whole database
             pool = self.pool[block]
             scores.scatter_(1, pool, product.gather(1, pool))
+            hard_scores, kept_scores = product[hard], product[kept]
         else:
             scores[:, self.column[self.pool]] = product
-        hard_scores, kept_scores = (self._pair_scores(queries, squares, product, pairs) for pairs in (hard, kept))
-        if not all(torch.isfinite(part).all() for part in (largest, hard_scores, kept_scores)):
-            raise ValueError("some database descriptors are not finite: has the training diverged?")
+            pairs = [pair_scores(queries, self.database, *some) for some in (hard, kept)]
+            hard_scores, kept_scores = (found for found, _ in pairs)
+            largest = torch.stack([largest, *(norm for _, norm in pairs)]).amax()
         scores[kept[0], self.column[kept[1]]] = kept_scores
         scores[soft[0], self.column[soft[1]]] = torch.inf
-        scale = 2 * (largest + squares)
-        positives = _nearest_pairs(queries, self.database, hard, hard_scores, scale)
-        return [positives, *self._nearest_columns(queries, scores, scale)]
+        magnitudes = magnitude(queries, largest)
+        positives = _nearest_pairs(queries, self.database, hard, hard_scores, magnitudes)
+        return [positives, *self._nearest_columns(queries, scores, magnitudes)]
 
-    def _pair_scores(self, queries: Tensor, squares: Tensor, product: Tensor, pairs: RowsIds) -> Tensor:
-        """Scores (pairs,): in the product already if that covers the whole database."""
-        if self.own:
-            return product[pairs]
-        return _distances(queries, self.database, *pairs, queries.dtype).square() - squares[pairs[0]]
-
-    def _nearest_columns(self, queries: Tensor, scores: Tensor, scale: Tensor) -> RowsIds:
+    def _nearest_columns(self, queries: Tensor, scores: Tensor, magnitudes: Tensor) -> RowsIds:
         """(B, count) database images of the smallest scores (B, W), nearest first, and how many there were (B,)."""
         best, columns = scores.topk(self.count + 1, largest=False)
         chosen, last = self.ids[columns[:, :-1]], best[:, -2]
-        slack = _slack(queries, last, scale)
-        unsure = ((best.diff(dim=1) <= slack[:, None]).any(dim=1) & torch.isfinite(last)).nonzero()[:, 0]
+        apart = slack(queries, last, magnitudes)
+        unsure = ((best.diff(dim=1) <= apart[:, None]).any(dim=1) & torch.isfinite(last)).nonzero()[:, 0]
         if len(unsure):
-            rows, columns = (scores[unsure] <= (last + slack)[unsure, None]).nonzero(as_tuple=True)
-            exact = _distances(queries, self.database, unsure[rows], self.ids[columns], torch.float64)
+            rows, columns = (scores[unsure] <= (last + apart)[unsure, None]).nonzero(as_tuple=True)
+            exact = pair_distances(queries, self.database, unsure[rows], self.ids[columns], torch.float64)
             chosen[unsure] = _first(rows, self.ids[columns], exact, self.count)
         return chosen, torch.isfinite(best[:, :-1]).sum(dim=1)
 
 
-def _product(queries: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores (B, N) of all rows of the table, and the largest of their squared norms."""
-    scores, largest = queries.new_empty(len(queries), len(table)), queries.new_zeros(())
-    step = max(1, BLOCK_BYTES // (table.shape[1] * queries.element_size()))
-    for start in range(0, len(table), step):
-        part = table[start : start + step].to(queries.dtype)
-        squares = torch.linalg.vector_norm(part, dim=1).square()
-        torch.addmm(squares, queries, part.T, alpha=-2, out=scores[:, start : start + step])
-        largest = torch.maximum(largest, squares.max())
-    return scores, largest
-
-
-def _nearest_pairs(queries: Tensor, database: Tensor, pairs: RowsIds, scores: Tensor, scale: Tensor) -> Tensor:
+def _nearest_pairs(queries: Tensor, database: Tensor, pairs: RowsIds, scores: Tensor, magnitudes: Tensor) -> Tensor:
     """(B,) nearest database image among each query's pairs."""
     rows, ids = pairs
     lowest = queries.new_full((len(queries),), torch.inf).scatter_reduce(0, rows, scores, "amin")
-    near = scores <= (lowest + _slack(queries, lowest, scale))[rows]
-    exact = _distances(queries, database, rows[near], ids[near], torch.float64)
-    return _first(rows[near], ids[near], exact, 1)[:, 0]
-
-
-def _slack(queries: Tensor, score: Tensor, scale: Tensor) -> Tensor:
-    """How far apart scores may be whose order rounding decided: sqrt(D) units (Higham and Mary, SISC 2019) of each."""
-    unit = torch.finfo(queries.dtype).eps * max(64, queries.shape[1]) ** 0.5
-    return unit * (scale + score.abs())
+    near = scores <= (lowest + slack(queries, lowest, magnitudes))[rows]
+    rows, ids = rows[near], ids[near]
+    rivals = torch.bincount(rows)[rows] > 1
+    exact = scores.new_zeros(len(rows), dtype=torch.float64)  # whoever has no rival is the nearest
+    exact[rivals] = pair_distances(queries, database, rows[rivals], ids[rivals], torch.float64)
+    return _first(rows, ids, exact, 1)[:, 0]
 
 
 def _first(rows: Tensor, ids: Tensor, distances: Tensor, count: int) -> Tensor:
@@ -201,18 +178,6 @@ def _first(rows: Tensor, ids: Tensor, distances: Tensor, count: int) -> Tensor:
     counts = torch.bincount(rows)
     starts = counts.cumsum(0) - counts
     return ids[order][starts[:, None] + torch.arange(count, device=ids.device)]
-
-
-def _distances(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:
-    """Euclidean distances (pairs,) of queries[rows] and database[ids], computed in ``dtype``, a chunk at a time."""
-    distances = torch.empty(len(rows), dtype=dtype, device=queries.device)
-    step = max(1, CHUNK_BYTES // (queries.shape[1] * dtype.itemsize))
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        difference = database.index_select(0, ids[part]).to(dtype)
-        difference -= queries.index_select(0, rows[part])
-        distances[part] = torch.linalg.vector_norm(difference, dim=1)
-    return distances
 
 
 def _descriptors(queries: Array, database: Array) -> tuple[Tensor, Tensor]:
@@ -225,15 +190,3 @@ def _descriptors(queries: Array, database: Array) -> tuple[Tensor, Tensor]:
     if len(bad):
         raise ValueError(f"the descriptor of query {int(bad[0])} is not finite: has the training diverged?")
     return queries, database
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Products in true float32 whatever the training has set: TF32 and bfloat16 lose the order of neighbours."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)

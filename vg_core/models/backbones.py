@@ -31,12 +31,15 @@ class Backbone(nn.Sequential):
             self.get_submodule(name).eval()
         return self
 
+    @property
+    def frozen_layers(self) -> nn.Sequential:
+        """The first layers; empty when all are trained."""
+        return nn.Sequential(*list(self)[: len(self.frozen)])
+
     @torch.no_grad()
     def stem(self, images: Tensor) -> Tensor:
         """Output of the frozen layers: a constant of each image, the same in training and evaluation."""
-        for layer in list(self)[: len(self.frozen)]:
-            images = layer(images)
-        return images
+        return self.frozen_layers(images)
 
     def tail(self, maps: Tensor) -> Tensor:
         """Output of the trained layers on what ``stem`` made."""

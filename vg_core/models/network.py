@@ -1,7 +1,9 @@
 """The whole network, a list that can be read aloud: backbone, normalise locations, pool, normalise descriptors."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,8 @@ from vg_core.config import Config
 from vg_core.models.backbones import Backbone, build_backbone
 from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, Pooling, full_precision
 from vg_core.models.whitening import Whitening
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class GeoModel(nn.Module):
@@ -71,14 +75,25 @@ def build_model(config: Config) -> GeoModel:
         return GeoModel(config, backbone, _pooling(config, channels), channels)
 
 
-def inference_copy(model: GeoModel) -> GeoModel:
-    """A frozen copy in eval mode that gives the same descriptors sooner: batch norms are folded into the convolutions
+def inference_copy(network: Network) -> Network:
+    """A frozen copy in eval mode that gives the same results sooner: batch norms are folded into the convolutions
     before them, and weights lie channels last. It describes; it is neither trained nor saved.
     """
-    copy = deepcopy(model).eval().requires_grad_(False)
-    for parent in copy.backbone.modules():
+    copy = deepcopy(network).eval().requires_grad_(False)
+    for parent in copy.modules():
         _fold(parent)
     return copy.to(memory_format=torch.channels_last)
+
+
+def frozen_stem(model: GeoModel) -> Callable[[Tensor], Tensor]:
+    """Function that does what ``model.stem`` does, sooner. It holds copies: make it when the weights are in place."""
+    layers = inference_copy(model.backbone.frozen_layers)
+
+    @torch.no_grad()
+    def stem(images: Tensor) -> Tensor:
+        return layers(images)
+
+    return stem
 
 
 def _fold(parent: nn.Module) -> None:

@@ -67,8 +67,9 @@ class _GeneralisedMean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, p: Tensor, eps: float) -> Tensor:
-        # a plain number takes the shortcut of whole exponents, but reading it from a GPU would stop the queue
-        powers = x.clamp(min=eps).pow_(p if p.is_cuda else p.item())  # (B, C, H, W)
+        # a plain number takes the shortcut of whole exponents, but reading it would stop a GPU's queue or a compilation
+        read = not (p.is_cuda or torch.compiler.is_compiling())
+        powers = x.clamp(min=eps).pow_(p.item() if read else p)  # (B, C, H, W)
         mean = powers.mean((2, 3))  # (B, C)
         found = (mean ** (1 / p)).clamp_min(eps)  # eps^p may vanish, the result may not
         ctx.save_for_backward(x, powers, mean.clamp_min(torch.finfo(mean.dtype).tiny), found, p)

@@ -1,0 +1,93 @@
+"""Scores of queries against database images: products in blocks, with the error that rounding may leave in them.
+
+A score is a squared distance short of the query's squared norm, which is the same for all images of a query.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+BLOCK_BYTES = 256 * 2**20  # scores of a block of queries; also database rows converted to float32 at a time
+CHUNK_BYTES = 4 * 2**20  # descriptors gathered at a time: what the cache of a core holds
+GROUP = 16  # queries whose pairs come from one product: to multiply all their images costs less than to gather them
+
+
+def table_scores(queries: Tensor, table: Tensor, ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Scores (B, N) of all rows of the table or of those that ``ids`` (N,) names, and the largest squared norm."""
+    count = len(table) if ids is None else len(ids)
+    scores, largest = queries.new_empty(len(queries), count), queries.new_zeros(())
+    step = max(1, (BLOCK_BYTES if ids is None else CHUNK_BYTES) // (table.shape[1] * queries.element_size()))
+    for start in range(0, count, step):
+        part = slice(start, start + step)
+        rows = (table[part] if ids is None else table.index_select(0, ids[part])).to(queries.dtype)
+        squares = torch.linalg.vector_norm(rows, dim=1).square()
+        torch.addmm(squares, queries, rows.T, alpha=-2, out=scores[:, part])
+        largest = torch.maximum(largest, squares.max())
+    return scores, largest
+
+
+def pair_scores(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (pairs,) of queries[rows] and database[ids], rows sorted, and the largest squared norm among these images.
+
+    Queries of one place, which share their images, go into one product, and what they share is read once.
+    """
+    scores, largest = queries.new_empty(len(rows)), queries.new_zeros(())
+    device, count = queries.device, len(queries)
+    first = torch.full((count,), len(database), device=device).scatter_reduce(0, rows, ids, "amin")
+    order = first.argsort(stable=True)  # neighbours behind each other
+    places = torch.empty_like(order).scatter_(0, order, torch.arange(count, device=device))[rows]
+    groups = places.div(GROUP, rounding_mode="floor")
+    sizes = torch.bincount(groups, minlength=-(-count // GROUP)).tolist()
+    for number, pairs in enumerate(groups.argsort(stable=True).split(sizes)):
+        if len(pairs):
+            start = GROUP * number
+            wanted, columns = ids[pairs].unique(return_inverse=True)
+            product, norm = table_scores(queries[order[start : start + GROUP]], database, wanted)
+            scores[pairs] = product[places[pairs] - start, columns]
+            largest = torch.maximum(largest, norm)
+    return scores, largest
+
+
+def pair_distances(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:
+    """Euclidean distances (pairs,) of queries[rows] and database[ids], computed in ``dtype``, a chunk at a time."""
+    distances = torch.empty(len(rows), dtype=dtype, device=queries.device)
+    step = max(1, CHUNK_BYTES // (queries.shape[1] * dtype.itemsize))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        difference = database.index_select(0, ids[part]).to(dtype)
+        difference -= queries.index_select(0, rows[part])
+        distances[part] = torch.linalg.vector_norm(difference, dim=1)
+    return distances
+
+
+def computable(queries: Tensor, database: Tensor) -> Tensor:
+    """The queries in the type that scores are computed in."""
+    stored = torch.promote_types(queries.dtype, database.dtype)
+    return queries.to(torch.promote_types(stored, torch.float32))
+
+
+def magnitude(queries: Tensor, largest: Tensor) -> Tensor:
+    """(B,) size of what rounds in a score; ValueError when the ``largest`` squared norm of an image is not finite."""
+    if not torch.isfinite(largest):
+        raise ValueError("some database descriptors are not finite: has the training diverged?")
+    return 2 * (largest + torch.linalg.vector_norm(queries, dim=1).square())
+
+
+def slack(queries: Tensor, score: Tensor, magnitudes: Tensor) -> Tensor:
+    """How far apart scores may be whose order rounding decided: sqrt(D) units (Higham and Mary, SISC 2019) of each."""
+    unit = torch.finfo(queries.dtype).eps * max(64, queries.shape[1]) ** 0.5
+    return unit * (magnitudes + score.abs())
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Products in true float32 whatever the training has set: TF32 and bfloat16 lose the order of neighbours."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
