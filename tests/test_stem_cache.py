@@ -11,6 +11,7 @@ import torch
 from tests.tiny import TINY, fit
 from vg_core import stem_cache, training
 from vg_core.models import build_model, load_model
+from vg_core.models.network import frozen_stem, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs
 from vg_core.retrieval import describe_photographs, photographs_of
@@ -161,6 +162,17 @@ def test_an_augmented_training_from_kept_pixels_is_the_same(street, tmp_path, mo
 
 
 # --- compiled ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("pooling", ["average", "max", "gem", "netvlad"])
+def test_a_network_is_compiled_in_one_piece(pooling):
+    """What cannot be compiled would cut it in pieces, silently but for a warning; here it is an error."""
+    model = build_model(replace(FROZEN, pooling=pooling)).train()
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    whole = torch.compile(stem_cache._descriptors_of, fullgraph=True, backend="eager")
+    for network, stem in ((model, frozen_stem(model)), (inference_copy(model), inference_copy(model).stem)):
+        plain = stem_cache._descriptors_of(network, pixels, stem)
+        torch.testing.assert_close(whole(network, pixels, stem), plain, atol=1e-5, rtol=0)
+
+
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 def test_a_compiled_training_is_the_same_up_to_rounding(street, tmp_path):
     config = replace(TINY, layer="conv1", freeze="none", epochs_num=1, infer_batch_size=32)
