@@ -95,6 +95,13 @@ def test_shares_of_the_measured_rates(monkeypatch):
     assert shares(Case(lambda: None, lambda: a + 1), 0.1, CPU) == {"matrix_share": None, "bandwidth_share": None}
 
 
+def test_products_have_as_many_operations_as_the_call(monkeypatch):
+    monkeypatch.setattr(measure, "MATRIX", 8)
+    a, b = torch.rand(20, 30), torch.rand(30, 10)
+    as_many = measure.operations(measure.products(lambda: a @ b, CPU))
+    assert measure.operations(lambda: a @ b) == 12_000 and 12_000 - 2 * 8 * 8 < as_many <= 12_000
+
+
 def test_rates_of_a_device_are_measured(monkeypatch):
     monkeypatch.setattr(measure, "MATRIX", 64)
     monkeypatch.setattr(measure, "COPIED", MIB)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vg_core.mining import draw_pool, excluded, hardness, mine, nearest_positives, products, random_negatives
+from vg_core.rounds import _places
 
 
 def mine_by_loop(queries, database, hard, soft, pool, count, kept):
@@ -128,6 +129,11 @@ def test_precision_set_by_training_changes_nothing_and_survives():
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert torch.equal(mine(*(torch.from_numpy(d).float() for d in case[:2]), *case[2:])[1], expected)
+        table = torch.ones(2, 2)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert (table @ table).dtype is torch.bfloat16
+            with products.full_precision(table.device):
+                assert (table @ table).dtype is torch.float32 and torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")
@@ -241,3 +247,12 @@ print(peak() - before)
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(result.stdout) * unit < 48 * 2**20
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 20), max_size=5), min_size=1, max_size=4), st.sets(st.integers(0, 20), min_size=1)
+)
+def test_lists_are_renumbered_by_their_places_among_those_needed(lists, needed):
+    order = sorted(needed)
+    found = _places(np.array(order), [np.array(one, dtype=np.int64) for one in lists])
+    assert [part.tolist() for part in found] == [[order.index(i) for i in one if i in needed] for one in lists]

@@ -34,7 +34,7 @@ FLOORS = (  # a room may use the floors below its own
         "places.labels",
     },
     {"cache", "places", "models", "report", "chapters", "progress", "galleries", "rounds", "toy", "engines", "clock"},
-    {"stem_cache"},
+    {"stem_cache", "batch_cost"},
     {"retrieval", "records", "tasks", "heatmaps", "embedding"},
     {"learner", "strategies", "dimensions", "attribution", "locating"},
     {"training"},

@@ -10,7 +10,8 @@ from tests.tiny import TINY, fit
 from vg_core import preflight as module
 from vg_core import training
 from vg_core.__main__ import main
-from vg_core.preflight import Batch, expected_minutes, measure, mined, preflight
+from vg_core.batch_cost import Batch, measure
+from vg_core.preflight import expected_minutes, mined, preflight
 from vg_core.records import load_places
 
 GB = 10**9
@@ -97,6 +98,13 @@ def test_processes_share_the_batch_and_the_minutes(street, monkeypatch):
 def test_where_not_one_tuple_fits_other_options_are_named(street):
     with pytest.raises(ValueError, match=r"RAM is short: .*lower image_size"):
         preflight(TINY, BATCH, PLENTY | {"RAM": 10**6}).check()
+
+
+def test_descriptors_without_room_in_memory_count_for_the_disk(street):
+    config, batch = replace(TINY, loss="geo_classification"), replace(BATCH, dim=10**6)  # it has no mining's at hand
+    much, little = (preflight(config, batch, PLENTY | {"RAM": memory}) for memory in (10**12, 10**8))
+    assert little.needed["disk"] - much.needed["disk"] == 2 * 32 * 10**6
+    assert little.needed["RAM"] < much.needed["RAM"]
 
 
 def test_a_full_disk_is_refused_on_the_command_line(street, monkeypatch, capsys):

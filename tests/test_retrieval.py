@@ -1,15 +1,21 @@
 """Descriptors of files, exact search against brute force, and evaluation from photographs to ranks."""
 
+import os
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tiny import TINY
+from vg_core import retrieval
+from vg_core.mining import products
 from vg_core.models import build_model
+from vg_core.paths import cache_root
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import UnreadableImage
-from vg_core.retrieval import describe, evaluate, search
+from vg_core.retrieval import describe, evaluate, nearest_on_device, search
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +52,23 @@ def test_search_equals_brute_force(database, queries, width, k, seed):
     np.testing.assert_allclose(np.take_along_axis(brute, indices, 1), distances, atol=1e-3)
 
 
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 40), st.sampled_from([1, 500, 2**28]))
+def test_search_on_the_device_equals_search(database, queries, k, budget):
+    rng = np.random.default_rng(database)
+    d, q = (rng.normal(size=(count, 6)).astype(np.float32) for count in (database, queries))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "BLOCK_BYTES", budget)
+        distances, indices = nearest_on_device(torch.from_numpy(q), torch.from_numpy(d), k)
+    expected = search(q, d, k)
+    np.testing.assert_allclose(distances, expected[0], atol=1e-3)
+    np.testing.assert_array_equal(indices, expected[1])
+
+
+def test_search_on_the_device_refuses_what_is_not_finite():
+    with pytest.raises(ValueError, match="not finite: has the training diverged"):
+        nearest_on_device(torch.eye(3), torch.eye(3) * torch.nan, 1)
+
+
 def test_search_refuses_what_it_cannot_search():
     good = np.eye(3, dtype=np.float32)
     with pytest.raises(ValueError, match="queries: no descriptors"):
@@ -68,3 +91,23 @@ def test_evaluation_has_one_row_a_query(model, street):
     assert (result.ranks.within_1 >= result.ranks.within_20).all()
     # photographs of a place differ by brightness only: even a random network finds most of them
     assert (result.ranks["rank"] == 1).mean() > 0.5
+
+
+def test_descriptors_without_room_in_memory_go_to_disk(model, street, monkeypatch):
+    places = PlaceSet.load("street", "test")
+    whole, before = evaluate(model, places, (32, 32), 25), sorted(os.listdir(cache_root()))
+    written, original = [], retrieval.DescriptorStore.write
+
+    def write(path, parts, shape):
+        store = original(path, (written.append(len(part)) or part for part in parts), shape)
+        assert len(os.listdir(cache_root())) == len(before) + 1
+        return store
+
+    monkeypatch.setattr(retrieval.DescriptorStore, "write", write)
+    monkeypatch.setattr(retrieval, "MEMORY_SHARE", 0)
+    monkeypatch.setattr(retrieval, "STORED_AT_ONCE", 5)
+    stored = evaluate(model, places, (32, 32), 25)
+    assert written == [5, 5, 5, 1]
+    np.testing.assert_allclose(stored.distances, whole.distances, atol=2e-3)
+    assert (stored.ranks["rank"] == whole.ranks["rank"]).mean() > 0.9
+    assert sorted(os.listdir(cache_root())) == before

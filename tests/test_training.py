@@ -144,7 +144,7 @@ def test_early_stop_follows_recall_at_5_by_name(street, tmp_path, monkeypatch):
     def worse_each_time(*_args, **_options):
         calls.append(1)
         misses = min(len(calls), 10)
-        return SimpleNamespace(ranks=pd.DataFrame({"rank": [3] * (10 - misses) + [0] * misses}))
+        return SimpleNamespace(ranks=pd.DataFrame({"rank": [3] * (10 - misses) + [0] * misses}), seconds={"search": 1})
 
     calls = []
     monkeypatch.setattr(training, "evaluate", worse_each_time)

@@ -2,48 +2,28 @@
 
 import json
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
-from torch.autograd.graph import saved_tensors_hooks
 
 from vg_core import paths, processes
+from vg_core.batch_cost import Batch, measure
 from vg_core.config import Config
-from vg_core.devices import fast, free_memory, pick_device
+from vg_core.devices import free_memory, pick_device
 from vg_core.files import replacing
-from vg_core.models import GeoModel, build_model
-from vg_core.models.network import inference_copy
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS, Photographs, normalise
+from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS
 from vg_core.records import load_places, run_id
+from vg_core.retrieval import MEMORY_SHARE
 from vg_core.stem_cache import pixels_fit, stem_budget
 from vg_core.tasks import hard_positives
 
 MARGIN = 1.3  # on memory that is counted: workspaces of convolutions, fragmentation
 MOMENTS = 3  # gradient and the two moments of Adam, for each trained weight
 ALIVE = 2  # maps of the largest size that a layer has at hand: its input and its output
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one real batch shows. Bytes and seconds are of one image unless they say otherwise."""
-
-    dim: int  # values of a descriptor
-    weights: int  # bytes of all of them
-    trained: int  # bytes of those not frozen
-    kept: int  # bytes for the backward pass
-    largest: int  # bytes of the largest map
-    stem: int  # bytes of what the frozen layers make; 0 when nothing is frozen
-    decode_seconds: float  # by all threads
-    stem_seconds: float  # through the frozen layers
-    tail_seconds: float  # through those behind
-    train_seconds: float  # through those behind and back
 
 
 @dataclass(frozen=True)
@@ -97,17 +77,19 @@ def preflight(config: Config, batch: Batch | None = None, free: dict[str, float]
     stems = _kept_stems(config, batch, images, stem_budget(device, free[memory]))
     on_gpu = 0 if stems[0] else 3 * images[0] * prod(config.image_size)
     on_gpu *= pixels_fit(on_gpu, device, free[memory])
-    rows = max(images[1], images[2], mined(config, sets[0]))  # descriptors at hand
-    fixed = MARGIN * (batch.weights + MOMENTS * batch.trained + 4 * rows * batch.dim) + sum(stems) + on_gpu
+    evaluated, most = 4 * max(images[1:]) * batch.dim, MEMORY_SHARE * min(free[memory], free["RAM"])
+    at_hand = max(4 * mined(config, sets[0]) * batch.dim, evaluated if evaluated <= most else 0)  # descriptors
+    fixed = MARGIN * (batch.weights + MOMENTS * batch.trained + at_hand) + sum(stems) + on_gpu
     passing = MARGIN * config.infer_batch_size * ALIVE * batch.largest
     a_tuple = MARGIN * (2 + config.negs_num_per_query) * (batch.kept + ALIVE * batch.largest)
-    needed = {"RAM": _waiting(config) + 8 * max(images[1:]) * batch.dim}  # descriptors are copied for the search
+    needed = {"RAM": _waiting(config)}
     left = free[memory] - fixed - needed.get(memory, 0)
     fitting = processes.size() * int(left // a_tuple) if left >= max(a_tuple, passing) else 0
     own = -(-config.train_batch_size // (processes.size() * config.accumulate))  # tuples at a time
     needed[memory] = needed.get(memory, 0) + fixed + max(passing, own * a_tuple)
     # every checkpoint is written beside the one that it replaces
     needed["disk"] = pixels * mapped + 2 * (2 * batch.weights + (MOMENTS - 1) * batch.trained)
+    needed["disk"] += evaluated / 2 if evaluated > most else 0  # in half precision
     return Estimate(config, needed, free, minutes(config, batch, sets, stems, mapped), fitting)
 
 
@@ -159,31 +141,6 @@ def mined(config: Config, places: PlaceSet) -> int:
     return min(len(places.database), wanted) + queries
 
 
-def measure(config: Config, places: PlaceSet, device: torch.device) -> Batch:
-    """Batch of as many training images as a tuple has, through a network of random clusters."""
-    model = build_model(config).to(device, memory_format=torch.channels_last)
-    count = 2 + config.negs_num_per_query
-    files = [*places.database.path, *places.queries.path][:count]
-    photographs, started = Photographs(files, config.image_size, progress=False), time.monotonic()
-    pixels = torch.cat(list(photographs.batches([[i] for i in range(len(files))])))
-    decoded = time.monotonic() - started
-    with fast(device):
-        images = normalise(pixels.to(device))
-        largest, network = _largest_map(model, images), inference_copy(model)
-        with torch.inference_mode():
-            stem_seconds = _seconds(device, lambda: network.stem(images))
-            maps = network.stem(images)
-            tail_seconds = _seconds(device, lambda: network.tail(maps))
-        maps = model.stem(images)
-        train_seconds = _seconds(device, lambda: model.train().tail(maps).sum().backward())
-        kept = _kept_for_backward(model, maps)
-    weights = sum(p.nbytes for p in model.parameters())
-    trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
-    stem = maps.nbytes // len(files) if model.backbone.frozen else 0
-    spent = [seconds / len(files) for seconds in (decoded, stem_seconds, tail_seconds, train_seconds)]
-    return Batch(model.dim, weights, trained, kept // len(files), largest // len(files), stem, *spent)
-
-
 def _kept_stems(config: Config, batch: Batch, images: list[int], budget: float) -> list[int]:
     """Bytes of the frozen layers' output that are kept of the training and of the validation images."""
     kept = []
@@ -191,50 +148,6 @@ def _kept_stems(config: Config, batch: Batch, images: list[int], budget: float) 
         size = count * batch.stem
         kept.append(size if fixed and size <= budget - sum(kept) else 0)
     return kept
-
-
-def _kept_for_backward(model: GeoModel, maps: torch.Tensor) -> int:
-    """Bytes that the trained layers keep for their backward pass, weights apart; what is shared counts once."""
-    sizes = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        descriptors = model.tail(maps)
-    for parameter in model.parameters():
-        sizes.pop(parameter.untyped_storage().data_ptr(), None)
-    del descriptors  # until here what was kept is alive, and no address names two tensors
-    return sum(sizes.values())
-
-
-@torch.no_grad()
-def _largest_map(model: GeoModel, images: torch.Tensor) -> int:
-    """Bytes of the largest output of a layer."""
-    sizes = [images.nbytes]
-    hooks = [
-        layer.register_forward_hook(lambda _layer, _inputs, output: sizes.append(output.nbytes))
-        for layer in model.backbone.modules()
-        if isinstance(layer, nn.Conv2d)
-    ]
-    model.eval()(images)
-    for hook in hooks:
-        hook.remove()
-    return max(sizes)
-
-
-def _seconds(device: torch.device, work: Callable[[], object]) -> float:
-    """Of the fastest of three calls: the first one warms up, and others may use the machine, too."""
-    spent = []
-    for _ in range(3):
-        started = time.monotonic()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        spent.append(time.monotonic() - started)
-    return min(spent)
 
 
 def _waiting(config: Config) -> int:

@@ -1,24 +1,32 @@
 """Images to descriptors, descriptors to ranked database images, and both together as the evaluation of a model."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import torch
 
 from vg_core import processes
-from vg_core.devices import fast, pick_device
+from vg_core.devices import fast, free_memory, pick_device
 from vg_core.engines import DescriptorStore, approximate, exact
 from vg_core.evaluation import ranks_table
+from vg_core.mining import products
 from vg_core.models.network import GeoModel, inference_copy
+from vg_core.paths import cache_root
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs, normalise
 from vg_core.stem_cache import StemCache, descriptors_of
 from vg_core.watch import bar
 
 RETRIEVED = 20  # images kept for each query: the largest N of the field's recall@N
+MEMORY_SHARE = 0.5  # of what is free; beyond it the descriptors of a database go to disk
+STORED_AT_ONCE = 4096  # images described between two writes to disk
 
 
 @dataclass(frozen=True)
@@ -121,16 +129,25 @@ def evaluate(
     """Evaluation of a model on the database and queries of a set; right is what lies within ``threshold_m`` metres.
 
     All images are resized to ``image_size``; ``vg_core.strategies`` has other ways to show queries.
-    ``photographs`` are those of the set, database first, where a caller has them already.
+    ``photographs`` are those of the set, database first, where a caller has them already. Descriptors that would take
+    more than MEMORY_SHARE of the free memory lie on disk meanwhile, those of the database as float16.
     """
     if photographs is None:
         photographs = photographs_of(places, image_size, progress)
     label = f"describing {places.name} {places.split}"
+    describe_some = partial(describe_photographs, model, photographs, batch_size, progress=progress, label=label)
+    images, count, device = np.arange(len(photographs)), len(places.database), next(model.parameters()).device
     started = time.monotonic()
-    descriptors = describe_photographs(model, photographs, batch_size, progress=progress, label=label).cpu().numpy()
-    described, count = time.monotonic(), len(places.database)
-    distances, indices = search(descriptors[count:], descriptors[:count], RETRIEVED)
-    seconds = {"describe": described - started, "search": time.monotonic() - described}
+    with ExitStack() as held:
+        if 4 * len(images) * model.dim <= MEMORY_SHARE * min(map(free_memory, {device, torch.device("cpu")})):
+            queries, database = describe_some(images).split([count, len(images) - count])[::-1]
+        else:
+            cache_root().mkdir(parents=True, exist_ok=True)
+            file = Path(held.enter_context(TemporaryDirectory(dir=cache_root()))) / "descriptors.npy"
+            queries, database = describe_some(images[count:]), _stored(describe_some, images[:count], model.dim, file)
+        described = time.monotonic()
+        distances, indices = _nearest(queries, database, RETRIEVED)
+        seconds = {"describe": described - started, "search": time.monotonic() - described}
     return judge(places, threshold_m, distances, indices, seconds)
 
 
@@ -138,6 +155,37 @@ def photographs_of(places: PlaceSet, image_size: tuple[int, int], progress: bool
     """All photographs of a set, database first, queries behind, decoded once."""
     with processes.one_goes_ahead():
         return Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
+
+
+def _stored(describe_some: Callable[[np.ndarray], torch.Tensor], images: np.ndarray, dim: int, file: Path):
+    """DescriptorStore of the images, of which only some descriptors are in memory at a time."""
+    parts = (describe_some(some).cpu().numpy() for some in split_evenly(images, STORED_AT_ONCE))
+    return DescriptorStore.write(file, parts, (len(images), dim))
+
+
+def _nearest(queries: torch.Tensor, database: torch.Tensor | DescriptorStore, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(distances, indices) of exact search, on the device that holds the descriptors."""
+    if isinstance(database, torch.Tensor) and database.is_cuda:
+        return nearest_on_device(queries, database, k)
+    return search(queries.cpu().numpy(), database if isinstance(database, DescriptorStore) else database.numpy(), k)
+
+
+@torch.inference_mode()
+def nearest_on_device(queries: torch.Tensor, database: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """What ``search`` gives, of tensors (Q, D) and (N, D) on a GPU: neither is copied to the CPU.
+
+    Products are in true float32, in blocks of at most ``products.BLOCK_BYTES``. ValueError for a descriptor that is not
+    finite.
+    """
+    found = []
+    with products.full_precision(queries.device):
+        for part in queries.split(max(1, products.BLOCK_BYTES // (4 * len(database)))):
+            scores, largest = products.table_scores(part, database)
+            products.magnitude(part, largest)  # complains
+            found.append(scores.topk(min(k, len(database)), largest=False))
+    scores, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
+    squared = scores + queries.square().sum(dim=1, keepdim=True)
+    return squared.clamp_min(0).sqrt().cpu().numpy(), indices.cpu().numpy()
 
 
 def judge(

@@ -61,4 +61,8 @@ def mine_round(
 
 def _places(needed: np.ndarray, lists: list[np.ndarray]) -> list[np.ndarray]:
     """Each list's entries that occur in the sorted ``needed``, as their places there."""
-    return [np.searchsorted(needed, one[np.isin(one, needed)]) for one in lists]
+    flat = np.concatenate([needed[:0], *lists], dtype=np.int64, casting="unsafe")
+    places = np.searchsorted(needed, flat).clip(max=len(needed) - 1)
+    there = needed[places] == flat
+    ends = np.append(0, there.cumsum())[np.cumsum([len(one) for one in lists])]
+    return np.split(places[there], ends[:-1])

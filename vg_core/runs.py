@@ -115,6 +115,8 @@ def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tu
     """(history, validation) of the runs that are finished, with columns ``variant`` and ``seed``."""
     members = _members(variants, seeds)
     runs = [(*member, found) for member, config in members.items() if (found := read_back(config))]
+    if not runs:
+        raise ValueError(f"none of the variants {', '.join(variants)} has a finished run: make them first, with sweep")
     history = pd.concat([r.history.assign(variant=v, seed=s) for v, s, r in runs], ignore_index=True)
     validation = pd.concat([r.validation.assign(variant=v, seed=s) for v, s, r in runs], ignore_index=True)
     return history, validation

@@ -210,10 +210,3 @@ def _hits(ranks: pd.DataFrame, variant: str, at: Sequence[int], threshold: float
     if table.isna().any(axis=None):
         raise ValueError(f"the seeds of variant '{variant}' were tested on different queries: run them on the same set")
     return table.to_numpy(float).reshape(len(table), len(at), -1), table.index, table.columns.unique("seed")
-
-
-def _by_place(values: np.ndarray, index: pd.MultiIndex) -> tuple[np.ndarray, np.ndarray]:
-    """Sums (places, n) of values (Q, n) and the number of queries (places,)."""
-    codes, places = pd.factorize(index.get_level_values("place"))
-    sums = [np.bincount(codes, column, len(places)) for column in values.T]
-    return np.stack(sums, axis=1), np.bincount(codes).astype(float)

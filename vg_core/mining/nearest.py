@@ -34,8 +34,9 @@ def mine(
     (Q, P), one pool each ("full": one matrix product with the whole database).
 
     The answer is that of distances computed in float64, ties going to the smaller index: scores come from a float32
-    product, and candidates nearer to each other than its rounding error are compared again exactly. Temporaries take
-    about BLOCK_BYTES, or one row of scores, beside a copy of the shared pool's descriptors.
+    product, and candidates nearer to each other than its rounding error are compared again exactly. Scores and what is
+    made of them take about BLOCK_BYTES, or one row of scores, and database rows of half precision as much again, beside
+    a copy of the shared pool's descriptors.
 
     Raises ValueError that names the first query without a hard positive or with fewer than ``count`` candidates, and
     for descriptors that are not finite. Source: Arandjelovic et al., NetVLAD, CVPR 2016, section 4 and appendix A.

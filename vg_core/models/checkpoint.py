@@ -48,8 +48,14 @@ def load_model(path, whitened_dim: int = 0) -> GeoModel:
     whitening has.
     """
     model = _load(Path(path))
+    if whitened_dim and model.whitening is None:
+        if not whitened_file(path).exists():
+            raise FileNotFoundError(
+                f"no whitening was learned for {path} yet; python -m vg_core test --model {path} --whitened_dim "
+                f"{whitened_dim} learns it, on its training photographs"
+            )
+        model = _load(whitened_file(path))
     if whitened_dim:
-        model = model if model.whitening is not None else _load(whitened_file(path))
         model.whiten(model.whitening.truncated(whitened_dim))
     return model
 

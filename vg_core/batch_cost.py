@@ -1,0 +1,101 @@
+"""What one real batch of a training takes: bytes of its maps, seconds through the layers and back."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from vg_core.config import Config
+from vg_core.devices import fast
+from vg_core.models import GeoModel, build_model
+from vg_core.models.network import inference_copy
+from vg_core.places.dataset import PlaceSet
+from vg_core.places.images import Photographs, normalise
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one real batch shows. Bytes and seconds are of one image unless they say otherwise."""
+
+    dim: int  # values of a descriptor
+    weights: int  # bytes of all of them
+    trained: int  # bytes of those not frozen
+    kept: int  # bytes for the backward pass
+    largest: int  # bytes of the largest map
+    stem: int  # bytes of what the frozen layers make; 0 when nothing is frozen
+    decode_seconds: float  # by all threads
+    stem_seconds: float  # through the frozen layers
+    tail_seconds: float  # through those behind
+    train_seconds: float  # through those behind and back
+
+
+def measure(config: Config, places: PlaceSet, device: torch.device) -> Batch:
+    """Batch of as many training images as a tuple has, through a network of random clusters."""
+    model = build_model(config).to(device, memory_format=torch.channels_last)
+    count = 2 + config.negs_num_per_query
+    files = [*places.database.path, *places.queries.path][:count]
+    photographs, started = Photographs(files, config.image_size, progress=False), time.monotonic()
+    pixels = torch.cat(list(photographs.batches([[i] for i in range(len(files))])))
+    decoded = time.monotonic() - started
+    with fast(device):
+        images = normalise(pixels.to(device))
+        largest, network = _largest_map(model, images), inference_copy(model)
+        with torch.inference_mode():
+            stem_seconds = _seconds(device, lambda: network.stem(images))
+            maps = network.stem(images)
+            tail_seconds = _seconds(device, lambda: network.tail(maps))
+        maps = model.stem(images)
+        train_seconds = _seconds(device, lambda: model.train().tail(maps).sum().backward())
+        kept = _kept_for_backward(model, maps)
+    weights = sum(p.nbytes for p in model.parameters())
+    trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    stem = maps.nbytes // len(files) if model.backbone.frozen else 0
+    spent = [seconds / len(files) for seconds in (decoded, stem_seconds, tail_seconds, train_seconds)]
+    return Batch(model.dim, weights, trained, kept // len(files), largest // len(files), stem, *spent)
+
+
+def _kept_for_backward(model: GeoModel, maps: torch.Tensor) -> int:
+    """Bytes that the trained layers keep for their backward pass, weights apart; what is shared counts once."""
+    sizes = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        descriptors = model.tail(maps)
+    for parameter in model.parameters():
+        sizes.pop(parameter.untyped_storage().data_ptr(), None)
+    del descriptors  # until here what was kept is alive, and no address names two tensors
+    return sum(sizes.values())
+
+
+@torch.no_grad()
+def _largest_map(model: GeoModel, images: torch.Tensor) -> int:
+    """Bytes of the largest output of a layer."""
+    sizes = [images.nbytes]
+    hooks = [
+        layer.register_forward_hook(lambda _layer, _inputs, output: sizes.append(output.nbytes))
+        for layer in model.backbone.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    model.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    return max(sizes)
+
+
+def _seconds(device: torch.device, work: Callable[[], object]) -> float:
+    """Of the fastest of three calls: the first one warms up, and others may use the machine, too."""
+    spent = []
+    for _ in range(3):
+        started = time.monotonic()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        spent.append(time.monotonic() - started)
+    return min(spent)
