@@ -5,14 +5,15 @@ few methods that a measurement calls. What it does not have: checkpoints, early 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks import reference
 from vg_core.clock import Clock
@@ -21,7 +22,7 @@ from vg_core.devices import fast, pick_device
 from vg_core.evaluation import AT, recall
 from vg_core.mining import draw_pool
 from vg_core.models import GeoModel, build_model
-from vg_core.models.network import inference_copy
+from vg_core.models.network import frozen_stem, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import WORKERS, Photographs, normalise
 from vg_core.progress import Progress
@@ -42,7 +43,7 @@ class Switches:
     channels_last: bool = False  # instead of NCHW
     bf16: bool = False  # autocast where the device has it, instead of float32
     fused: bool = False  # Adam in one kernel
-    folded: bool = False  # batch norms folded into convolutions for descriptors
+    folded: bool = False  # batch norms folded into convolutions, for descriptors and in the frozen layers
 
 
 SWITCHES = [field.name for field in fields(Switches)]
@@ -143,7 +144,7 @@ class Loop:
         """Loss of one optimiser step on the images of rows (B, P), as they were read."""
         with self.clock.phase("forward"):
             self.optimizer.zero_grad(set_to_none=True)
-            descriptors = self._descriptors(self.model, images)
+            descriptors = self._descriptors(self.model, images, self.stem)
             if self.on.loss:
                 loss = self.task(descriptors.view(*rows.shape, -1), rows)
             else:
@@ -168,15 +169,20 @@ class Loop:
     def _describe(self, photographs: Photographs, wanted: np.ndarray) -> Tensor:
         network = inference_copy(self.model) if self.on.folded else self.model.eval()
         parts = list(split_evenly(wanted, self.config.infer_batch_size))
-        return torch.cat([self._descriptors(network, images) for images in self._batches(photographs, parts)])
+        batches = self._batches(photographs, parts)
+        return torch.cat([self._descriptors(network, images, network.stem) for images in batches])
 
-    def _descriptors(self, network: GeoModel, images: Tensor) -> Tensor:
+    @cached_property
+    def stem(self) -> Callable[[Tensor], Tensor]:
+        """The frozen layers of a training step."""
+        return frozen_stem(self.model) if self.on.folded else self.model.stem
+
+    def _descriptors(self, network: GeoModel, images: Tensor, stem: Callable[[Tensor], Tensor]) -> Tensor:
         """float32 (B, D) of images as they were read."""
         images = images.to(self.device, non_blocking=True)
         images = (normalise(images) if self.on.pixels else images).contiguous(memory_format=self.layout)
-        backbone = network.backbone if self.on.folded else nn.Sequential(*network.backbone)
         with fast(self.device) if self.on.bf16 else nullcontext():
-            maps = backbone(images)
+            maps = network.backbone.tail(stem(images))
             if self.on.netvlad:
                 return network.pooling(maps)
             return reference.netvlad(maps, network.pooling.weight, network.pooling.centroids)

@@ -18,6 +18,8 @@ import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vg_core.devices import fast
+
 SHORTEST = 0.05  # seconds of one measurement; shorter calls are repeated within it
 PEAK = Path("/proc/self/clear_refs")
 MATRIX, COPIED = 4096, 256 * 2**20  # rows of the square matrices, and bytes, that a device's rates are measured with
@@ -211,17 +213,23 @@ def operations(call: Callable[[], object]) -> int:
 
 
 def products(call: Callable[[], object], device: torch.device) -> Callable[[], object]:
-    """A float32 matrix product of as many operations as a call takes: its floor where these are all that counts."""
+    """Matrix products of as many operations as a call takes: its floor where these are all that counts."""
     a, b = torch.rand(2, MATRIX, MATRIX, device=device)
     whole, rest = divmod(operations(call) // (2 * MATRIX**2), MATRIX)  # rows of a, which may go in several times
-    return lambda: [part @ b for part in (*[a] * whole, a[:rest])]
+
+    def floor() -> list[torch.Tensor]:
+        with fast(device):
+            return [part @ b for part in (*[a] * whole, a[:rest])]
+
+    return floor
 
 
 @cache
 def matrix_rate(device: torch.device) -> float:
-    """Floating-point operations a second of a float32 matrix product, at the precision that products are set to."""
+    """Floating-point operations a second of a matrix product in the precision that networks compute in."""
     a, b = torch.rand(2, MATRIX, MATRIX, device=device)
-    return 2 * MATRIX**3 / min(seconds(lambda: a @ b, 1, device) for _ in range(3))
+    with fast(device):
+        return 2 * MATRIX**3 / min(seconds(lambda: a @ b, 1, device) for _ in range(3))
 
 
 @cache

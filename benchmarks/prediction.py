@@ -31,7 +31,7 @@ CHANGES = {  # of costs by each rung; one that is not here changes none
     "pixels": {"decoded": 0},
     "netvlad": {"described": 174, "validated": 174, "trained": 242},
     "bf16": {"described": 98, "validated": 98, "trained": 138},
-    # the model counts frozen layers without autograd here; in the ladder they never have any
+    # the model counts frozen layers without autograd here, too; in the ladder they never have any
     "folded": {"described": 70, "validated": 70, "trained": 112},
     "augmented": {"validated": 19},
     "trainer": {"described": 19, "trained": 62},

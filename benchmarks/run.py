@@ -105,8 +105,8 @@ def table(found: pd.DataFrame) -> str:
             f"{r.ratio:.3f} ({r.ratio_low:.3f} to {r.ratio_high:.3f})" for r in found.itertuples()
         ],
         "bar": found.bar.map(lambda bar: f"{bar:g}"),
-        "ours / floor": _ratios(found.floor_ratio, found.floor_bar),
-        "peak memory": _ratios(found.memory_ratio, found.memory_bar),
+        "ours / floor (bar)": _ratios(found.floor_ratio, found.floor_bar),
+        "peak memory (bar)": _ratios(found.memory_ratio, found.memory_bar),
         "ours": found.ours_seconds.map(lambda seconds: f"{1e3 * seconds:,.1f} ms"),
         "": found.passed.map({True: "pass", False: "MISS"}).fillna(""),
     }
@@ -127,19 +127,23 @@ def quote(readme: Path, found: pd.DataFrame) -> None:
 
 def markdown(found: pd.DataFrame) -> str:
     """A table of the ratios and their bars, and the machines they were measured on."""
+    floors, memory = _ratios(found.floor_ratio, found.floor_bar), _ratios(found.memory_ratio, found.memory_bar)
     lines = [
         f"| {r.stage} | {r.reference} | {r.ratio:.3f} ({r.ratio_low:.3f} to {r.ratio_high:.3f}) | {r.bar:g} | "
-        f"{'yes' if r.ratio <= r.bar else 'no'} | {'' if pd.isna(r.floor_ratio) else f'{r.floor_ratio:.2f}'} |"
-        for r in found.itertuples()
+        f"{over_floor} | {peak} | {'yes' if r.passed else 'no'} |"
+        for r, over_floor, peak in zip(found.itertuples(), floors, memory, strict=True)
     ]
-    head = ["| stage | reference | ours / reference (range) | goal | met | ours / floor |", "|---|---|---|---|---|---|"]
+    head = [
+        "| stage | reference | ours / reference (range) | goal | ours / floor (goal) | peak memory (goal) | all met |",
+        "|---|---|---|---|---|---|---|",
+    ]
     machines = found.machine + f", {found.threads.iloc[0]} threads, torch " + found.torch
     return "\n".join([*head, *lines, "", f"Measured on {'; '.join(machines.unique())}.", ""])
 
 
 def _ratios(values: pd.Series, bars: pd.Series) -> list[str]:
     pairs = zip(values.astype(float), bars.astype(float), strict=True)
-    return ["" if pd.isna(value) else f"{value:.2f} (bar {bar:g})" for value, bar in pairs]
+    return ["" if pd.isna(value) else f"{value:.2f} ({bar:g})" for value, bar in pairs]
 
 
 if __name__ == "__main__":

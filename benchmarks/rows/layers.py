@@ -73,12 +73,12 @@ def gem(device: torch.device, batch: int, channels: int, height: int, width: int
     )
 
 
-@row("triplet loss and gradient", "loop over negatives", *TUPLES, bar=0.2, tolerance=1e-5, gpu_tolerance=1e-5)
+@row("triplet loss and gradient", "loop over negatives", *TUPLES, bar=0.05, tolerance=1e-5, gpu_tolerance=1e-5)
 def loss_triplet(device: torch.device, **shape: int) -> Case:
     return _loss(reference.triplet, triplet, device, **shape)
 
 
-@row("SARE-joint loss and gradient", "loop over queries", *TUPLES, bar=0.4, tolerance=1e-5, gpu_tolerance=1e-5)
+@row("SARE-joint loss and gradient", "loop over queries", *TUPLES, bar=0.05, tolerance=1e-5, gpu_tolerance=1e-5)
 def loss_joint(device: torch.device, **shape: int) -> Case:
     return _loss(reference.sare_joint, sare_gaussian_joint, device, **shape)
 
