@@ -1,5 +1,8 @@
 """Reading photographs: every kind of file, one resize path, the pixel cache, and faults that name the file."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import simplejpeg
@@ -136,6 +139,34 @@ def test_a_corrupt_file_leaves_no_half_written_cache(files):
     with pytest.raises(UnreadableImage, match=files[3].name):
         Photographs(files, (24, 32), mapped=True)
     assert list(paths.pixels_folder().iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"text"], ids=["cut", "empty", "text"])
+def test_a_damaged_cache_is_made_anew(files, damage):
+    expected = Photographs(files, (24, 32)).batch([0, 6])
+    Photographs(files, (24, 32), mapped=True)
+    (file,) = paths.pixels_folder().iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    assert torch.equal(Photographs(files, (24, 32), mapped=True).batch([0, 6]), expected)
+
+
+def test_two_processes_may_decode_the_same_set_at_once(files):
+    program = """
+import sys
+from vg_core.places.images import Photographs
+print("ready", flush=True)
+sys.stdin.readline()
+print(Photographs(sys.argv[1:], (24, 32), mapped=True, progress=False).batch(range(7)).sum().item())
+"""
+    command, pipes = [sys.executable, "-c", program, *map(str, files)], {"stdin": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, **pipes) for _ in range(2)]
+    assert [one.stdout.readline() for one in both] == ["ready\n"] * 2
+    for one in both:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    total = Photographs(files, (24, 32)).batch(range(7)).sum().item()
+    assert [int(one.communicate(timeout=60)[0]) for one in both] == [total] * 2
+    assert len(list(paths.pixels_folder().iterdir())) == 1
 
 
 def test_a_set_too_large_for_the_disk_is_decoded_on_every_pass(files, monkeypatch, capsys):

@@ -158,15 +158,27 @@ class Photographs:
 
     def _map(self, progress: bool) -> np.ndarray:
         file = self._file()
-        if not file.exists():
+        if not self._is_whole(file):
             self._decode_into(file, progress)
         return np.load(file, mmap_mode="r")
 
+    def _is_whole(self, file: Path) -> bool:
+        """Is there a file of as many pixels? One that was cut or overwritten since is made anew."""
+        if not file.exists():
+            return False
+        with suppress(ValueError, EOFError):
+            found = np.load(file, mmap_mode="r")
+            return found.shape == self._shape and found.dtype == np.uint8
+        return False
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return len(self.paths), *self.size, 3
+
     def _decode_into(self, file: Path, progress: bool) -> None:
         """Decode into a temporary file, then rename: two processes may both do it, neither harms the other."""
-        shape = (len(self.paths), *self.size, 3)
         with replacing(file) as unfinished:
-            pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+            pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=self._shape)
 
             def decode(i: int) -> None:
                 pixels[i] = read_image(self.paths[i], self.size)
