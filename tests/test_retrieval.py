@@ -67,6 +67,8 @@ def test_search_on_the_device_equals_search(database, queries, k, budget):
 def test_search_on_the_device_refuses_what_is_not_finite():
     with pytest.raises(ValueError, match="not finite: has the training diverged"):
         nearest_on_device(torch.eye(3), torch.eye(3) * torch.nan, 1)
+    with pytest.raises(ValueError, match="queries: some descriptors are not finite"):
+        nearest_on_device(torch.eye(3) * torch.nan, torch.eye(3), 1)
 
 
 def test_search_refuses_what_it_cannot_search():

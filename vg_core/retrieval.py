@@ -138,8 +138,9 @@ def evaluate(
     describe_some = partial(describe_photographs, model, photographs, batch_size, progress=progress, label=label)
     images, count, device = np.arange(len(photographs)), len(places.database), next(model.parameters()).device
     started = time.monotonic()
+    room = MEMORY_SHARE * min(map(free_memory, {device, torch.device("cpu")}))
     with ExitStack() as held:
-        if 4 * len(images) * model.dim <= MEMORY_SHARE * min(map(free_memory, {device, torch.device("cpu")})):
+        if processes.agreed(4 * len(images) * model.dim <= room):  # all describe in the same parts
             queries, database = describe_some(images).split([count, len(images) - count])[::-1]
         else:
             cache_root().mkdir(parents=True, exist_ok=True)
@@ -177,6 +178,8 @@ def nearest_on_device(queries: torch.Tensor, database: torch.Tensor, k: int) -> 
     Products are in true float32, in blocks of at most ``products.BLOCK_BYTES``. ValueError for a descriptor that is not
     finite.
     """
+    if not queries.isfinite().all():
+        raise ValueError("queries: some descriptors are not finite; the model has diverged")
     found = []
     with products.full_precision(queries.device):
         for part in queries.split(max(1, products.BLOCK_BYTES // (4 * len(database)))):
