@@ -238,11 +238,12 @@ def test_geo_head_starts_undecided_and_learns():
     descriptors = F.normalize(torch.randn(32, 64, generator=torch.Generator().manual_seed(1)), dim=1)
     labels = torch.arange(32)
     assert head.weight.std().item() == pytest.approx(0.01, rel=0.02) and not head.bias.any()
-    assert head.loss(descriptors, labels).item() == pytest.approx(log(1637), rel=1e-3)
+    assert head.loss(descriptors, labels).item() == pytest.approx(log(1637), rel=0.02)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.1)
     for _ in range(40):
         optimizer.zero_grad()
         head.loss(descriptors, labels).backward()
         optimizer.step()
+    torch.testing.assert_close(head(descriptors), 30 * descriptors @ head.weight.T + head.bias)
     assert (head(descriptors).argmax(dim=1) == labels).all()
     assert head.loss(descriptors.half(), labels).isfinite()
