@@ -1,6 +1,7 @@
 """The command line as users type it: what it prints, what it writes, and a sentence with status 1 for bad input."""
 
 import errno
+import re
 import shutil
 from dataclasses import fields, replace
 
@@ -32,7 +33,9 @@ def test_train_prints_recall_and_where_the_model_is(street, capsys):
     assert "R@1" in printed
     model = printed.split("model: ")[1].strip()
     assert main(["test", "--model", model]) == 0
-    assert "queries_without_positives  0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "queries_without_positives  0" in printed
+    assert re.search(r"^model_on_val +epoch 1, recall_1 [\d.]+, recall_5 ", printed, re.MULTILINE)
 
 
 def test_a_preset_gives_way_to_single_options(street, capsys):
@@ -65,7 +68,8 @@ def test_test_writes_one_row_a_query(street, checkpoint, tmp_path, capsys):
     out = tmp_path / "ranks.csv"
     assert main(["test", "--model", checkpoint, "--dataset", "street", "--ranks", str(out)]) == 0
     assert len(pd.read_csv(out)) == 16
-    assert "fingerprint" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "fingerprint" in printed and "model_on_val               unknown\n" in printed
 
 
 def test_describe_writes_descriptors(street, checkpoint, tmp_path):

@@ -74,8 +74,6 @@ def test_the_steepest_fall_is_found_on_a_curve_drawn_by_hand():
 
 def test_a_loss_that_never_falls_has_no_steepest_fall():
     rising = range_test(lambda lr: lr, 1e-3, 1, 30)
-    with pytest.raises(ValueError, match="never fell"):
-        steepest(rising)
+    assert math.isnan(steepest(rising))
     nothing = range_test(lambda lr: math.nan, 1e-3, 1, 5)
-    with pytest.raises(ValueError, match="never fell"):
-        steepest(nothing)
+    assert math.isnan(steepest(nothing))

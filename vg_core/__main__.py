@@ -20,7 +20,7 @@ from vg_core.files import replacing
 from vg_core.locating import locate
 from vg_core.maps import locate_map
 from vg_core.models import load_model
-from vg_core.models.checkpoint import checkpoint_hash
+from vg_core.models.checkpoint import checkpoint_hash, read_facts
 from vg_core.places.dataset import image_files
 from vg_core.places.layouts import LAYOUTS
 from vg_core.preflight import preflight
@@ -88,7 +88,9 @@ class Test:
         options |= {"test_image_size": self.image_size} if self.image_size else {}
         config = replace(model.config, dataset=self.dataset or model.config.dataset, test_dataset="", **options)
         result, card = examine(config, self.model, load_places(config, self.split))
-        _report(card, result.ranks)
+        facts = read_facts(self.model)
+        on_val = ", ".join(f"{name} {facts[name]:.4g}" for name in sorted(facts, key=len))  # recall_5 before recall_10
+        _report({"model_on_val": on_val or "unknown"} | card, result.ranks)
         if self.ranks:
             with replacing(self.ranks) as file:
                 result.ranks.to_csv(file, index=False)

@@ -43,13 +43,12 @@ def range_test(
 
 
 def steepest(curve: pd.DataFrame) -> float:
-    """Learning rate at which the running mean of ``range_test`` falls fastest per decade, before its lowest point.
-
-    ValueError when it falls nowhere.
+    """Learning rate at which the running mean of ``range_test`` falls fastest per decade, before its lowest point;
+    NaN when it falls nowhere, because the test began at too high a rate or was too short.
     """
     steady = curve[~curve.diverged]
     falling = steady.iloc[: int(steady.smoothed.to_numpy().argmin()) + 1] if len(steady) else steady
     if len(falling) < 2:
-        raise ValueError("the loss never fell: begin the range test at a lower learning rate, or take more steps")
+        return math.nan
     slope = np.gradient(falling.smoothed, np.log10(falling.lr))
     return float(falling.lr.iloc[slope.argmin()])

@@ -20,8 +20,8 @@ FORMAT = "vg_core model"
 VERSION = 1
 
 
-def save_model(model: GeoModel, path, **facts) -> None:
-    """Write a model that ``load_model`` reads back; ``facts`` (numbers, texts) travel with it, as recall or epoch.
+def save_model(model: GeoModel, path, **facts: float) -> None:
+    """Write a model that ``load_model`` reads back; ``facts`` travel with it, as recall or epoch.
 
     The same model gives the same bytes. Raises OSError when the disk is full; the old file is then still whole.
     """
@@ -70,7 +70,7 @@ def checkpoint_hash(path) -> str:
     return hashlib.sha256(_existing(Path(path)).read_bytes()).hexdigest()[:12]
 
 
-def read_facts(path) -> dict:
+def read_facts(path) -> dict[str, float]:
     """What ``save_model`` was told about the model; raises what ``load_model`` raises."""
     return _read(Path(path))[0]["facts"]
 
