@@ -143,7 +143,8 @@ def markdown(found: pd.DataFrame) -> str:
 
 def _ratios(values: pd.Series, bars: pd.Series) -> list[str]:
     pairs = zip(values.astype(float), bars.astype(float), strict=True)
-    return ["" if pd.isna(value) else f"{value:.2f} ({bar:g})" for value, bar in pairs]
+    goals = [(value, "" if pd.isna(bar) else f" ({bar:g})") for value, bar in pairs]
+    return ["" if pd.isna(value) else f"{value:.2f}{goal}" for value, goal in goals]
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ MINING_QUICK = {"queries": 8, "sampled": 60, "database": 240, "dim": 16, "timed"
 )
 def partial_mining(device: torch.device, queries: int, sampled: int, database: int, dim: int, timed: int) -> Case:
     pool = draw_pool("partial", queries, database, sampled, np.random.default_rng(0))
-    return _mining(device, *_survey(queries, database, dim), [pool] * timed, lambda: pool)
+    survey = _survey(queries, database, dim)
+    a, b = survey[0].to(device), survey[1][pool].to(device)
+    return replace(_mining(device, *survey, [pool] * timed, lambda: pool), floor=lambda: a @ b.T)
 
 
 @row(
@@ -83,6 +85,7 @@ def low_memory(device: torch.device, queries: int, database: int, dim: int, k: i
     return Case(
         lambda: reference.search_one_by_one(torch.from_numpy(wanted), images, k),
         lambda: exact(wanted, store, k, budget_mib * 2**20),
+        lambda: wanted @ table.T,
         compare=_distances_differ,
     )
 
