@@ -73,12 +73,12 @@ def test_the_preset_is_the_setting_of_the_paper():
     assert (config.backbone, config.layer, config.freeze, config.weights) == ("vgg16", "conv5_3", "pool4", "imagenet")
     assert (config.pooling, config.clusters, config.loss) == ("netvlad", 64, "sare_gaussian_ind")
     assert (config.optimizer, config.lr, config.momentum, config.weight_decay) == ("sgd", 0.001, 0.9, 0.001)
-    assert (config.lr_halving_epochs, config.epochs_num) == (5, 30)
+    assert (config.lr_halving_epochs, config.epochs_num, config.patience) == (5, 30, 30)
     assert (config.train_positives_min_dist, config.train_positives_dist_threshold) == (1, 10)
     assert (config.mining, config.neg_samples_num, config.negs_num_per_query) == ("full", 1000, 10)
     assert (config.val_positives_dist_threshold, config.val_queries) == (25, 1000)
     assert (config.train_batch_size, config.cache_refresh_rate, config.augmentation) == (4, 1000, "none")
-    assert config.queries_per_epoch <= 7416 < config.queries_per_epoch + 1000  # of Pitts30k, the last round dropped
+    assert config.queries_per_epoch <= 7416 < config.queries_per_epoch + 1000  # of Pitts30k, whole rounds
     assert Config.from_json(config.to_json()) == config
 
 

@@ -246,4 +246,13 @@ def test_geo_head_starts_undecided_and_learns():
         optimizer.step()
     torch.testing.assert_close(head(descriptors), 30 * descriptors @ head.weight.T + head.bias)
     assert (head(descriptors).argmax(dim=1) == labels).all()
-    assert head.loss(descriptors.half(), labels).isfinite()
+    for kind in (torch.float16, torch.bfloat16):
+        found, expected = (head.loss(some, labels) for some in (descriptors.to(kind), descriptors))
+        torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+
+
+def test_gradcheck_of_the_geo_head():
+    head = GeoHead(6, 5, torch.Generator().manual_seed(0)).double()
+    descriptors = F.normalize(torch.randn(4, 6, generator=torch.Generator().manual_seed(1)).double(), dim=1)
+    labels = torch.tensor([0, 4, 2, 2])
+    assert torch.autograd.gradcheck(lambda x: head.loss(x, labels), descriptors.requires_grad_())

@@ -188,7 +188,8 @@ PROFILES: dict[str, dict] = {
 PRESETS: dict[str, dict] = {
     "none": {},
     # Liu, Li, Dai, ICCV 2019: what the paper trains with on Pitts30k. Left out: its input is centred but not scaled,
-    # and its code mines half as often whenever the learning rate halves
+    # its code mines half as often whenever the learning rate halves, and it takes each query once an epoch, where
+    # rounds here draw theirs independently
     "sare_paper": {
         "backbone": "vgg16",
         "layer": "conv5_3",  # before its ReLU
@@ -208,9 +209,10 @@ PRESETS: dict[str, dict] = {
         "momentum": 0.9,
         "weight_decay": 1e-3,
         "train_batch_size": 4,
-        "queries_per_epoch": 7000,  # of the 7416 there are, in whole mining rounds
+        "queries_per_epoch": 7000,  # as many as there are in whole mining rounds, of 7416
         "cache_refresh_rate": 1000,
         "epochs_num": 30,
+        "patience": 30,  # it never stops early
         "val_queries": 1000,
     },
 }
