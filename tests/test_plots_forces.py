@@ -25,6 +25,18 @@ def test_surfaces_are_the_table_pull_above_push():
         assert image.origin == "lower" and image.get_extent() == [0.25, 2.25, 0.25, 2.25]
 
 
+def test_lines_over_the_surfaces_are_the_closed_forms():
+    table = forces(variants=1)
+    figure = plots.force_surfaces(table.assign(pull_formula=table.a, push_formula=table.b))  # not autograd's a + b
+    lines = [[c for c in axes.collections if c.get_gid() == "formula"] for axes in figure.axes[:2]]
+    assert [len(found) for found in lines] == [1, 1]
+    for (contours,), axis in zip(lines, (1, 0), strict=True):  # a is drawn upwards, b to the right
+        drawn = dict(zip(contours.levels, contours.get_paths(), strict=True))
+        assert set(drawn) == {level for level in LEVELS if 0.5 < level < 2}
+        for level, path in drawn.items():
+            np.testing.assert_allclose(path.vertices[:, axis], level)
+
+
 def test_no_force_is_white_and_all_panels_share_a_scale():
     *pulls, push, other = maps(plots.force_surfaces(forces()))
     np.testing.assert_array_equal(np.ma.getmaskarray(push.get_array()), np.eye(4, dtype=bool))

@@ -20,11 +20,12 @@ ACROSS = 4  # panels side by side
 def force_surfaces(forces: pd.DataFrame) -> Figure:
     """|dL/dp| above |dL/dn| over b = ||q - n|| (to the right) and a = ||q - p|| (upwards), one column a variant.
 
-    Columns: variant, a, b, pull, push; every a with every b, evenly spaced, or a ValueError. All panels share one scale
-    of uneven steps; where nothing is pulled or pushed a panel is white. On the dashed line a = b: negatives to its left
-    are nearer than the positive. Source: SARE, figure 3.
+    Columns: variant, a, b, pull, push, and the closed forms pull_formula and push_formula; every a with every b, evenly
+    spaced, or a ValueError. Colours are autograd's, thin lines the closed form's: where both agree, colours change at
+    the lines. All panels share one scale of uneven steps; where nothing is pulled or pushed a panel is white. On the
+    dashed line a = b: negatives to its left are nearer than the positive. Source: SARE, figure 3.
     """
-    need(forces, "variant", "a", "b", "pull", "push")
+    need(forces, "variant", "a", "b", "pull", "push", "pull_formula", "push_formula")
     for _, name, rows in variants(forces):
         if rows.duplicated(["a", "b"]).any() or len(rows) != rows.a.nunique() * rows.b.nunique():
             raise ValueError(f"the forces of {name} are no grid: give every a with every b once")
@@ -107,6 +108,9 @@ def _surface(axes: Axes, rows: pd.DataFrame, force: str, shades: ScalarMappable)
     (left, right), (bottom, top) = (_edges(values) for values in (grid.columns, grid.index))
     drawn = {"origin": "lower", "interpolation": "none", "extent": (left, right, bottom, top)}
     axes.imshow(np.ma.masked_equal(grid.to_numpy(), 0), norm=shades.norm, cmap=shades.cmap, **drawn)
+    formula = rows.pivot_table(f"{force}_formula", "a", "b")
+    inside = [level for level in LEVELS if formula.to_numpy().min() < level < formula.to_numpy().max()]
+    axes.contour(formula.columns, formula.index, formula, inside, colors=ink("grey"), linewidths=0.5).set_gid("formula")
     ends = max(left, bottom), min(right, top)
     axes.plot(ends, ends, "--", color=ink("vermillion"), linewidth=0.9, gid="a = b")
     axes.grid(False)
