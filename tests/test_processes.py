@@ -183,3 +183,13 @@ def test_a_killed_process_ends_in_a_sentence_and_the_run_goes_on(alone):
     assert 2 <= done < 12
     again = run(config)  # by one process, which may go on with what two began
     pd.testing.assert_frame_equal(_facts(again.history), _facts(one.history), rtol=1e-2, atol=1e-4)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    refused = pytest.raises(ValueError, match="process 2 of this machine, which has 1 GPUs: lower --nproc-per-node")
+    with refused, processes.joined():
+        pass

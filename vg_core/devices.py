@@ -13,7 +13,8 @@ def pick_device() -> torch.device:
 
 def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 on a GPU that has it; float32 elsewhere, where reduced precision is emulated and slower."""
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if has_it else torch.float32
 
 
 def fast(device: torch.device) -> torch.autocast:

@@ -50,15 +50,18 @@ def first() -> bool:
 def joined() -> Iterator[None]:
     """Within the block this process is one of those that ``torchrun`` started; without torchrun it is alone.
 
-    All but the first are silent. Raises ConnectionError, in a sentence, when another process is lost, and
-    KeyboardInterrupt when torchrun ends this one.
+    All but the first are silent. Raises ConnectionError, in a sentence, when another process is lost,
+    KeyboardInterrupt when torchrun ends this one, and ValueError when there is no GPU left for it.
     """
     if launched() == 1:
         yield
         return
     cuda = torch.cuda.is_available()
     if cuda:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        own, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if own >= there:
+            raise ValueError(f"process {own + 1} of this machine, which has {there} GPUs: lower --nproc-per-node")
+        torch.cuda.set_device(own)
     signal.signal(signal.SIGTERM, _interrupt)
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     try:

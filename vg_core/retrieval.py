@@ -187,7 +187,7 @@ def nearest_on_device(queries: torch.Tensor, database: torch.Tensor, k: int) -> 
             products.magnitude(part, largest)  # complains
             found.append(scores.topk(min(k, len(database)), largest=False))
     scores, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
-    squared = scores + queries.square().sum(dim=1, keepdim=True)
+    squared = scores + torch.linalg.vector_norm(queries, dim=1, keepdim=True).square()
     return squared.clamp_min(0).sqrt().cpu().numpy(), indices.cpu().numpy()
 
 
