@@ -143,8 +143,7 @@ def markdown(found: pd.DataFrame) -> str:
 
 def _ratios(values: pd.Series, bars: pd.Series) -> list[str]:
     pairs = zip(values.astype(float), bars.astype(float), strict=True)
-    goals = [(value, "" if pd.isna(bar) else f" ({bar:g})") for value, bar in pairs]
-    return ["" if pd.isna(value) else f"{value:.2f}{goal}" for value, goal in goals]
+    return ["" if pd.isna(value) else f"{value:.2f}" + ("" if pd.isna(bar) else f" ({bar:g})") for value, bar in pairs]
 
 
 if __name__ == "__main__":
