@@ -103,7 +103,7 @@ def extrapolated() -> pd.DataFrame:
 
 def spent() -> pd.DataFrame:
     """Two variants of two seeds, two epochs of two rounds; the second takes twice as long, and only trains."""
-    phases = {"waiting": 1.0, "extraction": 2.0, "selection": 0.5, "forward": 2.0, "backward": 4.0}
+    phases = {"decode": 0.5, "waiting": 1.0, "extraction": 2.0, "mining": 0.5, "forward": 2.0, "backward": 4.0}
     mined = {"seconds": 10.0} | {f"seconds_{phase}": seconds for phase, seconds in phases.items()}
     classes = {**dict.fromkeys(mined, 0.0), "seconds": 20.0, "seconds_forward": 8.0, "seconds_backward": 12.0}
     rows = [

@@ -181,6 +181,9 @@ def test_what_is_no_index_is_said(database, tmp_path):
     with pytest.raises(FileNotFoundError):
         Index.load(tmp_path / "nothing", "hnsw")
     Index.build("exact", database).save(tmp_path / "flat")
+    Index.build("int8", database).save(tmp_path / "codes")
+    with pytest.raises(ValueError, match=r"codes holds a IndexScalarQuantizer, which is not what float16 makes"):
+        Index.load(tmp_path / "codes", "float16")
     with pytest.raises(ValueError, match=r"flat holds a IndexFlat.*, which is not what ivf_flat makes"):
         Index.load(tmp_path / "flat", "ivf_flat")
     os.truncate(tmp_path / "flat", 100_000)

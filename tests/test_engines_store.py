@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.test_engines import all_distances, unit
 from vg_core import paths
 from vg_core.engines import DescriptorStore, Index, SyntheticPlaces, exact, extrapolate, measure
-from vg_core.engines.exact import BYTES_A_RESULT, WORKSPACE_BYTES
+from vg_core.engines.exact import BYTES_A_RESULT, WORKSPACE_BYTES, blocks
 from vg_core.retrieval import search
 
 
@@ -76,10 +76,25 @@ def test_search_in_blocks_is_search_in_memory(images, dim, queries, k, rows):
 def test_search_reads_a_store_and_a_small_budget_is_refused(tmp_path):
     store, asked = store_of(tmp_path, unit(30, 4)), unit(5, 4, seed=1)
     np.testing.assert_array_equal(search(asked, store, 3)[1], exact(asked, store[:].astype(np.float32), 3)[1])
-    with pytest.raises(ValueError, match=r"10 MiB cannot hold the results of 5 queries .* give at least 41 MiB"):
+    with pytest.raises(ValueError, match=r"10 MiB cannot hold one database image .* give at least 41 MiB"):
         exact(asked, store, 3, memory_bytes=10 * 2**20)
     with pytest.raises(ValueError, match="queries have 3 dimensions, the database 4"):
         search(asked[:, :3], store, 3)
+
+
+def test_more_queries_than_the_budget_has_results_for_are_searched_in_parts(tmp_path, monkeypatch):
+    store, asked = store_of(tmp_path, unit(30, 4)), unit(9, 4, seed=1)
+    passes, original = [], blocks
+
+    def counted(*of):
+        passes.append(of)
+        return original(*of)
+
+    monkeypatch.setattr(sys.modules["vg_core.engines.exact"], "blocks", counted)
+    found = exact(asked, store, 3, memory_bytes=WORKSPACE_BYTES + 2 * BYTES_A_RESULT * 3 * 4)  # four queries at a time
+    assert len(passes) == 3
+    np.testing.assert_array_equal(found[1], exact(asked, store[:].astype(np.float32), 3)[1])
+    assert [part.shape for part in found] == [(9, 3), (9, 3)]
 
 
 def test_built_from_a_store_is_built_from_its_values(tmp_path):

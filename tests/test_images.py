@@ -1,5 +1,7 @@
 """Reading photographs: every kind of file, one resize path, the pixel cache, and faults that name the file."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import torch
 from PIL import Image
 
 from vg_core import paths
+from vg_core.files import reserve
 from vg_core.places import images
 from vg_core.places.images import IMAGENET_MEAN, IMAGENET_STD, Photographs, UnreadableImage, normalise, read_image
 
@@ -121,10 +124,13 @@ def test_mapped_pixels_equal_decoded_ones(files):
         assert torch.equal(a[0], torch.from_numpy(read_image(files[indices[0]], (24, 32)).copy()).permute(2, 0, 1))
 
 
-def test_second_mapping_decodes_nothing(files, monkeypatch):
+def test_second_mapping_decodes_a_few_to_compare(files, monkeypatch, capsys):
     Photographs(files, (24, 32), mapped=True)
-    monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("decoded again"))
+    assert "7 images at 24x32 take 0.00 GB of the" in capsys.readouterr().out
+    read = []
+    monkeypatch.setattr(images, "read_image", lambda path, size: read.append(path) or read_image(path, size))
     assert Photographs(files, (24, 32), mapped=True).batch([0]).shape == (1, 3, 24, 32)
+    assert read == [str(files[i]) for i in (0, 2, 4, 6)] and not capsys.readouterr().out
 
 
 def test_a_changed_file_is_decoded_again(files, write_photo):
@@ -141,13 +147,36 @@ def test_a_corrupt_file_leaves_no_half_written_cache(files):
     assert list(paths.pixels_folder().iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"text"], ids=["cut", "empty", "text"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda b: b[:-1], lambda b: b"", lambda b: b"text", lambda b: b[:-5000] + bytes(5000)],
+    ids=["cut", "empty", "text", "zeros"],
+)
 def test_a_damaged_cache_is_made_anew(files, damage):
     expected = Photographs(files, (24, 32)).batch([0, 6])
     Photographs(files, (24, 32), mapped=True)
     (file,) = paths.pixels_folder().iterdir()
     file.write_bytes(damage(file.read_bytes()))
     assert torch.equal(Photographs(files, (24, 32), mapped=True).batch([0, 6]), expected)
+
+
+def test_a_full_disk_is_a_sentence_before_anything_is_decoded(files, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(OSError, match=r"could not be written \(No space left on device\); free some space"):
+        Photographs(files, (24, 32), mapped=True)
+    assert list(paths.pixels_folder().iterdir()) == []
+
+
+def test_space_is_reserved_for_the_whole_file(tmp_path):
+    sparse = tmp_path / "sparse"
+    with sparse.open("wb") as file:
+        file.truncate(2**20)
+    reserve(sparse)
+    assert sparse.stat().st_blocks * 512 >= 2**20 == sparse.stat().st_size
 
 
 def test_two_processes_may_decode_the_same_set_at_once(files):

@@ -10,20 +10,20 @@ from vg_core.plots import phases
 
 
 def validation() -> pd.DataFrame:
-    rows = [("mined", 0, 99.0), ("mined", 1, 4.0), ("mined", 2, 6.0), ("classes", 1, 10.0)]
-    return pd.DataFrame(rows, columns=["variant", "epoch", "seconds"])
+    rows = [("mined", 0, 99.0, 9.0), ("mined", 1, 4.0, 1.0), ("mined", 2, 6.0, 2.0), ("classes", 1, 10.0, 0.0)]
+    return pd.DataFrame(rows, columns=["variant", "epoch", "seconds", "seconds_search"])
 
 
 def test_every_phase_of_the_clock_is_drawn():
-    assert set(phases.PHASES) == {*PHASES, "validation"}
+    assert set(phases.PHASES) == {*PHASES, *phases.OF_VALIDATION}
 
 
 def test_seconds_are_those_of_one_epoch():
     table = phases.seconds_per_epoch(spent(), validation())
     assert table.index.tolist() == ["mined", "classes"]
     assert table.loc["mined"].to_dict() == {
-        **{"waiting": 2.0, "extraction": 4.0, "selection": 1.0, "forward": 4.0, "backward": 8.0},
-        **{"validation": 5.0, "total": 25.0},
+        **{"decode": 1.0, "waiting": 2.0, "extraction": 4.0, "mining": 1.0, "forward": 4.0, "backward": 8.0},
+        **{"search": 1.5, "validation": 3.5, "total": 26.0},
     }
     assert table.total["classes"] == 50.0
     assert "validation" not in phases.seconds_per_epoch(spent())
@@ -32,10 +32,10 @@ def test_seconds_are_those_of_one_epoch():
 def test_bars_are_shares_laid_end_to_end():
     axes = plots.phase_bars(spent()).axes[0]
     first = [bar for bar in axes.patches if bar.get_y() < 0.3]
-    assert [bar.get_width() for bar in first] == pytest.approx([10, 20, 5, 20, 40])
-    assert [bar.get_x() for bar in first] == pytest.approx([0, 10, 30, 35, 55])
+    assert [bar.get_width() for bar in first] == pytest.approx([share / 0.21 for share in (1, 2, 4, 1, 4, 8)])
+    assert [bar.get_x() for bar in first] == pytest.approx([start / 0.21 for start in (0, 1, 3, 7, 8, 12)])
     written = [text.get_text() for text in axes.texts]
-    assert "40" in written and "5" not in written and {"20 s", "40 s"} <= set(written)
+    assert "38" in written and "5" not in written and {"21 s", "40 s"} <= set(written)
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["mined", "classes"]
 
 

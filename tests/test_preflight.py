@@ -1,6 +1,7 @@
 """Estimates before a run: counts of images as the run has them, arithmetic of bytes, refusals that say what fits."""
 
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -130,11 +131,50 @@ def test_a_batch_is_measured(street, pooling):
 def test_actual_minutes_stand_beside_those_expected(street):
     expected = preflight(TINY, replace(BATCH, train_seconds=60.0), PLENTY)
     history, validation = (
-        pd.DataFrame({"seconds": [60.0, 90.0]}),
+        pd.DataFrame({"seconds": [60.0, 90.0], "peak_bytes": [2 * GB, 3 * GB]}),
         pd.DataFrame({"epoch": [0, 1], "seconds": [3.0, 27.0]}),
     )
     said = expected.beside(history, validation)
-    assert said == "minutes of training: 3.0 in 1 of 2 epochs, 240.0 expected for all"
+    minutes, memory = said.splitlines()
+    assert minutes == "minutes of training: 3.0 in 1 of 2 epochs, 240.0 expected for all"
+    assert memory == f"RAM: 3.00 GB at most, {expected.needed['RAM'] / GB:.2f} GB expected"
+    assert expected.beside(history[:0], validation[:1]).startswith("minutes of training: 0.1 in 0 of 2 epochs")
+    assert "RAM" not in expected.beside(history[:0], validation[:1])
+
+
+def test_views_of_queries_count_in_the_test(street):
+    plain, many = (
+        preflight(replace(TINY, test_method=method), replace(BATCH, tail_seconds=60.0, dim=10**6), PLENTY)
+        for method in ("hard_resize", "five_crops+multi_scale_concatenated+flip")
+    )
+    assert plain.minutes["test"] == 32 and many.minutes["test"] == 6 * (16 + 5 * 16)
+    assert many.needed["RAM"] == pytest.approx(1.3 * (4 * 10**6 + 4 * 10**6 * 3 * (16 + 5 * 16)), rel=0.03)
+
+
+def test_validation_counts_the_queries_that_it_draws(street):
+    batch = replace(BATCH, stem=10**6, stem_seconds=60.0)
+    all_of_them, some = (preflight(replace(FROZEN, val_queries=count), batch, PLENTY) for count in (0, 4))
+    assert all_of_them.minutes["training"] - some.minutes["training"] == 12
+    assert all_of_them.needed["RAM"] - some.needed["RAM"] == 12 * 10**6
+
+
+def test_what_frozen_layers_leave_is_the_room_of_validations(street):
+    """Their output takes 9.6 of 20 GB; half of what is left does not hold the descriptors of val."""
+    config, free = replace(FROZEN, loss="geo_classification"), PLENTY | {"RAM": 2 * 10**10}
+    sizes = {"dim": 10**9 // 16, "stem": 15 * 10**7}
+    beside, alone = (preflight(config, replace(BATCH, **sizes | {"stem": stem}), free) for stem in (sizes["stem"], 0))
+    stored = 2 * 32 * sizes["dim"]
+    assert beside.needed["disk"] - alone.needed["disk"] == stored
+    beside.check()
+
+
+def test_weights_in_two_precisions_are_no_maps(street, monkeypatch):
+    config = replace(FROZEN, pooling="netvlad")
+    places = load_places(config, "train")
+    plain = measure(config, places, torch.device("cpu")).kept
+    half = partial(torch.autocast, "cpu", torch.bfloat16)
+    monkeypatch.setattr("vg_core.batch_cost.fast", lambda _device: half())
+    assert measure(config, places, torch.device("cpu")).kept < plain
 
 
 def test_an_estimate_is_kept_for_the_same_run(street):

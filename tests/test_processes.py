@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -21,8 +22,11 @@ from tests.tiny import TINY
 from vg_core import paths, processes
 from vg_core.learner import check_resources
 from vg_core.models import build_model, load_model
+from vg_core.places.dataset import PlaceSet
 from vg_core.records import run_id
+from vg_core.retrieval import evaluate
 from vg_core.runs import read_back, run
+from vg_core.strategies import evaluate_with
 
 CONFIG = replace(TINY, freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
 CONFIG = replace(CONFIG, optimizer="sgd", lr=0.01)  # Adam's steps are nearly the same with gradients of a wrong length
@@ -34,7 +38,7 @@ def torchrun(*arguments, processes=2, **config):
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
     return subprocess.Popen(
         [sys.executable, *launcher, *(arguments or ("-m", "vg_core", "train", *options))],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(paths.ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -101,6 +105,7 @@ def test_a_batch_that_cannot_be_shared_out_is_an_error(monkeypatch):
 
 COLLECTIVES = """
 import torch
+from pathlib import Path
 from vg_core import processes
 from vg_core.models.norms import share_batch_norms
 
@@ -108,6 +113,22 @@ with processes.joined():
     for count, unit in ((7, 1), (7, 3), (1, 1), (2, 4)):
         rows = torch.arange(2.0 * count).view(count, 2)
         assert torch.equal(processes.together(rows[processes.share(count, unit)], count, unit), rows), (count, unit)
+        whole = torch.full_like(rows, -1)
+        whole[processes.share(count, unit)] = rows[processes.share(count, unit)]
+        assert processes.complete(whole, unit) is whole and torch.equal(whole, rows)
+    layer = torch.nn.BatchNorm1d(2)
+    layer.running_mean += processes.rank()
+    assert processes.same(layer).running_mean.tolist() == [0, 0]
+
+    # completing 256 MiB takes far less than another 256 MiB
+    peak, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    if peak.exists():
+        bytes_of = lambda field: next(int(l.split()[1]) << 10 for l in status.read_text().splitlines() if field in l)
+        whole = torch.ones(2**20, 64)
+        peak.write_text("5")
+        before = bytes_of("VmRSS")
+        processes.complete(whole)
+        assert bytes_of("VmHWM") - before < 2**26, bytes_of("VmHWM") - before
     assert processes.agreed(processes.rank()) == 0
     assert processes.mean(torch.tensor(float(processes.rank()))) == 0.5
 
@@ -136,6 +157,45 @@ def test_collectives_and_the_shared_batch_norm(tmp_path):
     script.write_text(COLLECTIVES)
     process = torchrun(str(script))
     assert process.wait(120) == 0, process.stderr.read()
+
+
+EVALUATION = """
+import sys
+from functools import partial
+from pathlib import Path
+import numpy as np
+from tests.tiny import TINY
+from vg_core import processes, retrieval, room
+from vg_core.engines import DescriptorStore
+from vg_core.models import build_model
+from vg_core.places.dataset import PlaceSet
+from vg_core.strategies import evaluate_with
+
+written, write = [], DescriptorStore.write
+retrieval.DescriptorStore.write = lambda file, parts, shape: written.append(file) or write(file, parts, shape)
+room.MEMORY_SHARE, retrieval.STORED_AT_ONCE = 0, 5
+with processes.joined():
+    for name, evaluate in {"plain": retrieval.evaluate, "crops": partial(evaluate_with, "five_crops")}.items():
+        found = evaluate(build_model(TINY), PlaceSet.load("street", "test"), (32, 32), 25.0, 4)
+        np.save(Path(sys.argv[1]) / f"{name}, process {processes.rank()}, {len(written)} written.npy", found.distances)
+"""
+
+
+def test_only_the_first_process_writes_descriptors_that_have_no_room(street, tmp_path):
+    script, folder = tmp_path / "script.py", tmp_path / "found"
+    script.write_text(EVALUATION)
+    folder.mkdir()
+    process = torchrun(str(script), str(folder))
+    assert process.wait(120) == 0, process.stderr.read()
+    found = {file.stem: np.load(file) for file in sorted(folder.iterdir())}
+    assert list(found) == [
+        *("crops, process 0, 2 written", "crops, process 1, 0 written"),
+        *("plain, process 0, 1 written", "plain, process 1, 0 written"),
+    ]
+    asked = build_model(TINY), PlaceSet.load("street", "test"), (32, 32), 25.0, 4
+    expected = {"crops": evaluate_with("five_crops", *asked), "plain": evaluate(*asked)}
+    for name, distances in found.items():
+        np.testing.assert_allclose(distances, expected[name.split(",")[0]].distances, atol=2e-3)
 
 
 # --- training -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """Descriptors of files, exact search against brute force, and evaluation from photographs to ranks."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tiny import TINY
-from vg_core import retrieval
+from vg_core import retrieval, room
+from vg_core.engines.exact import MEMORY_BYTES
 from vg_core.mining import products
 from vg_core.models import build_model
-from vg_core.paths import cache_root
+from vg_core.paths import ROOT, cache_root
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import UnreadableImage
 from vg_core.retrieval import describe, evaluate, nearest_on_device, search
@@ -95,6 +99,57 @@ def test_evaluation_has_one_row_a_query(model, street):
     assert (result.ranks["rank"] == 1).mean() > 0.5
 
 
+PEAK = """
+import numpy as np, pandas as pd, torch
+from pathlib import Path
+from tests.tiny import TINY
+from dataclasses import replace
+from vg_core import retrieval, room
+from vg_core.models import build_model
+from vg_core.places.dataset import PlaceSet
+
+class Drawn:
+    def __len__(self):
+        return IMAGES + 8
+
+    def batches(self, indices):
+        for wanted in indices:
+            yield torch.randint(0, 256, (len(wanted), 3, 24, 24), dtype=torch.uint8)
+
+def table(count):
+    rows = {"path": [f"{i}.jpg" for i in range(count)], "easting": np.arange(count) * 10.0, "northing": 0.0}
+    return pd.DataFrame(rows | {"heading": 0.0})
+
+def kilobytes(entry):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(entry))
+
+IMAGES, (room.MEMORY_SHARE, retrieval.STORED_AT_ONCE) = 64, (0, 256)
+model = build_model(replace(TINY, pooling="netvlad", clusters=400))
+
+def evaluate():
+    places = PlaceSet("drawn", "test", table(IMAGES), table(8))
+    return retrieval.evaluate(model, places, (24, 24), 25, 64, photographs=Drawn())
+
+evaluate()  # libraries have loaded what they need
+IMAGES = 6000
+open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
+before = kilobytes("VmRSS")
+assert len(evaluate().ranks) == 8
+print(model.dim, (kilobytes("VmHWM") - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel does not tell the peak of a process")
+def test_memory_of_an_evaluation_by_disk_is_that_of_its_blocks():
+    """6,000 descriptors of 25,600 values would take 586 MiB; 256 of them are made at a time, and searched in blocks."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    dim, peak = map(int, done.stdout.split())
+    assert dim == 25_600
+    assert 128 * 2**20 < peak < MEMORY_BYTES + 2 * 256 * 4 * dim + 32 * 2**20
+
+
 def test_descriptors_without_room_in_memory_go_to_disk(model, street, monkeypatch):
     places = PlaceSet.load("street", "test")
     whole, before = evaluate(model, places, (32, 32), 25), sorted(os.listdir(cache_root()))
@@ -106,7 +161,7 @@ def test_descriptors_without_room_in_memory_go_to_disk(model, street, monkeypatc
         return store
 
     monkeypatch.setattr(retrieval.DescriptorStore, "write", write)
-    monkeypatch.setattr(retrieval, "MEMORY_SHARE", 0)
+    monkeypatch.setattr(room, "MEMORY_SHARE", 0)
     monkeypatch.setattr(retrieval, "STORED_AT_ONCE", 5)
     stored = evaluate(model, places, (32, 32), 25)
     assert written == [5, 5, 5, 1]

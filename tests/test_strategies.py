@@ -19,7 +19,6 @@ from vg_core.retrieval import describe, evaluate, search
 from vg_core.strategies import (
     STRATEGIES,
     average,
-    describe_database,
     describe_queries,
     evaluate_with,
     majority,
@@ -69,7 +68,7 @@ def test_hard_resize_is_the_plain_path(model, street):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_queries_of_any_size_find_themselves_in_any_batch(model, photos, name):
     strategy = STRATEGIES[name]
-    database = describe_database(model, photos, SIZE, strategy)
+    database = describe_queries(model, photos, SIZE, strategy.of_database())[:, 0]
     together = describe_queries(model, photos, SIZE, strategy, batch_size=7)
     apart = np.concatenate([describe_queries(model, [photo], SIZE, strategy) for photo in photos])
     assert together.shape == (12, 5 if strategy.views is STRATEGIES["five_crops"].views else 1, model.dim)
@@ -106,7 +105,9 @@ def test_scales_are_averaged_or_joined(model, photos):
     names = "hard_resize", "hard_resize+multi_scale", "hard_resize+multi_scale_concatenated"
     sizes = [(32, 40), (23, 28), (45, 57)]
     each = np.stack([describe(model, photos, size, progress=False) for size in sizes], axis=1)  # (N, S, D)
-    one, averaged, joined = (describe_database(model, photos, SIZE, make_strategy(name)) for name in names)
+    one, averaged, joined = (
+        describe_queries(model, photos, SIZE, make_strategy(name).of_database())[:, 0] for name in names
+    )
     np.testing.assert_allclose(one, each[:, 0], atol=2e-6)
     mean = each.mean(axis=1)
     np.testing.assert_allclose(averaged, mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-5)

@@ -49,16 +49,17 @@ def measure(config: Config, places: PlaceSet, device: torch.device) -> Batch:
             tail_seconds = _seconds(device, lambda: network.tail(maps))
         maps = model.stem(images)
         train_seconds = _seconds(device, lambda: model.train().tail(maps).sum().backward())
-        kept = _kept_for_backward(model, maps)
+        # weights and their copies in bfloat16 are kept once, whatever the batch: the difference of two has none of them
+        kept = _kept_for_backward(model, maps) - _kept_for_backward(model, maps[:1])
     weights = sum(p.nbytes for p in model.parameters())
     trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     stem = maps.nbytes // len(files) if model.backbone.frozen else 0
     spent = [seconds / len(files) for seconds in (decoded, stem_seconds, tail_seconds, train_seconds)]
-    return Batch(model.dim, weights, trained, kept // len(files), largest // len(files), stem, *spent)
+    return Batch(model.dim, weights, trained, kept // (len(files) - 1), largest // len(files), stem, *spent)
 
 
 def _kept_for_backward(model: GeoModel, maps: torch.Tensor) -> int:
-    """Bytes that the trained layers keep for their backward pass, weights apart; what is shared counts once."""
+    """Bytes that the trained layers keep for their backward pass; what is shared counts once."""
     sizes = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -68,8 +69,6 @@ def _kept_for_backward(model: GeoModel, maps: torch.Tensor) -> int:
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         descriptors = model.tail(maps)
-    for parameter in model.parameters():
-        sizes.pop(parameter.untyped_storage().data_ptr(), None)
     del descriptors  # until here what was kept is alive, and no address names two tensors
     return sum(sizes.values())
 

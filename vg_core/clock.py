@@ -6,24 +6,27 @@ from contextlib import contextmanager
 
 import torch
 
-PHASES = ("waiting", "extraction", "selection", "forward", "backward")
+PHASES = ("decode", "waiting", "extraction", "mining", "forward", "backward")
 
 
 class Clock:
-    """Seconds spent in each of ``PHASES`` since the last ``restart``.
+    """Seconds spent in each of ``PHASES`` since they were last taken.
 
     A phase inside another counts for itself alone. On a GPU a phase ends when the device has done its work; only
-    ``waiting``, for images, does not wait for the device, which computes meanwhile.
+    ``waiting``, for images, does not wait for the device, which computes meanwhile. Images that are decoded on every
+    pass are decoded while the device computes: what shows of it is waiting, and ``decode`` is what is done once.
     """
 
     def __init__(self, device: torch.device):
         self.device = device
         self.under_way: list[str] = []  # the innermost last
-        self.restart()
-
-    def restart(self) -> None:
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.turned = time.monotonic()
+
+    def take(self) -> dict[str, float]:
+        """The seconds as columns of a table, ``seconds_<phase>``; they begin anew."""
+        taken, self.seconds = self.seconds, dict.fromkeys(PHASES, 0.0)
+        return {f"seconds_{phase}": seconds for phase, seconds in taken.items()}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -1,5 +1,8 @@
 """The device that computes: which one, in which precision, and how much memory of it is free."""
 
+import resource
+import sys
+
 import psutil
 import torch
 
@@ -28,3 +31,13 @@ def free_memory(device: torch.device) -> int:
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept for this process
         return torch.cuda.mem_get_info(device)[0] + reserved
     return psutil.virtual_memory().available // processes.on_this_machine()
+
+
+def used_memory(device: torch.device) -> tuple[int, int]:
+    """Bytes that this process has now, and the most that it has had at once: of its GPU, or of RAM, where pages of
+    files that it maps count, too.
+    """
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return psutil.Process().memory_info().rss, most

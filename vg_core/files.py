@@ -28,3 +28,12 @@ def replacing(path) -> Iterator[Path]:
         raise OSError(error.errno, f"{path} could not be written ({error.strerror or error}); {advice}") from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def reserve(path: Path) -> None:
+    """Give a file the disk space for its whole length, or OSError. Writing to memory that maps a file for which the
+    disk has no space left kills the process, without a sentence.
+    """
+    if hasattr(os, "posix_fallocate"):  # macOS lacks it
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

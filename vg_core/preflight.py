@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -17,8 +18,9 @@ from vg_core.files import replacing
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS
 from vg_core.records import load_places, run_id
-from vg_core.retrieval import MEMORY_SHARE
+from vg_core.room import MEMORY_SHARE
 from vg_core.stem_cache import pixels_fit, stem_budget
+from vg_core.strategies import make_strategy
 from vg_core.tasks import hard_positives
 
 MARGIN = 1.3  # on memory that is counted: workspaces of convolutions, fragmentation
@@ -42,10 +44,14 @@ class Estimate:
         return f"expected minutes, if no early stop: {parts}\nexpected need: {', '.join(needs)}"
 
     def beside(self, history: pd.DataFrame, validation: pd.DataFrame) -> str:
-        """The minutes that training took, with those expected."""
+        """The minutes and the memory that training took, with those expected."""
         taken = (history.seconds.sum() if len(history) else 0.0) + validation.seconds.sum()
         epochs = f"{validation.epoch.max()} of {self.config.epochs_num} epochs"
-        return f"minutes of training: {taken / 60:.1f} in {epochs}, {self.minutes['training']:.1f} expected for all"
+        said = f"minutes of training: {taken / 60:.1f} in {epochs}, {self.minutes['training']:.1f} expected for all"
+        if not len(history):
+            return said
+        memory = "GPU memory" if "GPU memory" in self.needed else "RAM"
+        return f"{said}\n{memory}: {_gb(history.peak_bytes.max())} at most, {_gb(self.needed[memory])} expected"
 
     def check(self) -> None:
         """Nothing, or a ValueError that says what is short and what would fit."""
@@ -71,25 +77,27 @@ def preflight(config: Config, batch: Batch | None = None, free: dict[str, float]
     sets, device = [load_places(config, split) for split in ("train", "val", "test")], pick_device()
     memory = "GPU memory" if device.type == "cuda" else "RAM"
     batch, free = batch or measure(config, sets[0], device), free or _free(memory, device)
-    images = [_count(places) for places in sets]
-    pixels = 3 * (sum(images[:2]) * prod(config.image_size) + images[2] * prod(config.tested_at))
+    seen, waiting = _seen(config, sets), _waiting(config)
+    pixels = 3 * (sum(seen[:2]) * prod(config.image_size) + seen[2] * prod(config.tested_at))
     mapped = pixels <= MAPPED_SHARE_OF_DISK * free["disk"]
-    stems = _kept_stems(config, batch, images, stem_budget(device, free[memory]))
-    on_gpu = 0 if stems[0] else 3 * images[0] * prod(config.image_size)
+    stems = _kept_stems(config, batch, seen, stem_budget(device, free[memory]))
+    on_gpu = 0 if stems[0] else 3 * seen[0] * prod(config.image_size)
     on_gpu *= pixels_fit(on_gpu, device, free[memory])
-    evaluated, most = 4 * max(images[1:]) * batch.dim, MEMORY_SHARE * min(free[memory], free["RAM"])
-    at_hand = max(4 * mined(config, sets[0]) * batch.dim, evaluated if evaluated <= most else 0)  # descriptors
-    fixed = MARGIN * (batch.weights + MOMENTS * batch.trained + at_hand) + sum(stems) + on_gpu
+    resident = MARGIN * (batch.weights + MOMENTS * batch.trained) + sum(stems) + on_gpu
+    resident += waiting if memory == "RAM" else 0
+    validated, stored = _at_hand(0, seen[1] * batch.dim, free[memory] - resident, free["RAM"])
+    training = resident + MARGIN * max(4 * mined(config, sets[0]) * batch.dim, validated)
+    tested, stored_of_test = _at_hand(*_tested(config, sets[2], batch.dim), free[memory], free["RAM"])
     passing = MARGIN * config.infer_batch_size * ALIVE * batch.largest
     a_tuple = MARGIN * (2 + config.negs_num_per_query) * (batch.kept + ALIVE * batch.largest)
-    needed = {"RAM": _waiting(config)}
-    left = free[memory] - fixed - needed.get(memory, 0)
+    left = free[memory] - training
     fitting = processes.size() * int(left // a_tuple) if left >= max(a_tuple, passing) else 0
     own = -(-config.train_batch_size // (processes.size() * config.accumulate))  # tuples at a time
-    needed[memory] = needed.get(memory, 0) + fixed + max(passing, own * a_tuple)
+    needed = {"RAM": waiting}
+    needed[memory] = max(training + max(passing, own * a_tuple), MARGIN * (batch.weights + tested) + passing)
     # every checkpoint is written beside the one that it replaces
     needed["disk"] = pixels * mapped + 2 * (2 * batch.weights + (MOMENTS - 1) * batch.trained)
-    needed["disk"] += evaluated / 2 if evaluated > most else 0  # in half precision
+    needed["disk"] += max(stored, stored_of_test)
     return Estimate(config, needed, free, minutes(config, batch, sets, stems, mapped), fitting)
 
 
@@ -113,9 +121,7 @@ def _free(memory: str, device: torch.device) -> dict[str, float]:
 
 def minutes(config: Config, batch: Batch, sets: list[PlaceSet], stems: list[int], mapped: bool) -> dict[str, float]:
     """Minutes of decoding, training (with validations) and test; ``stems`` are bytes kept of train and val, or 0."""
-    train, val, test = map(_count, sets)
-    if config.val_queries:
-        val = len(sets[1].database) + min(config.val_queries, len(sets[1].queries))
+    train, val, test = _seen(config, sets)
     described = config.epochs_num * config.queries_per_epoch // config.cache_refresh_rate * mined(config, sets[0])
     learned = config.epochs_num * config.queries_per_epoch * (2 + config.negs_num_per_query)
     validated = (1 + config.epochs_num) * val
@@ -123,7 +129,9 @@ def minutes(config: Config, batch: Batch, sets: list[PlaceSet], stems: list[int]
     decoded = train + val + test if mapped else stemmed + test
     training = (described + validated) * batch.tail_seconds + learned * batch.train_seconds
     training += stemmed * batch.stem_seconds
-    spent = {"training": training, "test": test * (batch.stem_seconds + batch.tail_seconds)}
+    larger = prod(config.tested_at) / prod(config.image_size)
+    testing = larger * _pictures(config, sets[2]) * (batch.stem_seconds + batch.tail_seconds)
+    spent = {"training": training, "test": testing}
     shared = {part: seconds / 60 / processes.size() for part, seconds in spent.items()}
     return {"decoding": decoded * batch.decode_seconds / 60} | shared
 
@@ -156,8 +164,31 @@ def _waiting(config: Config) -> int:
     return (2 * WORKERS + 2) * images * 3 * prod(config.image_size)
 
 
-def _count(places: PlaceSet) -> int:
-    return len(places.database) + len(places.queries)
+def _seen(config: Config, sets: Sequence[PlaceSet]) -> list[int]:
+    """Images of train, val and test; val has some of its queries only where the configuration says so."""
+    train, val, test = ([len(places.database), len(places.queries)] for places in sets)
+    val[1] = min(val[1], config.val_queries or val[1])
+    return [sum(train), sum(val), sum(test)]
+
+
+def _pictures(config: Config, test: PlaceSet) -> int:
+    """Pictures that the network sees in the test: views of queries, scales and mirrored images count each."""
+    strategy = make_strategy(config.test_method)
+    views, each = len(strategy.views(config.tested_at, config.tested_at)), len(strategy.scales) * (1 + strategy.flip)
+    return each * (len(test.database) + views * len(test.queries))
+
+
+def _tested(config: Config, test: PlaceSet, dim: int) -> tuple[int, int]:
+    """Values of the descriptors of the test: of queries, and of the database."""
+    strategy = make_strategy(config.test_method)
+    views, width = len(strategy.views(config.tested_at, config.tested_at)), strategy.width(dim)
+    return views * len(test.queries) * width, len(test.database) * width
+
+
+def _at_hand(held: int, may_be_stored: int, *free: float) -> tuple[int, int]:
+    """Bytes in memory and on disk of so many values, of which some go to disk, as float16, when they have no room."""
+    fits = 4 * may_be_stored <= MEMORY_SHARE * min(free)
+    return 4 * (held + may_be_stored * fits), 2 * may_be_stored * (not fits)
 
 
 def _gb(count: float) -> str:

@@ -87,12 +87,27 @@ def together(part: Tensor, count: int, unit: int = 1) -> Tensor:
     """All ``count`` rows, of which each process has the ``share``, on every process."""
     if size() == 1:
         return part
-    lengths = [one.stop - one.start for one in _parts(count, unit)]
-    padded = part.new_zeros(max(lengths), *part.shape[1:])
-    padded[: len(part)] = part
-    found = [torch.empty_like(padded) for _ in lengths]
-    dist.all_gather(found, padded)
-    return torch.cat([one[:length] for one, length in zip(found, lengths, strict=True)])
+    whole = part.new_empty(count, *part.shape[1:])
+    whole[share(count, unit)] = part
+    return complete(whole, unit)
+
+
+def complete(whole: Tensor, unit: int = 1) -> Tensor:
+    """The same rows, of which each process has made its ``share``, with those of the others put in place."""
+    if size() > 1:
+        for owner, part in enumerate(_parts(len(whole), unit)):
+            if part.start < part.stop:
+                dist.broadcast(whole[part], owner)  # no second copy of the rows, which gathering them would need
+    return whole
+
+
+@torch.no_grad()
+def same(module: nn.Module) -> nn.Module:
+    """The module with the first process's weights and buffers."""
+    if size() > 1:
+        for tensor in [*module.parameters(), *module.buffers()]:
+            dist.broadcast(tensor, 0)
+    return module
 
 
 def mean(value: Tensor) -> Tensor:
@@ -144,6 +159,6 @@ def _interrupt(*_signal) -> None:
 
 
 def _is_connection(error: RuntimeError) -> bool:
-    """Gloo has no class of its own for a lost peer."""
+    """NCCL and the store have classes for a lost peer, Gloo has not."""
     lost = r"closed by peer|reset by peer|Connection refused|Broken pipe|[Tt]imed out"
-    return isinstance(error, dist.DistNetworkError) or re.search(lost, str(error)) is not None
+    return isinstance(error, dist.DistError) or re.search(lost, str(error)) is not None

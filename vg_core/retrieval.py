@@ -1,31 +1,30 @@
 """Images to descriptors, descriptors to ranked database images, and both together as the evaluation of a model."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import torch
 
 from vg_core import processes
-from vg_core.devices import fast, free_memory, pick_device
+from vg_core.devices import fast, pick_device
 from vg_core.engines import DescriptorStore, approximate, exact
 from vg_core.evaluation import ranks_table
 from vg_core.mining import products
 from vg_core.models.network import GeoModel, inference_copy
-from vg_core.paths import cache_root
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs, normalise
+from vg_core.room import has_room, scratch_file
 from vg_core.stem_cache import StemCache, descriptors_of
 from vg_core.watch import bar
 
 RETRIEVED = 20  # images kept for each query: the largest N of the field's recall@N
-MEMORY_SHARE = 0.5  # of what is free; beyond it the descriptors of a database go to disk
 STORED_AT_ONCE = 4096  # images described between two writes to disk
 
 
@@ -72,16 +71,15 @@ def describe_photographs(
     indices = np.arange(len(photographs)) if indices is None else np.asarray(indices)
     network = inference_copy(model)
     device = next(model.parameters()).device
-    own = indices[processes.share(len(indices), batch_size)]
-    descriptors = torch.empty(len(own), model.dim, device=device)
+    descriptors, share = torch.empty(len(indices), model.dim, device=device), processes.share(len(indices), batch_size)
+    own, found = indices[share], descriptors[share]
     done = bar(wanted=progress, total=len(own), desc=label, unit="image")
     parts = split_evenly(own, batch_size)
     with fast(device), done:
         for start, batch in zip(range(0, len(own), batch_size), photographs.batches(parts), strict=True):
-            found = descriptors_of(network, batch.to(device, non_blocking=True))
-            descriptors[start : start + len(batch)] = found.float()
+            found[start : start + len(batch)] = descriptors_of(network, batch.to(device, non_blocking=True))
             done.update(len(batch))
-    return processes.together(descriptors, len(indices), batch_size)
+    return processes.complete(descriptors, batch_size)
 
 
 @torch.inference_mode()
@@ -129,8 +127,8 @@ def evaluate(
     """Evaluation of a model on the database and queries of a set; right is what lies within ``threshold_m`` metres.
 
     All images are resized to ``image_size``; ``vg_core.strategies`` has other ways to show queries.
-    ``photographs`` are those of the set, database first, where a caller has them already. Descriptors that would take
-    more than MEMORY_SHARE of the free memory lie on disk meanwhile, those of the database as float16.
+    ``photographs`` are those of the set, database first, where a caller has them already. Descriptors of a database
+    that have no ``room`` lie on disk meanwhile, as float16; the first of several processes alone writes and searches.
     """
     if photographs is None:
         photographs = photographs_of(places, image_size, progress)
@@ -138,14 +136,12 @@ def evaluate(
     describe_some = partial(describe_photographs, model, photographs, batch_size, progress=progress, label=label)
     images, count, device = np.arange(len(photographs)), len(places.database), next(model.parameters()).device
     started = time.monotonic()
-    room = MEMORY_SHARE * min(map(free_memory, {device, torch.device("cpu")}))
     with ExitStack() as held:
-        if processes.agreed(4 * len(images) * model.dim <= room):  # all describe in the same parts
+        if processes.agreed(has_room(len(images) * model.dim, device)):  # all describe in the same parts
             queries, database = describe_some(images).split([count, len(images) - count])[::-1]
         else:
-            cache_root().mkdir(parents=True, exist_ok=True)
-            file = Path(held.enter_context(TemporaryDirectory(dir=cache_root()))) / "descriptors.npy"
-            queries, database = describe_some(images[count:]), _stored(describe_some, images[:count], model.dim, file)
+            queries, file = describe_some(images[count:]), held.enter_context(scratch_file())
+            database = _stored(describe_some, images[:count], model.dim, file)
         described = time.monotonic()
         distances, indices = _nearest(queries, database, RETRIEVED)
         seconds = {"describe": described - started, "search": time.monotonic() - described}
@@ -158,17 +154,27 @@ def photographs_of(places: PlaceSet, image_size: tuple[int, int], progress: bool
         return Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
 
 
-def _stored(describe_some: Callable[[np.ndarray], torch.Tensor], images: np.ndarray, dim: int, file: Path):
-    """DescriptorStore of the images, of which only some descriptors are in memory at a time."""
+def _stored(
+    describe_some: Callable[[np.ndarray], torch.Tensor], images: np.ndarray, dim: int, file: Path
+) -> DescriptorStore | None:
+    """Store of the images, of which only some descriptors are in memory at a time; the first process alone has one."""
     parts = (describe_some(some).cpu().numpy() for some in split_evenly(images, STORED_AT_ONCE))
-    return DescriptorStore.write(file, parts, (len(images), dim))
+    if processes.first():
+        return DescriptorStore.write(file, parts, (len(images), dim))
+    deque(parts, maxlen=0)  # the others describe their shares
+    return None
 
 
-def _nearest(queries: torch.Tensor, database: torch.Tensor | DescriptorStore, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """(distances, indices) of exact search, on the device that holds the descriptors."""
-    if isinstance(database, torch.Tensor) and database.is_cuda:
-        return nearest_on_device(queries, database, k)
-    return search(queries.cpu().numpy(), database if isinstance(database, DescriptorStore) else database.numpy(), k)
+def _nearest(
+    queries: torch.Tensor, database: torch.Tensor | DescriptorStore | None, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(distances, indices) of exact search, on the device that holds the descriptors; of a store, what the process that
+    has it finds.
+    """
+    if isinstance(database, torch.Tensor):
+        on_gpu = database.is_cuda
+        return nearest_on_device(queries, database, k) if on_gpu else search(queries.numpy(), database.numpy(), k)
+    return processes.agreed(search(queries.cpu().numpy(), database, k) if database else None)
 
 
 @torch.inference_mode()

@@ -21,6 +21,7 @@ from vg_core.files import replacing
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.dataset import PlaceSet
+from vg_core.preflight import preflight
 from vg_core.records import Run, find_tables, is_tested, load_places, read_run, run_id, test_name
 from vg_core.retrieval import Evaluation, evaluate, pick_device
 from vg_core.statistics import recall_table
@@ -176,6 +177,8 @@ def _train(config: Config, name: str) -> None:
     """Train, then write the run's tables; config.json comes last and marks the training as finished."""
     tables = paths.runs_folder(config.profile) / name
     checkpoints = paths.checkpoints_folder(config.profile) / name
+    if not (checkpoints / "state.pt").exists():
+        preflight(config).check()  # what a training has no room for is said before it, not after hours
     if processes.first():
         (tables / "config.json").unlink(missing_ok=True)  # weights were lost, tables not: it is unfinished again
     state = train(config.training(), checkpoints, load_places(config, "train"), load_places(config, "val"))
@@ -195,7 +198,7 @@ def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluat
         whiten(checkpoint)
     model = load_model(checkpoint, config.whitened_dim).to(pick_device())
     threshold, strategy = config.val_positives_dist_threshold, make_strategy(config.test_method)
-    width = model.dim * (len(strategy.scales) if strategy.concatenate else 1)
+    width = strategy.width(model.dim)
     task = (model, places, config.tested_at, threshold, config.infer_batch_size)
     result = evaluate(*task) if config.test_method == "hard_resize" else evaluate_with(config.test_method, *task)
     return result, places.card(threshold) | {

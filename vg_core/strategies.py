@@ -7,7 +7,7 @@ photograph and resized in one step, bilinear with anti-aliasing, as images are e
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vg_core import watch
+from vg_core import processes, watch
 from vg_core.devices import fast
 from vg_core.models.network import GeoModel, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import WORKERS, normalise, read_image
 from vg_core.registry import ByName
 from vg_core.retrieval import RETRIEVED, Evaluation, judge, search, split_evenly
+from vg_core.room import filled, kept
 from vg_core.views import Size, View, central_crop, five_crops, hard_resize, own_size, scaled, single_query
 
 Ranking = tuple[np.ndarray, np.ndarray]  # distances (Q, K), database indices (Q, K)
@@ -112,6 +113,14 @@ class Strategy:
     flip: bool = False
     read: Callable[..., np.ndarray] = read_image  # uint8 (H, W, 3) pixels of what stands for a photograph
 
+    def of_database(self) -> "Strategy":
+        """The same for images that are shown whole, as those of the database are."""
+        return replace(self, views=hard_resize)
+
+    def width(self, dim: int) -> int:
+        """Values of a descriptor when a network gives ``dim`` for one picture."""
+        return dim * (len(self.scales) if self.concatenate else 1)
+
 
 STRATEGIES: dict[str, Strategy] = ByName(
     "test strategy",
@@ -150,26 +159,22 @@ def make_strategy(name: str) -> Strategy:
 def evaluate_with(
     name: str, model: GeoModel, places: PlaceSet, image_size: Size, threshold_m: float, batch_size: int = 16
 ) -> Evaluation:
-    """Evaluation of a model whose queries are shown by the strategy of that name (see ``make_strategy``)."""
-    started = time.monotonic()
-    strategy = make_strategy(name)
-    database = describe_database(model, places.database.path, image_size, strategy, batch_size)
+    """Evaluation of a model whose queries are shown by the strategy of that name (see ``make_strategy``).
+
+    Descriptors of a database that have no ``room`` lie on disk meanwhile. The first of several processes does it alone.
+    """
+    if not processes.first():
+        return processes.agreed(None)
+    started, strategy, device = time.monotonic(), make_strategy(name), next(model.parameters()).device
     queries = describe_queries(model, places.queries.path, image_size, strategy, batch_size)
-    described = time.monotonic()
-    distances, indices = strategy.merge(queries, database, RETRIEVED)
+    parts = _described(model, places.database.path, image_size, strategy.of_database(), batch_size)
+    with kept((part[:, 0] for part in parts), (len(places.database), strategy.width(model.dim)), device) as database:
+        described = time.monotonic()
+        distances, indices = strategy.merge(queries, database, RETRIEVED)
     seconds = {"describe": described - started, "search": time.monotonic() - described}
-    return judge(places, threshold_m, distances, indices, seconds)
+    return processes.agreed(judge(places, threshold_m, distances, indices, seconds))
 
 
-def describe_database(
-    model: GeoModel, paths: Sequence, image_size: Size, strategy: Strategy, batch_size: int = 16, progress: bool = False
-) -> np.ndarray:
-    """float32 (N, D) descriptors of images resized to ``image_size``, at the strategy's scales."""
-    whole = replace(strategy, views=hard_resize)
-    return describe_queries(model, paths, image_size, whole, batch_size, progress)[:, 0]
-
-
-@torch.inference_mode()
 def describe_queries(
     model: GeoModel, paths: Sequence, image_size: Size, strategy: Strategy, batch_size: int = 16, progress: bool = False
 ) -> np.ndarray:
@@ -180,10 +185,17 @@ def describe_queries(
     """
     if not len(paths):
         raise ValueError("there are no photographs to describe")
+    return filled(_described(model, paths, image_size, strategy, batch_size, progress), len(paths))
+
+
+@torch.inference_mode()
+def _described(
+    model: GeoModel, paths: Sequence, image_size: Size, strategy: Strategy, batch_size: int, progress: bool = False
+) -> Iterator[np.ndarray]:
+    """Descriptors (B, V, D) of each ``batch_size`` photographs."""
     network, device = inference_copy(model), next(model.parameters()).device
     cut = partial(_pictures, image_size=image_size, strategy=strategy)
     parts = list(split_evenly(list(paths), batch_size))
-    described = []
     bar = watch.bar(wanted=progress, total=len(paths), desc="descriptors", unit="image")
     with ThreadPoolExecutor(WORKERS) as pool, fast(device), bar:
         coming = pool.map(cut, parts[0])
@@ -192,9 +204,8 @@ def describe_queries(
             coming = pool.map(cut, following)  # read while the network works
             pictures = [picture for some, _ in photographs for picture in some]
             descriptors = _describe_pictures(network, device, pictures, batch_size * math.prod(image_size))
-            described.append(_views_of(descriptors, [order for _, order in photographs], strategy))
+            yield _views_of(descriptors, [order for _, order in photographs], strategy)
             bar.update(len(part))
-    return np.concatenate(described)
 
 
 def _pictures(path: str, image_size: Size, strategy: Strategy) -> tuple[list[np.ndarray], list[int]]:

@@ -13,7 +13,7 @@ from vg_core import processes
 from vg_core.augmentation import make_augmentation
 from vg_core.clock import Clock, Timed
 from vg_core.config import Config
-from vg_core.devices import pick_device
+from vg_core.devices import pick_device, used_memory
 from vg_core.files import replacing
 from vg_core.learner import Learner, add_gradients, check_resources, learning_rate, make_optimizer
 from vg_core.models import build_model, save_model
@@ -86,6 +86,7 @@ class Trainer:
         self.val_set = _some_queries(val_set, config.val_queries)
         self.name = f"{train_set.name} {config.pooling} {config.loss} seed {config.seed}"
         self.device = pick_device()
+        self.before, _ = used_memory(self.device)  # what the training takes is beside it
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
         if processes.size() > 1:
             share_batch_norms(self.model)
@@ -93,10 +94,9 @@ class Trainer:
         check_resources(config, min(config.train_batch_size, self.task.rows))
         self.optimizer = make_optimizer(config, [*self.model.parameters(), *self.task.parameters()])
         self.augment = make_augmentation(config.augmentation)
-        # decoding comes last: it takes long, and every fault above is found at once
-        self.images, self.val_images = (photographs_of(s, config.image_size) for s in (train_set, self.val_set))
-        self.state = State()
-        self.clock = Clock(self.device)  # of the round under way
+        self.state, self.clock = State(), Clock(self.device)  # the clock: since the last round ended
+        with self.clock.phase("decode"):  # it comes last: it takes long, and every fault above is found at once
+            self.images, self.val_images = (photographs_of(s, config.image_size) for s in (train_set, self.val_set))
 
     @cached_property
     def sources(self) -> tuple[Timed, Photographs | StemCache]:
@@ -115,6 +115,7 @@ class Trainer:
         if isinstance(self.model.pooling, NetVLAD):
             found = local_descriptors(self.model, self.images, self.config.seed, self.config.infer_batch_size)
             self.model.pooling.initialise(found, self.config.seed)
+        processes.same(self.model)  # k-means on unlike machines need not agree to the last digit
 
     def resume(self) -> None:
         """Go back to the last round on disk, or start."""
@@ -142,7 +143,6 @@ class Trainer:
     def training_round(self) -> None:
         """Draw one set of rows with the present model, train on each of them once, save."""
         state = self.state
-        self.clock.restart()
         epoch, number = state.epoch + 1, state.round + 1
         rng = np.random.default_rng([self.config.seed, epoch, number])
         torch.manual_seed(int(rng.integers(2**62)) + processes.rank())  # for augmentation, of other images on each rank
@@ -155,7 +155,7 @@ class Trainer:
         loss = self.fit(rows)
         ended = time.monotonic()
         spent = {"seconds": ended - started, "seconds_training": ended - mined}
-        spent |= {f"seconds_{phase}": seconds for phase, seconds in self.clock.seconds.items()}
+        spent |= self.clock.take() | {"peak_bytes": used_memory(self.device)[1] - self.before}
         state.history.append({"epoch": epoch, "round": number, "lr": lr, "loss": loss, **facts, **spent})
         state.round = number
         self.save()
@@ -163,7 +163,7 @@ class Trainer:
 
     def mine(self, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
         """(R, P) images of one round as the task draws them, and facts about them, such as how hard tuples are."""
-        with self.clock.phase("selection"):
+        with self.clock.phase("mining"):
             return self.task.draw(rng, self.describe)
 
     def describe(self, wanted: np.ndarray) -> torch.Tensor:

@@ -19,7 +19,8 @@ def exact(
     """(distances, indices), both (Q, K), of the nearest descriptors, nearest first; K = min(k, N).
 
     Distances are Euclidean. A float32 array is searched where it lies; a store is read in blocks such that no more than
-    ``memory_bytes`` are in use beside the queries. Raises ValueError for what ``checked`` refuses and for a budget that
+    ``memory_bytes`` are in use beside the queries and what comes back; it is read again for each part of so many
+    queries that their results fill half of that. Raises ValueError for what ``checked`` refuses and for a budget that
     does not hold one image.
     """
     queries, database = checked(queries, database)
@@ -27,7 +28,10 @@ def exact(
     if isinstance(database, np.ndarray):
         squared, indices = faiss.knn(queries, database, k)
     else:
-        squared, indices = _in_blocks(queries, database, k, memory_bytes)
+        at_once = max(1, (memory_bytes - WORKSPACE_BYTES) // (2 * BYTES_A_RESULT * k))
+        parts = [queries[start : start + at_once] for start in range(0, len(queries), at_once)]
+        found = [_in_blocks(part, database, k, memory_bytes) for part in parts]
+        squared, indices = (np.concatenate(some) for some in zip(*found, strict=True))
     return np.sqrt(np.maximum(squared, 0)), indices
 
 
@@ -76,8 +80,8 @@ def _in_blocks(queries: np.ndarray, store: DescriptorStore, k: int, memory_bytes
     rows = (memory_bytes - fixed) // (6 * store.shape[1] + 4)  # float32 and the mapped float16, and a norm
     if rows < 1:
         raise ValueError(
-            f"{memory_bytes / 2**20:,.0f} MiB cannot hold the results of {len(queries):,} queries and one database "
-            f"image: give at least {fixed / 2**20 + 1:,.0f} MiB, or search fewer queries at a time"
+            f"{memory_bytes / 2**20:,.0f} MiB cannot hold one database image and what is found for a query: "
+            f"give at least {fixed / 2**20 + 1:,.0f} MiB"
         )
     best = faiss.ResultHeap(len(queries), k)
     for start, part in blocks(store, rows):

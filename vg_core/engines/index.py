@@ -158,9 +158,14 @@ class Index:
         except RuntimeError as error:
             raise ValueError(f"{path} holds no whole Faiss index; build it again") from error
         expected = faiss.index_factory(found.inner.d, ENGINES[engine].recipe(10_000, found.inner.d))
-        if not isinstance(found.inner, type(expected)):
+        if not isinstance(found.inner, type(expected)) or _code_size(found.inner) != _code_size(expected):
             raise ValueError(f"{path} holds a {type(found.inner).__name__}, which is not what {engine} makes")
         return found
+
+
+def _code_size(index: faiss.Index) -> int:
+    """Bytes of a vector where it is kept as a code, whose length tells int8 from float16; 0 elsewhere."""
+    return index.code_size if isinstance(index, faiss.IndexScalarQuantizer) else 0
 
 
 def _sample(database: Database) -> np.ndarray:

@@ -9,6 +9,7 @@ from vg_core.mining.pools import Lists, pair_keys, require
 from vg_core.mining.products import computable, full_precision, magnitude, pair_distances, pair_scores, slack
 
 BYTES_A_SCORE = 32  # all temporaries together, for each query of a block and candidate
+TIED = 4  # a score that ties takes that many times as much while it is compared exactly
 NO_POSITIVE = "leave the query out, or raise the distance threshold of positives"
 NO_NEGATIVE = "draw a larger pool, or ask for fewer negatives"
 Array = np.ndarray | Tensor
@@ -153,10 +154,10 @@ class _Candidates:
         chosen, last = self.ids[columns[:, :-1]], best[:, -2]
         apart = slack(queries, last, magnitudes)
         unsure = ((best.diff(dim=1) <= apart[:, None]).any(dim=1) & torch.isfinite(last)).nonzero()[:, 0]
-        if len(unsure):
-            rows, columns = (scores[unsure] <= (last + apart)[unsure, None]).nonzero(as_tuple=True)
-            exact = pair_distances(queries, self.database, unsure[rows], self.ids[columns], torch.float64)
-            chosen[unsure] = _first(rows, self.ids[columns], exact, self.count)
+        for some in unsure.split(max(1, len(queries) // TIED)):
+            rows, columns = (scores[some] <= (last + apart)[some, None]).nonzero(as_tuple=True)
+            exact = pair_distances(queries, self.database, some[rows], self.ids[columns], torch.float64)
+            chosen[some] = _first(rows, self.ids[columns], exact, self.count)
         return chosen, torch.isfinite(best[:, :-1]).sum(dim=1)
 
 

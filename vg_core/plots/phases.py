@@ -2,18 +2,23 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from vg_core.plots.canvas import COLUMN, ink, legend_below, need, plot, remark, variants
 
-PHASES = {  # columns of a history without "seconds_", in the order of a round: name, colour
+PHASES = {  # columns of a history and of validations without "seconds_", in the order of an epoch: name, colour
+    "decode": ("decoding", "vermillion"),
     "waiting": ("waiting for images", "grey"),
     "extraction": ("describing", "sky"),
-    "selection": ("choosing tuples", "orange"),
+    "mining": ("mining", "orange"),
     "forward": ("forward", "green"),
     "backward": ("backward", "blue"),
-    "validation": ("validation", "purple"),
+    "search": ("search in validation", "purple"),
+    "validation": ("rest of validation", "purple"),
 }
+OF_VALIDATION = ("search", "validation")
+PALE = 0.5  # opacity of a part that has the colour of the whole
 WRITTEN = 7.0  # %; a narrower part has no room for its share
 
 
@@ -21,11 +26,12 @@ WRITTEN = 7.0  # %; a narrower part has no room for its share
 def phase_bars(history: pd.DataFrame, validation: pd.DataFrame | None = None) -> Figure:
     """Share of an epoch's time (%) that each phase takes, one bar a variant; seconds per epoch stand behind the bar.
 
-    Columns: epoch, seconds and seconds_<phase> of each round; epoch and seconds of each validation, where it shall be
-    counted; and variant and seed where there are several. What no phase covers is left white.
+    Columns: epoch, seconds and seconds_<phase> of each round; epoch, seconds and seconds_search of each validation,
+    where it shall be counted; and variant and seed where there are several. What no phase covers is left white.
     """
-    rounds = [f"seconds_{phase}" for phase in PHASES if phase != "validation"]
-    need(history, "epoch", "seconds", *rounds)
+    need(history, "epoch", "seconds", *(f"seconds_{phase}" for phase in PHASES if phase not in OF_VALIDATION))
+    if validation is not None:
+        need(validation, "epoch", "seconds", "seconds_search")
     table = seconds_per_epoch(history, validation)
     figure, axes = plt.subplots(figsize=(COLUMN, 0.55 + 0.26 * max(1, len(table))))
     total = table.pop("total")
@@ -33,8 +39,8 @@ def phase_bars(history: pd.DataFrame, validation: pd.DataFrame | None = None) ->
     for phase, (name, colour) in PHASES.items():
         if phase not in table:
             continue
-        share = 100 * table[phase] / total
-        bars = axes.barh(range(len(table)), share, 0.7, left=start, color=ink(colour), label=name)
+        share, fill = 100 * table[phase] / total, to_rgba(ink(colour), PALE if phase == "search" else 1.0)
+        bars = axes.barh(range(len(table)), share, 0.7, left=start, color=fill, label=name)
         texts = [f"{value:.0f}" if value >= WRITTEN else "" for value in share]
         dark = "black" if colour in ("sky", "orange", "purple") else "white"
         axes.bar_label(bars, texts, label_type="center", fontsize=6.5, color=dark)
@@ -54,7 +60,8 @@ def phase_bars(history: pd.DataFrame, validation: pd.DataFrame | None = None) ->
 def seconds_per_epoch(history: pd.DataFrame, validation: pd.DataFrame | None = None) -> pd.DataFrame:
     """Mean seconds of each phase in one epoch, a row a variant; ``total`` holds what no phase covers, too.
 
-    Validations count from epoch 1 on: that of the untrained network belongs to no epoch.
+    Decoding comes before the first round. Validations, from which their search is taken apart, count from epoch 1 on:
+    that of the untrained network belongs to no epoch.
     """
     phases = [phase for phase in PHASES if f"seconds_{phase}" in history]
     rows = {}
@@ -63,8 +70,10 @@ def seconds_per_epoch(history: pd.DataFrame, validation: pd.DataFrame | None = N
         sums = rounds[["seconds", *(f"seconds_{phase}" for phase in phases)]].sum() / epochs
         rows[name] = dict(zip(["total", *phases], sums, strict=True))
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["total", *phases])
+    table["total"] += table.decode
     if validation is None:
         return table
-    after = {name: part[part.epoch > 0].seconds.mean() for _, name, part in variants(validation)}
-    table["validation"] = pd.Series(after, dtype=float).reindex(table.index).fillna(0.0)
-    return table.assign(total=table.total + table.validation)
+    columns = ["seconds_search", "seconds"]
+    after = {name: part.loc[part.epoch > 0, columns].mean() for _, name, part in variants(validation)}
+    search, seconds = (pd.Series({n: a[c] for n, a in after.items()}).reindex(table.index).fillna(0.0) for c in columns)
+    return table.assign(search=search, validation=seconds - search, total=table.total + seconds)

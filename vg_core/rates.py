@@ -1,0 +1,34 @@
+"""A learning rate of its own for each variant, chosen on val: losses differ in scale and slope, and one rate for all
+would favour some.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from vg_core.config import Config
+from vg_core.runs import histories, sweep
+
+
+def choose_rates(
+    variants: Mapping[str, Config], rates: Sequence[float], seed: int = 0, cluster: str = "auto"
+) -> tuple[dict[str, Config], pd.DataFrame]:
+    """The variants, each at the rate with which it reached the highest recall@5 on val; and what was tried.
+
+    ``rates`` are multiples of a variant's own learning rate; each is trained whole with ``seed``, and the smaller one
+    wins a tie. Test queries play no part. The table has a row for each variant and rate: ``variant``, ``rate``, ``val``
+    (the best recall@5 of its epochs, in percent; nothing where the training failed) and ``chosen``. A variant whose
+    trainings all failed is left out of the first. ``cluster``: see ``sweep``.
+    """
+    trials = {(name, rate): replace(c, lr=rate * c.lr) for name, c in variants.items() for rate in sorted(rates)}
+    tried = {f"{name}, × {rate:g}": config for (name, rate), config in trials.items()}
+    sweep(tried, [seed], cluster)
+    validation = histories(tried, [seed])[1]
+    best = validation[validation.epoch > 0].groupby("variant").recall_5.max()
+    table = pd.DataFrame(list(trials), columns=["variant", "rate"])
+    table["val"] = best.reindex(list(tried)).to_numpy()
+    taken = table.dropna().groupby("variant", sort=False).val.idxmax()
+    table["chosen"] = table.index.isin(taken)
+    own = {name: trials[name, rate] for name, rate in table.loc[taken, ["variant", "rate"]].itertuples(index=False)}
+    return own, table
