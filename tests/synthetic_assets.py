@@ -1,4 +1,4 @@
-"""What notebooks 00 and 10 export, with invented numbers: the names that the paper relies on, in one place."""
+"""What notebooks 00, 10, 30 and 31 export, with invented numbers: the names that the paper relies on, in one place."""
 
 from dataclasses import asdict, replace
 
@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vg_core.config import PROFILES, Config
+from vg_core.losses import LOSSES
 from vg_core.report import export
 
 TOY = {"toycity": "0123456789ab"}  # name and fingerprint
@@ -51,9 +52,51 @@ def export_baseline(profile: str = "smoke", datasets=None, **changes):
     )
 
 
-def recall_table() -> pd.DataFrame:
+def export_sare(profile: str = "smoke", **numbers):
+    """Folder of 30_sare; ``numbers`` replace single ones."""
+    pair = {"netvlad_triplet": head(25.5), "netvlad_gaussian_ind": head(33.9)}
+    pair["netvlad_gaussian_ind_gain"] = {"gain": 8.3, "gain_low": 3.5, "gain_high": 13.2}
+    figures = {name: drawing(name, (3.3, 2.6)) for name in ("forest", "dimensions")} | {"heat": pictures(3, 5)}
+    return export(
+        "30_sare",
+        datasets=TOY,
+        profile=profile,
+        figures=figures,
+        tables={"predictions": predictions_table()},
+        numbers=pair | {"seeds": 3, "rates": [0.5, 1.0], "at_edge": 2, "decided": 6, "compared": 12} | numbers,
+    )
+
+
+def export_losses(profile: str = "smoke", **numbers):
+    """Folder of 31_losses; ``numbers`` replace single ones."""
+    variants = [loss.replace("_", " ") for loss in [*LOSSES, "geo_classification"]]
+    gains = pd.DataFrame({"variant": variants, "low": np.arange(len(variants)) - 0.5})
+    counts = {"losses": len(variants), "rates": [0.5, 1.0], "at_edge": 1, "beat_untrained": 9, "decided": 1}
+    pair = {"triplet": head(35.5), "sare_gaussian_ind": head(33.9), "backbone": "resnet18", "pooling": "netvlad"}
+    return export(
+        "31_losses",
+        datasets=TOY,
+        profile=profile,
+        figures={name: drawing(name, (3.3, 2.6)) for name in ("trained", "forest")},
+        tables={
+            "against_untrained": gains.assign(high=gains.low + 9),
+            "predictions": predictions_table(),
+            "recall": recall_table(variants),
+        },
+        numbers=counts | pair | numbers,
+    )
+
+
+def predictions_table() -> pd.DataFrame:
+    """Three predictions, one for each verdict."""
+    rows = [("a", "better", 8.3, 3.5, 13.2, "confirmed"), ("b", "better", -6.0, -9.1, -2.9, "refuted")]
+    rows.append(("c", "no better", 1.0, -2.0, 4.0, "undecided"))
+    return pd.DataFrame(rows, columns=["variant", "expected", "gain", "low", "high", "verdict"])
+
+
+def recall_table(variants=VARIANTS) -> pd.DataFrame:
     rows = []
-    for i, variant in enumerate(VARIANTS):
+    for i, variant in enumerate(variants):
         for n in (1, 5, 10, 20):
             recall = min(99.0, 31.234 + 11 * i + 6 * np.log2(n))
             row = {"variant": variant, "n": n, "recall": recall, "low": recall - 5.1, "high": recall + 4.9}
@@ -67,10 +110,11 @@ def gains_table() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["variant", "gain", "low", "high", "p_holm"])
 
 
-def baseline_numbers() -> dict:
-    def head(r1: float, **others) -> dict:
-        return {"r1": r1, "r1_low": r1 - 5.1, "r1_high": r1 + 4.9} | others
+def head(r1: float, **others) -> dict:
+    return {"r1": r1, "r1_low": r1 - 5.1, "r1_high": r1 + 4.9} | others
 
+
+def baseline_numbers() -> dict:
     trained = {"r5": 71.2, "r10": 80.0, "gain": 22.0, "gain_low": 15.5, "gain_high": 28.4}
     config = asdict(replace(Config(**PROFILES["smoke"]), seed=0))
     return {

@@ -1,4 +1,4 @@
-"""Ground truth of Tokyo 24/7 and San Francisco: files made here as published, and a sentence for each fault."""
+"""Ground truth of Tokyo and San Francisco: files made here as they are published, and a sentence for each fault."""
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from vg_core.places.benchmarks import (
     read_san_francisco,
     read_tokyo247,
 )
+from vg_core.places.time_machine import ranks_at_other_times, read_tokyo_tm
 
 # --- Tokyo 24/7 ------------------------------------------------------------------------------------------------
 
@@ -76,9 +77,15 @@ def test_each_panorama_is_retrieved_once(tokyo):
     ("entries", "message"),
     [
         ({"qImageFns": None}, r"tokyo247\.mat: not NetVLAD's specification of a dataset \('qImageFns'\)"),
-        ({"utmQ": np.zeros((2, 2))}, r"tokyo247\.mat: 3 images, 2 positions, expected multiples of 3"),
-        ({"utmDb": np.zeros((2, 35))}, r"tokyo247\.mat: 36 images, 35 positions, expected multiples of 12"),
+        (
+            {"utmQ": np.zeros((2, 2))},
+            r"tokyo247\.mat: numbers of images, .* differ \(\[\[36, 3\], \[36, 2\]\]\); fetch",
+        ),
         ({"utmDb": np.zeros((3, 35))}, r"tokyo247\.mat: not NetVLAD's specification"),
+        (
+            {"qImageFns": column(["00001.jpg", "00002.jpg"]), "utmQ": np.zeros((2, 2))},
+            r"tokyo247\.mat: 2 images, expected a multiple of 3; fetch it again",
+        ),
     ],
 )
 def test_another_specification(tokyo, entries, message):
@@ -96,6 +103,75 @@ def test_tokyo_with_files_missing(tokyo, tmp_path):
     (tmp_path / "text.mat").write_text("no matrix" * 40)
     with pytest.raises(ValueError, match=r"text\.mat: not NetVLAD's specification of a dataset"):
         read_tokyo247(tmp_path / "text.mat", *tokyo[1:])
+
+
+# --- Tokyo Time Machine ----------------------------------------------------------------------------------------
+
+MONTHS = [200907, 201312, 200907, 201312, 200907]  # of the database
+
+
+@pytest.fixture
+def time_machine(tmp_path):
+    """(file, images): two spots 40 m apart with a photograph of either month, a third beside the first; three queries,
+    the first of which is a database image, too.
+    """
+    database = [f"03814/{i}/{month}/pano_000_0.jpg" for i, month in enumerate(MONTHS)]
+    queries = [database[0], "03814/q/201312/pano_000_0.jpg", "03814/q/201501/pano_000_0.jpg"]
+    struct = {
+        "whichSet": "val",
+        "dbImageFns": column(database),
+        "utmDb": np.array([[0.0, 0.0, 40.0, 40.0, 25.0], [5.0] * 5]),
+        "dbTimeStamp": np.array([MONTHS]),
+        "qImageFns": column(queries),
+        "utmQ": np.array([[0.0, 40.0, 0.0], [5.0] * 3]),
+        "qTimeStamp": np.array([[200907, 201312, 201501]]),
+        "posDistThr": 25.0,
+    }
+    savemat(tmp_path / "tokyoTM_val.mat", {"dbStruct": struct})
+    return tmp_path / "tokyoTM_val.mat", touch(tmp_path / "images", *database, *queries)
+
+
+def test_time_machine(time_machine):
+    found = read_tokyo_tm(*time_machine)
+    assert [len(found.database), len(found.queries)] == [5, 3]
+    assert found.queries[0] == found.database[0] == str(time_machine[1] / "03814/0/200907/pano_000_0.jpg")
+    assert found.database_times.tolist() == MONTHS and found.query_times.tolist() == [200907, 201312, 201501]
+    assert found.positions.tolist() == [[0, 5], [40, 5], [0, 5]]
+    assert lists(found.positives) == [[1], [2, 4], [0, 1, 4]]  # 25 m counts, the month of the query does not
+
+
+def test_images_of_the_month_of_a_query_are_not_retrieved(time_machine):
+    """The first query finds itself first, and the second the wrong spot: of its own month both are passed over."""
+    found = read_tokyo_tm(*time_machine)
+    ranking = np.array([[0, 2, 4, 3, 1], [1, 3, 0, 4, 2], [2, 3, 1, 0, 4]])
+    assert ranks_at_other_times(ranking, found, 5).tolist() == [2, 2, 3]
+    assert ranks_at_other_times(ranking, found, 2).tolist() == [2, 2, 0]
+    assert ranks_at_other_times(ranking[:, :3], found, 5).tolist() == [0, 0, 3]  # fewer than 5 are kept
+    assert ranks_at_other_times(np.full((3, 2), -1), found, 5).tolist() == [0, 0, 0]  # no image at all
+
+
+def test_ranks_at_other_times_are_what_their_definition_says(time_machine):
+    found, rng = read_tokyo_tm(*time_machine), np.random.default_rng(0)
+    for _ in range(20):
+        ranking = np.stack([rng.permutation(5) for _ in found.queries])
+        expected = []
+        for row, own, right in zip(ranking, found.query_times, found.positives, strict=True):
+            left = [image for image in row if found.database_times[image] != own][:2]
+            expected.append(next((rank for rank, image in enumerate(left, 1) if image in right), 0))
+        assert ranks_at_other_times(ranking, found, 2).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"qTimeStamp": None}, r"tokyoTM_val\.mat: not NetVLAD's specification of a dataset \('qTimeStamp'\)"),
+        ({"dbTimeStamp": np.zeros((1, 4))}, r"differ \(\[\[5, 3\], \[5, 3\], \[4, 3\]\]\); fetch it again"),
+    ],
+)
+def test_a_time_machine_without_its_times(time_machine, entries, message):
+    changed(time_machine[0], **entries)
+    with pytest.raises(ValueError, match=message):
+        read_tokyo_tm(*time_machine)
 
 
 # --- San Francisco ---------------------------------------------------------------------------------------------

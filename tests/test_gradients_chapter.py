@@ -4,12 +4,13 @@ import json
 import sys
 
 import nbformat
+import pandas as pd
 import pytest
 
 from tests.synthetic_assets import export_baseline
 from tests.test_build import first_page_has_the_box, reports  # noqa: F401
 from vg_core import paths
-from vg_core.losses import theory
+from vg_core.losses import LOSSES, theory
 from vg_core.report import export
 
 sys.path.insert(0, str(paths.REPORTS))
@@ -31,7 +32,10 @@ def run_cells() -> dict:
 def test_the_chapter_confirms_the_paper_and_is_in_the_pdf():
     numbers = run_cells()
     assert numbers["verdict"] == "confirmed" and max(numbers["deviation"], numbers["grid"]) < 1e-13
-    assert numbers["gradients_held"] == numbers["gradients"] == 24 and numbers["golden_held"] == numbers["golden"]
+    assert numbers["formulas_held"] == numbers["formulas"] == 27 and numbers["golden_held"] == numbers["golden"]
+    checks = pd.read_csv(paths.assets_folder("smoke") / SLUG / "checks.csv")
+    cited = checks.source[checks.source.str.startswith("eq. ")].str.removeprefix("eq. ").astype(int)
+    assert sorted(cited) == list(range(9, 21))
     export_baseline()
     manifest = paper.find_results(paths.assets_folder("smoke"), "smoke") | {"roomy": True}
     assert manifest["sections"] == ["10_baseline", SLUG] and paper.crowded(manifest) == []
@@ -49,5 +53,14 @@ def test_what_differs_from_the_paper_is_refuted_all_the_way_to_the_numbers(monke
     right = theory.TABLE_1["sare_cauchy_ind"]
     monkeypatch.setitem(theory.TABLE_1, "sare_cauchy_ind", lambda a, b: tuple(1.001 * force for force in right(a, b)))
     numbers = run_cells()
-    assert numbers["verdict"] == "refuted" and numbers["gradients_held"] == numbers["gradients"] - 3
+    assert numbers["verdict"] == "refuted" and numbers["formulas_held"] == numbers["formulas"] - 3
     assert numbers["golden_held"] == numbers["golden"], "these are autograd's own"
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "cauchy", "exponential"])
+def test_a_joint_loss_that_is_not_the_papers_is_refuted(monkeypatch, kernel):
+    """Its gradients are the paper's all the same."""
+    right = LOSSES[f"sare_{kernel}_joint"]
+    monkeypatch.setitem(LOSSES, f"sare_{kernel}_joint", lambda *batch, normaliser: right(*batch, normaliser) + 1e-9)
+    numbers = run_cells()
+    assert numbers["verdict"] == "refuted" and numbers["formulas_held"] == numbers["formulas"] - 1

@@ -34,11 +34,12 @@ FLOORS = (  # a room may use the floors below its own
         "places.labels",
     },
     {"cache", "places", "models", "report", "chapters", "progress", "galleries", "rounds", "toy", "engines", "clock"},
-    {"stem_cache", "batch_cost"},
+    {"stem_cache", "batch_cost", "room"},
     {"retrieval", "records", "tasks", "heatmaps", "embedding"},
     {"learner", "strategies", "dimensions", "attribution", "locating"},
-    {"training"},
-    {"runs", "probes", "protocols", "preflight"},
+    {"training", "preflight"},
+    {"runs", "probes", "protocols"},
+    {"rates"},
     {"__main__"},
 )
 WITHOUT_TORCH = {

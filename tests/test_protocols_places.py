@@ -1,4 +1,4 @@
-"""Tokyo 24/7 and San Francisco end to end, scores of recall, and the command line."""
+"""Tokyo and San Francisco end to end, scores of recall, and the command line."""
 
 import numpy as np
 import pandas as pd
@@ -75,6 +75,20 @@ def test_recalls_and_intervals_are_those_of_every_other_test():
     assert found["value"].tolist() == pytest.approx(expected["recall"].tolist())
     for name in ("low", "high", "queries", "places"):
         assert found[name].tolist() == pytest.approx(expected[name].tolist())
+
+
+# --- Tokyo Time Machine -----------------------------------------------------------------------------------------------
+def test_a_photograph_of_the_same_time_does_not_count(tmp_path, model):
+    """The query is in the database, and right; without it, a wrong place that looks like it comes first."""
+    for scene, variant, name in ((0, 0, "query"), (0, 1, "wrong"), (1, 2, "right")):
+        similar(scene, variant, (48, 64), tmp_path / "images" / f"{name}.jpg")
+    struct = {"dbImageFns": column(["query.jpg", "wrong.jpg", "right.jpg"]), "qImageFns": column(["query.jpg"])}
+    struct |= {"utmDb": np.array([[0.0, 900.0, 20.0], [0.0] * 3]), "utmQ": np.zeros((2, 1))}
+    struct |= {"dbTimeStamp": np.array([[201312, 200907, 200907]]), "qTimeStamp": np.array([[201312]])}
+    savemat(tmp_path / "tokyoTM_val.mat", {"dbStruct": struct})
+    table = benchmark("tokyotm_val", tmp_path, model)
+    assert table["rank"].tolist() == [2] and table["positives"].tolist() == [1]
+    assert table["part"].tolist() == ["all"] and table.attrs["card"]["retrieved"] == 1000
 
 
 # --- San Francisco ----------------------------------------------------------------------------------------------------

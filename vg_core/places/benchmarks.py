@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from scipy.io import loadmat
 
 from vg_core import evaluation
 from vg_core.places.dataset import image_files, neighbours
+from vg_core.places.specifications import read_specification, resolved
 
 T = TypeVar("T")
 
@@ -150,20 +150,12 @@ def read_tokyo247(file, images, queries) -> Panoramas:
     Twelve database images in a row are one panorama, three queries in a row a viewpoint by day, at sunset, at night;
     queries differ in size, so describe them one by one. Its names start below the folders ``images`` and ``queries``,
     where database images may be .png although it says .jpg. Raises FileNotFoundError and ValueError.
-    Of its ``dbStruct`` it reads dbImageFns, qImageFns, utmDb (2, N) and utmQ (2, Q), in metres.
     """
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"{file}: there is no such file; it is part of NetVLAD's dataset specifications")
-    try:
-        struct = loadmat(file, simplify_cells=True)["dbStruct"]
-        names = [[str(name) for name in np.atleast_1d(struct[key])] for key in ("dbImageFns", "qImageFns")]
-        places = [np.reshape(struct[key], (2, -1)).T.astype(float) for key in ("utmDb", "utmQ")]
-    except (KeyError, IndexError, TypeError, ValueError, NotImplementedError) as error:
-        raise ValueError(f"{file}: not NetVLAD's specification of a dataset ({error}); fetch it again") from error
-    for name, place, together in zip(names, places, (TOKYO_VIEWS, len(TOKYO_TIMES)), strict=True):
-        if len(name) != len(place) or len(name) % together:
-            raise ValueError(f"{file}: {len(name)} images, {len(place)} positions, expected multiples of {together}")
-    paths = [_resolved(found, folder, file) for found, folder in zip(names, (images, queries), strict=True)]
+    names, places, _ = read_specification(file)
+    for name, together in zip(names, (TOKYO_VIEWS, len(TOKYO_TIMES)), strict=True):
+        if len(name) % together:
+            raise ValueError(f"{file}: {len(name)} images, expected a multiple of {together}; fetch it again")
+    paths = [resolved(found, folder, file) for found, folder in zip(names, (images, queries), strict=True)]
     panoramas, times = np.arange(len(names[0])) // TOKYO_VIEWS, np.arange(len(names[1])) % len(TOKYO_TIMES)
     return Panoramas(*paths, neighbours(*places, radius_m=25.0), panoramas, np.array(TOKYO_TIMES)[times], places[1])
 
@@ -238,12 +230,3 @@ def _known(name: str, index: dict[str, T], where: str) -> T:
     if name not in index:
         raise ValueError(f"{where}: image '{name}' is not in the folder of images; unpack all of them")
     return index[name]
-
-
-def _resolved(names: list[str], folder, file) -> list[str]:
-    """Paths below a folder of the images that ``file`` names, whatever their extensions."""
-    there = {Path(path).relative_to(folder).with_suffix(""): path for path in image_files(folder)}
-    found = [there.get(Path(name).with_suffix("")) for name in names]
-    if None in found:
-        raise FileNotFoundError(f"{file} names {names[found.index(None)]}, which is not in {folder}; unpack all images")
-    return found

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vg_core.evaluation import average_precisions, cells, first_hits
-from vg_core.places import benchmarks
+from vg_core.places import benchmarks, time_machine
 from vg_core.places.dataset import image_files
 from vg_core.registry import ByName
 from vg_core.views import Size, View, own_size
@@ -112,6 +112,13 @@ def _tokyo247(folder: Path) -> Benchmark:
     return Benchmark(truth.database, [(rows, truth.queries)], benchmarks.TOKYO_VIEWS * max(AT), "rank", judge)
 
 
+def _tokyotm_val(folder: Path) -> Benchmark:
+    truth = time_machine.read_tokyo_tm(folder / "tokyoTM_val.mat", folder / "images")
+    rows = _rank_rows(truth.queries, truth.positives).assign(place=cells(truth.positions), part="all")
+    judge = partial(time_machine.ranks_at_other_times, truth=truth, k=max(AT))
+    return Benchmark(truth.database, [(rows, truth.queries)], time_machine.RETRIEVED, "rank", judge)
+
+
 def _sf0(folder: Path) -> Benchmark:
     """Queries whose smallest building number is the same are of one place.
 
@@ -162,6 +169,15 @@ LAYOUTS: dict[str, Layout] = ByName(
             75984,
             315,
             _tokyo247,
+        ),
+        "tokyotm_val": Layout(
+            {
+                "images": "the photographs of Tokyo Time Machine (folders 03814 …)",
+                "tokyoTM_val.mat": "the specification of its validation split by the authors of NetVLAD",
+            },
+            49056,
+            7186,
+            _tokyotm_val,
         ),
         "sf0": Layout(
             {

@@ -1,0 +1,52 @@
+"""A learning rate for each variant: the one that reaches furthest on val, the smaller of two that reach as far."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from tests.tiny import TINY
+from vg_core import rates
+from vg_core.rates import choose_rates
+
+
+@pytest.fixture
+def reached(monkeypatch):
+    """Trainings that reach, epoch by epoch, the recall@5 given for each trial; one without any has failed."""
+
+    def pretend(recalls):
+        rows = [
+            {"variant": trial, "epoch": epoch, "recall_5": recall}
+            for trial, found in recalls.items()
+            for epoch, recall in enumerate(found)
+        ]
+        monkeypatch.setattr(rates, "histories", lambda tried, seeds: (None, pd.DataFrame(rows)))
+        asked = []
+        monkeypatch.setattr(rates, "sweep", lambda tried, seeds, cluster: asked.append((tried, seeds, cluster)))
+        return asked
+
+    return pretend
+
+
+def test_the_best_epoch_decides_and_the_smaller_rate_wins_a_tie(reached):
+    asked = reached({"a, × 0.5": [90, 40], "a, × 2": [0, 20, 50, 10], "b, × 0.5": [0, 30], "b, × 2": [0, 30]})
+    variants = {"a": TINY, "b": replace(TINY, pooling="max", lr=0.1)}
+    own, table = choose_rates(variants, [2, 0.5], seed=7, cluster="here")
+    assert own == {"a": replace(TINY, lr=2 * TINY.lr), "b": replace(TINY, pooling="max", lr=0.05)}
+    assert table.val.tolist() == [40, 50, 30, 30] and table.chosen.tolist() == [False, True, True, False]
+    ((tried, seeds, cluster),) = asked
+    assert list(tried) == ["a, × 0.5", "a, × 2", "b, × 0.5", "b, × 2"] and (seeds, cluster) == ([7], "here")
+
+
+def test_what_failed_is_not_chosen(reached):
+    reached({"a, × 2": [0, 10]})
+    own, table = choose_rates({"a": TINY, "lost": replace(TINY, pooling="max")}, [1, 2])
+    assert own == {"a": replace(TINY, lr=2 * TINY.lr)}
+    assert table[table.chosen][["variant", "rate"]].to_numpy().tolist() == [["a", 2]]
+
+
+def test_real_trainings(street):
+    base = replace(TINY, epochs_num=1, queries_per_epoch=8)
+    own, table = choose_rates({"triplet": base}, [1.0, 1e9], cluster="here")  # the second one cannot go well
+    assert own["triplet"].lr == base.lr
+    assert table.chosen.tolist() == [True, False] and 0 < table.val[0] <= 100
