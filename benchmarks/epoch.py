@@ -8,15 +8,19 @@ The city, 10,000 + 7,000 photographs of 480x640 in each split, then the ladder; 
 
 Before anything is timed every rung is compared with the reference on a few photographs: tuples and loss. Seconds are
 those of one epoch; ``other`` is Python between the phases and the start of workers, ``validation`` follows the rounds.
-What is made once (decoded photographs, stems, clusters) and what is saved to disk is not in them. The random weights
-of the default take the same time as trained ones. Rungs that the CSV has for the same settings are kept.
+What is made once (decoded photographs, stems, clusters, compiled code), what a first use costs and what is saved to
+disk is not in them: a whole round goes before, to warm up, and is taken back, so that the timed rounds draw and mine
+the tuples that they would without it. The random weights of the default take the same time as trained ones. Rungs that
+the CSV has for the same settings are kept; those that do nothing on this device are left out, with the reason.
 """
 
 import argparse
 import gc
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,24 +35,25 @@ FOLDER = Path(__file__).resolve().parent
 if str(FOLDER.parent) not in sys.path:  # run as a script: only its own folder is on the path
     sys.path.insert(0, str(FOLDER.parent))
 
+from benchmarks import lines  # noqa: E402
 from benchmarks.agreement import compare  # noqa: E402
-from benchmarks.ladder import RUNGS, make_runner  # noqa: E402
-from benchmarks.measure import Disagreement, machine  # noqa: E402
+from benchmarks.device import machine  # noqa: E402
+from benchmarks.ladder import RUNGS, Loop, make_runner  # noqa: E402
+from benchmarks.lines import OF_ROUNDS, PARTS  # noqa: E402
+from benchmarks.measure import Disagreement  # noqa: E402
 from benchmarks.prediction import GOALS, IMAGE_SIZE, predicted  # noqa: E402
-from vg_core.clock import PHASES  # noqa: E402
 from vg_core.config import Config  # noqa: E402
 from vg_core.devices import fast_dtype, pick_device  # noqa: E402
-from vg_core.files import replacing  # noqa: E402
 from vg_core.paths import data_root  # noqa: E402
 from vg_core.places.dataset import PlaceSet  # noqa: E402
 from vg_core.progress import Progress  # noqa: E402
+from vg_core.training import State, Trainer  # noqa: E402
 
 OPTIONS = {  # of Config, with the defaults of this command
     **{"weights": "none", "mining": "partial", "clusters": 64, "seed": 0, "lr": 1e-5},
     **{"queries_per_epoch": 5000, "cache_refresh_rate": 1000, "negs_num_per_query": 10, "neg_samples_num": 1000},
     **{"train_batch_size": 4, "infer_batch_size": 16},
 }
-PARTS = (*PHASES, "other", "validation")
 DRAW = "VG_DATA=data_large python data_scripts/toy_city.py --city toycity --size large"
 
 
@@ -126,17 +131,17 @@ def climb(args: argparse.Namespace, config: Config, sets: Sequence[PlaceSet]) ->
     rounds = args.rounds or whole
     settings = settings_of(config, sets, rounds, device)
     chosen = chosen_rungs(args.rungs, device)
-    found = kept_lines(file, settings)
+    found = lines.kept(file, settings)
     todo = [rung for rung in chosen if args.again or rung not in set(found.rung)]
     compared = compare(todo, config, sets[0]) if todo else {}
     for number, rung in enumerate(todo, 1):
         started = time.monotonic()
         line = timed(rung, config, sets, rounds, device) | compared[rung]
-        found = write(file, line, settings)
+        found = lines.write(file, line, settings)
         left = (time.monotonic() - started) * (len(todo) - number) / 60  # the next ones are faster, if anything
         print(f"{rung}: {line['seconds']:.1f} s an epoch; at most about {left:.0f} min left", flush=True)
     if not found.empty:
-        print(f"\n{table(found)}\n\n{settings['machine']}, {settings['threads']} threads; {file}")
+        print(f"\n{lines.table(found)}\n\n{settings['machine']}, {settings['threads']} threads; {file}")
         print(f"timed: {rounds} of {whole} rounds of each epoch, scaled to all, and a whole validation")
 
 
@@ -144,11 +149,23 @@ def chosen_rungs(wanted: Sequence[str] | None, device: torch.device) -> list[str
     """In the order of the ladder; KeyError, listing all, for an unknown one."""
     for rung in wanted or ():
         RUNGS[rung]
-    chosen = [rung for rung in RUNGS if rung in (wanted or RUNGS)]
-    if "bf16" in chosen and fast_dtype(device) is not torch.bfloat16:
-        print("bf16: left out, this device computes no faster in it")
-        chosen.remove("bf16")
-    return chosen
+    chosen, useless = [rung for rung in RUNGS if rung in (wanted or RUNGS)], useless_on(device)
+    for rung in chosen:
+        if rung in useless:
+            print(f"{rung}: left out, {useless[rung]}")
+    return [rung for rung in chosen if rung not in useless]
+
+
+def useless_on(device: torch.device) -> dict[str, str]:
+    """The rungs that do nothing on a device or cannot be climbed there, and why."""
+    found = {}
+    if fast_dtype(device) is not torch.bfloat16:
+        found["bf16"] = "this device computes no faster in it"
+    if device.type == "cpu":
+        found["device_pixels"] = "a CPU has decoded pixels in its own memory already"
+    if not shutil.which("g++"):
+        found["compiled"] = "torch.compile needs g++ and it is not there"
+    return found
 
 
 # --- one rung ---------------------------------------------------------------------------------------------------------
@@ -158,7 +175,7 @@ def timed(rung: str, config: Config, sets: Sequence[PlaceSet], rounds: int, devi
     with TemporaryDirectory(prefix="vg_epoch_") as folder:
         runner = make_runner(rung, config, Path(folder), *sets)
         runner.start()
-        runner.describe(np.arange(1))  # what is made once is made now
+        warm_up(runner, f"{rung}, to warm up", config.infer_batch_size)
         runner.progress = Progress(rung, rounds)
         with patch.object(runner, "describe", wraps=runner.describe) as describe:
             runner.run(rounds)
@@ -174,9 +191,26 @@ def timed(rung: str, config: Config, sets: Sequence[PlaceSet], rounds: int, devi
     return found
 
 
+def warm_up(runner: Loop | Trainer, label: str, batch_size: int) -> None:
+    """A whole round of which only what is made once remains: pixels and stems kept, code compiled, algorithms chosen.
+
+    Network, task and optimiser are afterwards what they were, and the next round is the first.
+    """
+    parts = runner.model, runner.task, runner.optimizer
+    before = [deepcopy(part.state_dict()) for part in parts]
+    for count in (batch_size + batch_size // 2, 1):  # code is compiled for one size, for all others, and for one image
+        runner.describe(np.arange(min(count, len(runner.images))))
+    runner.progress = Progress(label, 1)
+    runner.training_round()
+    runner.progress.close()
+    for part, state in zip(parts, before, strict=True):
+        part.load_state_dict(state)
+    runner.state = State()
+
+
 def seconds_of(history: pd.DataFrame, validation: float, scale: float) -> dict[str, float]:
     """Seconds of an epoch by part, from rounds that are ``1 / scale`` of it."""
-    phases = {phase: history[f"seconds_{phase}"].sum() * scale for phase in PHASES}
+    phases = {phase: history[f"seconds_{phase}"].sum() * scale for phase in OF_ROUNDS}
     other = history.seconds.sum() * scale - sum(phases.values())
     return dict(zip(PARTS, (*phases.values(), other, validation), strict=True))
 
@@ -202,48 +236,6 @@ def settings_of(config: Config, sets: Sequence[PlaceSet], rounds: int, device: t
     photographs = " ".join([config.dataset, "{}x{}".format(*config.image_size), *(s.fingerprint for s in sets)])
     facts = {"photographs": photographs, "options": ", ".join(f"{name}={options[name]}" for name in OPTIONS)}
     return {name: str(value) for name, value in (facts | {"rounds": rounds} | machine(device)).items()}
-
-
-def kept_lines(file: Path, settings: dict[str, str]) -> pd.DataFrame:
-    """What the CSV has for these settings."""
-    lines = _read(file)
-    return lines[_fits(lines, settings)].reset_index(drop=True)
-
-
-def write(file: Path, line: dict[str, object], settings: dict[str, str]) -> pd.DataFrame:
-    """Add a line to the CSV, in the place of an earlier one of the same rung and settings; the lines of the settings,
-    in the order of the ladder. Lines of other settings stay.
-    """
-    lines = _read(file)
-    same = _fits(lines, settings)
-    mine = pd.concat([lines[same & (lines.rung != line["rung"])].astype(object), pd.DataFrame([line | settings])])
-    mine = mine.sort_values("rung", key=lambda names: names.map([*RUNGS].index)).reset_index(drop=True)
-    mine["factor"] = (mine.seconds[mine.rung == "reference"].sum() or np.nan) / mine.seconds.astype(float)
-    with replacing(file) as unfinished:
-        pd.concat([lines[~same].astype(object), mine.astype(object)]).to_csv(unfinished, index=False)
-    return mine
-
-
-def _read(file: Path) -> pd.DataFrame:
-    """All lines of the CSV; ValueError for a file that is something else."""
-    lines = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["rung", "seconds"])
-    if not {"rung", "seconds"} <= set(lines):
-        raise ValueError(f"{file} is no table of rungs; give another --output")
-    return lines
-
-
-def _fits(lines: pd.DataFrame, settings: dict[str, str]) -> pd.Series:
-    """Which lines were measured with these settings."""
-    return (lines.reindex(columns=[*settings]).astype(str) == pd.Series(settings)).all(axis=1)
-
-
-def table(lines: pd.DataFrame) -> str:
-    """For a reader: seconds of an epoch and of its parts, the factor over the reference, peak memory of the device."""
-    shown = lines[["rung", "seconds", "factor", *PARTS]].copy()
-    if "peak_bytes" in lines:
-        shown["peak GB"] = lines.peak_bytes / 1e9
-    shown = shown.join(lines[lines.columns.intersection(["predicted", "goal"])])
-    return shown.astype({"rung": str}).to_string(index=False, float_format="{:.2f}".format, na_rep="")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import WORKERS, Photographs, normalise
 from vg_core.progress import Progress
 from vg_core.registry import ByName
-from vg_core.retrieval import RETRIEVED, local_descriptors, search, split_evenly
+from vg_core.retrieval import RETRIEVED, local_descriptors, nearest_on_device, search, split_evenly
+from vg_core.stem_cache import Kept, descriptors_of, keep_pixels
 from vg_core.tasks import Tuples
 from vg_core.training import State, Trainer
 
@@ -36,18 +37,21 @@ from vg_core.training import State, Trainer
 class Switches:
     """Speed-ups, in the order in which the ladder adds them; each is written beside what it replaces."""
 
-    mining: bool = False  # all queries in one matrix product, instead of a Faiss index for each
+    mining: bool = False  # all queries in one product on the device, validation too, instead of a Faiss index for each
     pixels: bool = False  # decoded once to uint8, normalised on the device, instead of Pillow and float32 each time
     netvlad: bool = False  # closed form, instead of a loop over clusters
     loss: bool = False  # all triplets at once, instead of a loop over negatives
     channels_last: bool = False  # instead of NCHW
     bf16: bool = False  # autocast where the device has it, instead of float32
-    fused: bool = False  # Adam in one kernel
+    device_pixels: bool = False  # kept in a GPU's memory where it has room, instead of sent there for each batch
+    fused: bool = False  # Adam in one kernel, instead of several for each operation
     folded: bool = False  # batch norms folded into convolutions, for descriptors and in the frozen layers
+    compiled: bool = False  # the network by torch.compile, instead of one kernel after the other
 
 
 SWITCHES = [field.name for field in fields(Switches)]
-# name -> switches of a Loop, or the augmentation of the package's own Trainer, which keeps stems when there is none
+# name -> switches of a Loop, or the augmentation of the package's own Trainer, as it comes: it is not compiled, and it
+# keeps stems when there is no augmentation
 RUNGS: dict[str, Switches | str] = ByName(
     "rung",
     {
@@ -87,6 +91,7 @@ class Loop:
     progress: Progress
 
     def __init__(self, switches: Switches, config: Config, train_set: PlaceSet, val_set: PlaceSet):
+        config = replace(config, compile=switches.compiled)
         self.on, self.config, self.val_set = switches, config, val_set
         self.device = pick_device()
         self.layout = torch.channels_last if switches.channels_last else torch.contiguous_format
@@ -99,7 +104,9 @@ class Loop:
         self.state, self.clock = State(), Clock(self.device)
 
     def start(self) -> None:
-        """NetVLAD learns its clusters, as for the Trainer."""
+        """NetVLAD learns its clusters, as for the Trainer; pixels that are kept on the device are sent there."""
+        for source in (self.images, self.val_images):
+            list(source.batches([[0]]))  # the first batch that is asked for makes all
         found = local_descriptors(self.model, self.images, self.config.seed, self.config.infer_batch_size)
         self.model.pooling.initialise(found, self.config.seed)
 
@@ -111,19 +118,18 @@ class Loop:
 
     def training_round(self) -> None:
         """Mine and train on what was mined; the history says how long that took."""
-        self.clock.restart()
         started, number = time.monotonic(), self.state.round + 1
         rng = np.random.default_rng([self.config.seed, 1, number])
         rng.integers(2**62)  # the Trainer takes a number for its augmentation
         rows, facts = self.mine(rng)
         found = {"epoch": 1, "round": number, "loss": self.fit(rows), **facts, "seconds": time.monotonic() - started}
-        self.state.history.append(found | {f"seconds_{phase}": spent for phase, spent in self.clock.seconds.items()})
+        self.state.history.append(found | self.clock.take())
         self.state.round = number
         self.progress.round(self.state.history, self.state.validation)
 
     def mine(self, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
         """(R, 2 + N) images of query, positive and negatives, and facts about them."""
-        with self.clock.phase("selection"):
+        with self.clock.phase("mining"):
             return self.task.draw(rng, self.describe)
 
     def describe(self, wanted: np.ndarray) -> Tensor:
@@ -157,16 +163,23 @@ class Loop:
     def validate(self) -> None:
         """Recall on val."""
         started, count = time.monotonic(), len(self.val_set.database)
-        found = self._describe(self.val_images, np.arange(len(self.val_images))).cpu().numpy()
+        found = self._describe(self.val_images, np.arange(len(self.val_images)))
         positives = self.val_set.neighbours(self.config.val_positives_dist_threshold)
-        find, judge = (search, recall) if self.on.mining else (reference.search, reference.recall)
-        recalls = judge(find(found[count:], found[:count], RETRIEVED)[1], positives, AT)
+        judge = recall if self.on.mining else reference.recall
+        recalls = judge(self._nearest(found[count:], found[:count]), positives, AT)
         named = {f"recall_{n}": value for n, value in recalls.items()}
         self.state.validation.append({"epoch": 1, **named, "seconds": time.monotonic() - started})
         self.progress.epoch(self.state.validation)
 
+    def _nearest(self, queries: Tensor, database: Tensor) -> np.ndarray:
+        """(Q, RETRIEVED) database images, nearest first."""
+        if self.on.mining and queries.is_cuda:
+            return nearest_on_device(queries, database, RETRIEVED)[1]
+        find = search if self.on.mining else reference.search
+        return find(queries.cpu().numpy(), database.cpu().numpy(), RETRIEVED)[1]
+
     @torch.inference_mode()
-    def _describe(self, photographs: Photographs, wanted: np.ndarray) -> Tensor:
+    def _describe(self, photographs: Photographs | Kept, wanted: np.ndarray) -> Tensor:
         network = inference_copy(self.model) if self.on.folded else self.model.eval()
         parts = list(split_evenly(wanted, self.config.infer_batch_size))
         batches = self._batches(photographs, parts)
@@ -180,22 +193,30 @@ class Loop:
     def _descriptors(self, network: GeoModel, images: Tensor, stem: Callable[[Tensor], Tensor]) -> Tensor:
         """float32 (B, D) of images as they were read."""
         images = images.to(self.device, non_blocking=True)
-        images = (normalise(images) if self.on.pixels else images).contiguous(memory_format=self.layout)
         with fast(self.device) if self.on.bf16 else nullcontext():
+            if self.on.compiled:  # in one piece what the switches before it have made of the lines below
+                return descriptors_of(network, images, stem)
+            images = (normalise(images) if self.on.pixels else images).contiguous(memory_format=self.layout)
             maps = network.backbone.tail(stem(images))
             if self.on.netvlad:
                 return network.pooling(maps)
             return reference.netvlad(maps, network.pooling.weight, network.pooling.centroids)
 
-    def _batches(self, photographs: Photographs, parts: list[np.ndarray]) -> Iterator[Tensor]:
+    def _batches(self, photographs: Photographs | Kept, parts: list[np.ndarray]) -> Iterator[Tensor]:
         """Images of each part; the time until they are there counts as waiting."""
         if self.on.pixels:
             return self.clock.waits(photographs.batches(parts))
         return self.clock.waits(reference.batches(photographs.paths, np.concatenate(parts), len(parts[0]), WORKERS))
 
-    def _photographs(self, places: PlaceSet) -> Photographs:
+    def _photographs(self, places: PlaceSet) -> Photographs | Kept:
         files = [*places.database.path, *places.queries.path]
-        return Photographs(files, self.config.image_size, mapped=self.on.pixels)
+        photographs = Photographs(files, self.config.image_size, mapped=self.on.pixels)
+        if not self.on.device_pixels:
+            return photographs
+        source = keep_pixels(photographs, self.device, self.config.infer_batch_size)
+        if source is photographs and self.device.type == "cuda":
+            print(f"{places.name}: the GPU has no room for its pixels, they are sent there for each batch")
+        return source
 
 
 def make_runner(rung: str, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) -> Loop | Trainer:

@@ -3,26 +3,20 @@
 The machine is never quiet and its clock never constant, so only ratios of neighbouring measurements are kept.
 """
 
-import os
-import platform
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from vg_core.devices import fast
+from benchmarks.device import bandwidth, machine, matrix_rate, operations, seconds
 
 SHORTEST = 0.05  # seconds of one measurement; shorter calls are repeated within it
 PEAK = Path("/proc/self/clear_refs")
-MATRIX, COPIED = 4096, 256 * 2**20  # rows of the square matrices, and bytes, that a device's rates are measured with
 
 
 class Disagreement(AssertionError):
@@ -144,21 +138,6 @@ def interleave(calls: dict[str, Callable[[], object]], repeats: int, device: tor
     return pd.DataFrame(rounds)
 
 
-def seconds(call: Callable[[], object], often: int, device: torch.device) -> float:
-    """Seconds of one call, the mean of ``often`` calls."""
-    synchronise(device)
-    started = time.perf_counter()
-    for _ in range(often):
-        call()
-    synchronise(device)
-    return (time.perf_counter() - started) / often
-
-
-def synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 # --- memory --------------------------------------------------------------------------------------------------------
 def memory_ratio(row: Row, quick: bool, device: torch.device) -> float:
     """Peak memory of ours over that of the reference, each in a process of its own."""
@@ -200,54 +179,3 @@ def shares(case: Case, taken: float, device: torch.device) -> dict[str, float | 
     """What a call that took so many seconds reached of the device's measured matrix rate and bandwidth, 0…1."""
     rates = {"matrix_share": (operations(case.ours), matrix_rate), "bandwidth_share": (case.nbytes, bandwidth)}
     return {name: amount / taken / rate(device) if amount else None for name, (amount, rate) in rates.items()}
-
-
-def operations(call: Callable[[], object]) -> int:
-    """Floating-point operations of the matrix products and convolutions that PyTorch runs in a call, the second one:
-    what is made once is not counted.
-    """
-    call()
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops()
-
-
-def products(call: Callable[[], object], device: torch.device) -> Callable[[], object]:
-    """Matrix products of as many operations as a call takes: its floor where these are all that counts."""
-    a, b = torch.rand(2, MATRIX, MATRIX, device=device)
-    whole, rest = divmod(operations(call) // (2 * MATRIX**2), MATRIX)  # rows of a, which may go in several times
-
-    def floor() -> list[torch.Tensor]:
-        with fast(device):
-            return [part @ b for part in (*[a] * whole, a[:rest])]
-
-    return floor
-
-
-@cache
-def matrix_rate(device: torch.device) -> float:
-    """Floating-point operations a second of a matrix product in the precision that networks compute in."""
-    a, b = torch.rand(2, MATRIX, MATRIX, device=device)
-    with fast(device):
-        return 2 * MATRIX**3 / min(seconds(lambda: a @ b, 1, device) for _ in range(3))
-
-
-@cache
-def bandwidth(device: torch.device) -> float:
-    """Bytes a second, read and written, of a copy into memory that is there already."""
-    source, target = torch.ones(2, COPIED // 4, device=device)
-    return 2 * COPIED / min(seconds(lambda: target.copy_(source), 1, device) for _ in range(5))
-
-
-def machine(device: torch.device) -> dict[str, object]:
-    """What the numbers were measured on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{_processor()}, {cores} cores"
-    return {"machine": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -156,8 +156,9 @@ class Photographs(Dataset):
 
 
 def batches(paths: Sequence[str], order: Sequence[int], batch_size: int, workers: int) -> DataLoader:
-    """float32 batches (B, 3, H, W) in the given order from worker processes."""
-    return DataLoader(Photographs(paths), batch_size, sampler=order, num_workers=workers)
+    """float32 batches (B, 3, H, W) in the given order from worker processes, in pinned memory where there is a GPU."""
+    pinned = torch.cuda.is_available()
+    return DataLoader(Photographs(paths), batch_size, sampler=order, num_workers=workers, pin_memory=pinned)
 
 
 def training_step(

@@ -12,19 +12,20 @@ import torch
 
 from benchmarks import agreement, epoch, reference
 from benchmarks.agreement import compare
-from benchmarks.epoch import PARTS, configure, load, main, parser, seconds_of
+from benchmarks.epoch import PARTS, configure, load, main, parser, seconds_of, warm_up
 from benchmarks.ladder import RUNGS, SWITCHES, LoopedTuples, Switches, make_runner
 from benchmarks.measure import Disagreement
 from benchmarks.prediction import CHANGES, GOALS, predicted
-from vg_core.clock import PHASES
+from vg_core import stem_cache
 from vg_core.models import build_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.progress import Progress
+from vg_core.stem_cache import DevicePixels
 from vg_core.tasks import Tuples
 from vg_core.training import Trainer
 
 TINY = {"clusters": 4, "queries_per_epoch": 16, "cache_refresh_rate": 8, "negs_num_per_query": 3, "neg_samples_num": 12}
-ON_CPU = [rung for rung in RUNGS if rung != "bf16"]
+ON_CPU = [rung for rung in RUNGS if rung not in ("bf16", "device_pixels")]
 
 
 @pytest.fixture
@@ -36,6 +37,15 @@ def city(street, monkeypatch):
     return ["--dataset", str(street), *(word for name, value in TINY.items() for word in (f"--{name}", str(value)))]
 
 
+@pytest.fixture
+def traced(monkeypatch):
+    """torch.compile traces a network but generates no code, which would take minutes; g++ is there."""
+    torch.compiler.reset()
+    whole = torch.compile(stem_cache._descriptors_of, fullgraph=True, backend="eager")
+    monkeypatch.setattr(stem_cache, "_compiled", lambda: whole)
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/g++")
+
+
 def setup(city, *more):
     """(config, sets) of a command."""
     args = parser().parse_args([*city, *more])
@@ -44,7 +54,7 @@ def setup(city, *more):
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
-def test_every_rung_agrees_is_timed_and_is_kept(city, tmp_path, monkeypatch, capsys):
+def test_every_rung_agrees_is_timed_and_is_kept(city, traced, tmp_path, monkeypatch, capsys):
     file = tmp_path / "epoch.csv"
     command = [*city, "--rounds", "1", "--output", str(file)]
     assert main(command) == 0
@@ -58,7 +68,8 @@ def test_every_rung_agrees_is_timed_and_is_kept(city, tmp_path, monkeypatch, cap
     )  # two rounds of queries and pool
     assert (lines.same_tuples == 1).all() and (lines.loss_apart[lines.rung != "augmented"] < 1e-3).all()
     printed = capsys.readouterr().out
-    assert "bf16: left out" in printed and "timed: 1 of 2 rounds of each epoch" in printed
+    assert "bf16: left out, this device" in printed and "device_pixels: left out, a CPU has" in printed
+    assert "timed: 1 of 2 rounds of each epoch" in printed
     assert re.search(r"reference: [\d.]+ s an epoch; at most about \d+ min left", printed)
     assert re.search(r"^ *trainer +[\d.]+ +[\d.]+", printed, re.MULTILINE)
 
@@ -153,6 +164,53 @@ def test_rungs_draw_the_same_queries_in_an_epoch(city, tmp_path, monkeypatch):
     assert np.array_equal(*drawn.values()) and np.shape(drawn["trainer"]) == (2, 8)
 
 
+@pytest.mark.parametrize("rung", ["reference", "folded", "augmented", "trainer"])
+def test_a_warm_up_changes_no_tuple_and_no_loss(city, tmp_path, rung):
+    config, sets = setup(city)
+    histories = []
+    for warmed in (False, True):
+        runner = make_runner(rung, config, tmp_path, *sets)
+        runner.start()
+        if warmed:
+            warm_up(runner, "to warm up", config.infer_batch_size)
+        runner.progress = Progress(rung, 2)
+        runner.run(2)
+        histories.append([(row["round"], row["loss"]) for row in runner.state.history])
+    assert histories[0] == histories[1] and len(histories[1]) == 2
+
+
+def test_pixels_are_kept_on_a_gpu(city, monkeypatch):
+    config, sets = setup(city)
+    assert not isinstance(make_runner("device_pixels", config, None, *sets).images, DevicePixels), "this is a CPU"
+    monkeypatch.setattr(stem_cache, "pixels_fit", lambda *_: True)
+    runner = make_runner("device_pixels", config, None, *sets)
+    assert isinstance(runner.images, DevicePixels) and isinstance(runner.val_images, DevicePixels)
+    runner.start()
+    assert all("maps" in vars(images) for images in (runner.images, runner.val_images)), "before anything is timed"
+    assert compare(["device_pixels"], config, sets[0])["device_pixels"]["same_tuples"] == 1
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+def test_a_compiled_rung_agrees(city):
+    torch.compiler.reset()
+    stem_cache._compiled.cache_clear()
+    config, (places, _) = setup(city)
+    found = compare(["compiled"], config, places)["compiled"]
+    assert stem_cache._compiled.cache_info().hits and found["same_tuples"] == 1
+
+
+def test_what_cannot_be_compiled_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    chosen = epoch.chosen_rungs(["folded", "compiled", "trainer"], torch.device("cpu"))
+    assert chosen == ["folded", "trainer"] and "compiled: left out, torch.compile needs g++" in capsys.readouterr().out
+
+
+def test_the_reference_pins_its_batches_where_there_is_a_gpu(city, monkeypatch):
+    assert not reference.batches(["a.jpg"], [0], 1, 0).pin_memory
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert reference.batches(["a.jpg"], [0], 1, 0).pin_memory
+
+
 # --- agreement -----------------------------------------------------------------------------------------------------
 def test_what_disagrees_is_neither_timed_nor_written(city, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(epoch, "timed", lambda *_: pytest.fail("timed"))
@@ -212,5 +270,5 @@ def test_no_rung_is_predicted_to_be_slower_than_the_one_before():
 
 
 def test_seconds_of_rounds_are_scaled_to_an_epoch_and_validation_is_not():
-    history = pd.DataFrame([{f"seconds_{phase}": 1.0 for phase in PHASES} | {"seconds": 6.0}] * 2)
-    assert seconds_of(history, 3.0, 2.5) == dict.fromkeys([*PHASES, "other"], 5.0) | {"validation": 3.0}
+    history = pd.DataFrame([{f"seconds_{phase}": 1.0 for phase in ("decode", *PARTS[:-2])} | {"seconds": 6.0}] * 2)
+    assert seconds_of(history, 3.0, 2.5) == dict.fromkeys(PARTS[:-1], 5.0) | {"validation": 3.0}

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import measure, run
+from benchmarks import device, measure, run
+from benchmarks.device import Work, floor_of, operations
 from benchmarks.measure import Case, Disagreement, check, difference, interleave, passed, peak_bytes, shares
 from benchmarks.rows import ROWS
 from tests.hungry import HUNGRY, MIB
@@ -95,19 +96,51 @@ def test_shares_of_the_measured_rates(monkeypatch):
     assert shares(Case(lambda: None, lambda: a + 1), 0.1, CPU) == {"matrix_share": None, "bandwidth_share": None}
 
 
-def test_products_have_as_many_operations_as_the_call(monkeypatch):
-    monkeypatch.setattr(measure, "MATRIX", 8)
+@pytest.fixture
+def small(monkeypatch):
+    """Rates measured in milliseconds; what was measured before is forgotten, and what is measured here."""
+    monkeypatch.setitem(device.MATRIX, "cpu", 64)
+    monkeypatch.setattr(device, "CHANNELS", 4)
+    monkeypatch.setattr(device, "SIDE", 8)
+    monkeypatch.setattr(device, "COPIED", MIB)
+    device.fastest.cache_clear(), device.bandwidth.cache_clear()
+    yield
+    device.fastest.cache_clear(), device.bandwidth.cache_clear()
+
+
+@pytest.mark.parametrize("make", [device.product, device.convolution])
+def test_rows_of_work_have_the_operations_that_they_say(small, make):
+    work = make(CPU)
+    assert operations(lambda: work.run(3)) == 3 * work.operations
+    assert operations(lambda: work.run(work.rows)) == work.rows * work.operations
+
+
+def test_a_floor_has_as_many_operations_as_the_call(monkeypatch):
+    rows = []
+    monkeypatch.setattr(device, "fastest", lambda _: (1.0, Work(rows.append, 8, 128)))
     a, b = torch.rand(20, 30), torch.rand(30, 10)
-    as_many = measure.operations(measure.products(lambda: a @ b, CPU))
-    assert measure.operations(lambda: a @ b) == 12_000 and 12_000 - 2 * 8 * 8 < as_many <= 12_000
+    assert operations(lambda: a @ b) == 12_000
+    floor_of(lambda: a @ b, CPU)()
+    assert rows == [8] * 11 + [5] and 12_000 - 128 < 128 * sum(rows) <= 12_000
 
 
-def test_rates_of_a_device_are_measured(monkeypatch):
-    monkeypatch.setattr(measure, "MATRIX", 64)
-    monkeypatch.setattr(measure, "COPIED", MIB)
-    measure.matrix_rate.cache_clear(), measure.bandwidth.cache_clear()
-    assert min(measure.matrix_rate(CPU), measure.bandwidth(CPU)) > 1e6
-    measure.matrix_rate.cache_clear(), measure.bandwidth.cache_clear()
+def test_a_product_writes_no_fresh_memory(small):
+    work = device.product(CPU)
+    assert work.run(2).data_ptr() == work.run(3).data_ptr()
+
+
+def test_the_rate_of_a_device_is_that_of_the_faster_work(small, monkeypatch):
+    slow, fast = (Work(lambda _: None, rows, 128) for rows in (4, 8))
+    monkeypatch.setattr(device, "_best", lambda *_: 0.5)
+    for product, convolution in ((slow, fast), (fast, slow)):
+        device.fastest.cache_clear()
+        monkeypatch.setattr(device, "product", lambda _, work=product: work)
+        monkeypatch.setattr(device, "convolution", lambda _, work=convolution: work)
+        assert device.fastest(CPU) == (2 * 8 * 128, fast) and device.matrix_rate(CPU) == 2 * 8 * 128
+
+
+def test_rates_of_a_device_are_measured(small):
+    assert min(device.matrix_rate(CPU), device.bandwidth(CPU)) > 1e6
 
 
 # --- the command ---------------------------------------------------------------------------------------------------

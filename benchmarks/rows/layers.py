@@ -33,17 +33,7 @@ def netvlad(device: torch.device, batch: int, channels: int, height: int, width:
     with torch.no_grad():
         pooling.weight.mul_(20)  # as sharp as after its initialisation
     gradient = torch.rand(batch, pooling.width(channels), device=device)
-    weight = pooling.weight.detach()
-    locations = maps.permute(0, 2, 3, 1).flatten(1, 2)  # (B, M, C)
-    assignment = (locations @ weight.T).softmax(2)
-
-    def products() -> list[Tensor]:
-        """The two matrix products and the four of their gradients."""
-        sums = assignment.transpose(1, 2) @ locations  # (B, K, C), also in the place of the gradient of the residuals
-        logits = locations @ weight.T
-        back = [locations @ sums.transpose(1, 2), assignment @ sums]
-        return [*back, logits @ weight, (logits.transpose(1, 2) @ locations).sum(0)]
-
+    products = _products(maps.permute(0, 2, 3, 1).flatten(1, 2), pooling.weight.detach().expand(batch, -1, -1))
     return Case(
         _trained(
             lambda x: reference.netvlad(x, pooling.weight, pooling.centroids), maps.contiguous(), gradient, pooling
@@ -93,6 +83,24 @@ def loss_joint(device: torch.device, **shape: int) -> Case:
 )
 def loss_ind(device: torch.device, **shape: int) -> Case:
     return _loss(reference.sare_ind, sare_gaussian_ind, device, **shape)
+
+
+def _products(locations: Tensor, weight: Tensor) -> Callable[[], None]:
+    """NetVLAD's two matrix products and the four of their gradients, of locations (B, M, C) and weight (B, K, C), into
+    memory that is there already.
+    """
+    logits = locations @ weight.transpose(1, 2)  # (B, M, K)
+    assignment, sums, along = logits.softmax(2), torch.zeros_like(weight), torch.zeros_like(locations)
+
+    def call() -> None:
+        torch.bmm(locations, weight.transpose(1, 2), out=logits)
+        torch.bmm(assignment.transpose(1, 2), locations, out=sums)
+        torch.bmm(locations, sums.transpose(1, 2), out=logits)  # sums stand in for the gradient of the residuals
+        torch.bmm(assignment, sums, out=along)
+        torch.bmm(logits, weight, out=along)
+        torch.bmm(logits.transpose(1, 2), locations, out=sums)
+
+    return call
 
 
 def _loss(loop: Callable, loss: Callable, device: torch.device, tuples: int, negatives: int, dim: int) -> Case:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import reference
-from benchmarks.measure import Case, difference, products
+from benchmarks.device import floor_of
+from benchmarks.measure import Case, difference
 from benchmarks.rows.photographs import write_photographs
 from benchmarks.rows.registry import row
 from vg_core.config import Config
@@ -33,7 +34,7 @@ TUPLE = (
     {"tuples": 1, "negatives": 10, "height": 480, "width": 640},
     {"tuples": 1, "negatives": 3, "height": 64, "width": 64},
 )
-EXTRACTED = {"floor_bar": 1.5, "tolerance": 1e-4, "gpu_tolerance": 5e-2}  # floor: matrix products as large
+EXTRACTED = {"floor_bar": 1.5, "tolerance": 1e-4, "gpu_tolerance": 5e-2}  # floor: as many operations
 TRAINED = {"floor_bar": 1.4, "tolerance": 1e-2, "gpu_tolerance": 2e-1}
 STEP_RIVAL = "eager float32, NCHW, NetVLAD as a loop over clusters"
 
@@ -83,7 +84,7 @@ def _extraction(
         with fast(device):
             return descriptors_of(network, next(cache.batches(rows))) if stems else network(pixels)
 
-    floor = products(ours, device)
+    floor = floor_of(ours, device)
     if compiled:
         network.compile()
     return Case(eager, ours, floor)
@@ -116,7 +117,7 @@ def _training_step(tuples: int, negatives: int, size: tuple[int, int], stems: bo
         return [loss, *(p.grad for p in trainer.model.parameters() if p.requires_grad)]
 
     # counted without a step: both sides start from the same weights
-    floor = products(lambda: trainer.learner(batch(), rows).backward(), trainer.device)
+    floor = floor_of(lambda: trainer.learner(batch(), rows).backward(), trainer.device)
     return Case(loop, ours, floor, compare=_step_difference)
 
 

@@ -89,9 +89,9 @@ def frozen_stem(model: GeoModel) -> Callable[[Tensor], Tensor]:
     """Function that does what ``model.stem`` does, sooner. It holds copies: make it when the weights are in place."""
     layers = inference_copy(model.backbone.frozen_layers)
 
-    @torch.no_grad()
     def stem(images: Tensor) -> Tensor:
-        return layers(images)
+        with torch.no_grad():  # as a decorator it is new code for the compiler each time
+            return layers(images)
 
     return stem
 
