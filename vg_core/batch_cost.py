@@ -50,7 +50,7 @@ def measure(config: Config, places: PlaceSet, device: torch.device) -> Batch:
         maps = model.stem(images)
         train_seconds = _seconds(device, lambda: model.train().tail(maps).sum().backward())
         # weights and their copies in bfloat16 are kept once, whatever the batch: the difference of two has none of them
-        kept = _kept_for_backward(model, maps) - _kept_for_backward(model, maps[:1])
+        kept = _kept_for_backward(model, maps) - _kept_for_backward(model, maps[:1].clone())
     weights = sum(p.nbytes for p in model.parameters())
     trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     stem = maps.nbytes // len(files) if model.backbone.frozen else 0

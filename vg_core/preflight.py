@@ -87,14 +87,17 @@ def preflight(config: Config, batch: Batch | None = None, free: dict[str, float]
     resident += waiting if memory == "RAM" else 0
     validated, stored = _at_hand(0, seen[1] * batch.dim, free[memory] - resident, free["RAM"])
     training = resident + MARGIN * max(4 * mined(config, sets[0]) * batch.dim, validated)
-    tested, stored_of_test = _at_hand(*_tested(config, sets[2], batch.dim), free[memory], free["RAM"])
+    plain = config.test_method == "hard_resize"  # described where the network is; views are NumPy's, in RAM
+    rooms = free["RAM"], free[memory if plain else "RAM"]
+    tested, stored_of_test = _at_hand(*_tested(config, sets[2], batch.dim), *rooms)
     passing = MARGIN * config.infer_batch_size * ALIVE * batch.largest
     a_tuple = MARGIN * (2 + config.negs_num_per_query) * (batch.kept + ALIVE * batch.largest)
     left = free[memory] - training
     fitting = processes.size() * int(left // a_tuple) if left >= max(a_tuple, passing) else 0
     own = -(-config.train_batch_size // (processes.size() * config.accumulate))  # tuples at a time
-    needed = {"RAM": waiting}
-    needed[memory] = max(training + max(passing, own * a_tuple), MARGIN * (batch.weights + tested) + passing)
+    needed = {"RAM": waiting + (0 if plain else MARGIN * tested)}
+    testing = MARGIN * (batch.weights + (tested if plain or memory == "RAM" else 0)) + passing
+    needed[memory] = max(training + max(passing, own * a_tuple), testing)
     # every checkpoint is written beside the one that it replaces
     needed["disk"] = pixels * mapped + 2 * (2 * batch.weights + (MOMENTS - 1) * batch.trained)
     needed["disk"] += max(stored, stored_of_test)
@@ -172,17 +175,19 @@ def _seen(config: Config, sets: Sequence[PlaceSet]) -> list[int]:
 
 
 def _pictures(config: Config, test: PlaceSet) -> int:
-    """Pictures that the network sees in the test: views of queries, scales and mirrored images count each."""
+    """Pictures that the network sees in the test, by their area: of views, scales and mirrored images each."""
     strategy = make_strategy(config.test_method)
-    views, each = len(strategy.views(config.tested_at, config.tested_at)), len(strategy.scales) * (1 + strategy.flip)
+    views = len(strategy.views(config.tested_at, config.tested_at))
+    each = (1 + strategy.flip) * sum(scale**2 for scale in strategy.scales)
     return each * (len(test.database) + views * len(test.queries))
 
 
 def _tested(config: Config, test: PlaceSet, dim: int) -> tuple[int, int]:
-    """Values of the descriptors of the test: of queries, and of the database."""
+    """Values of the descriptors of the test: of what stays in memory, and of what may go to disk."""
     strategy = make_strategy(config.test_method)
     views, width = len(strategy.views(config.tested_at, config.tested_at)), strategy.width(dim)
-    return views * len(test.queries) * width, len(test.database) * width
+    queries, database = views * len(test.queries) * width, len(test.database) * width
+    return (0, queries + database) if config.test_method == "hard_resize" else (queries, database)
 
 
 def _at_hand(held: int, may_be_stored: int, *free: float) -> tuple[int, int]:

@@ -177,7 +177,7 @@ def _train(config: Config, name: str) -> None:
     """Train, then write the run's tables; config.json comes last and marks the training as finished."""
     tables = paths.runs_folder(config.profile) / name
     checkpoints = paths.checkpoints_folder(config.profile) / name
-    if not (checkpoints / "state.pt").exists():
+    if config.epochs_num and not (checkpoints / "state.pt").exists():
         preflight(config).check()  # what a training has no room for is said before it, not after hours
     if processes.first():
         (tables / "config.json").unlink(missing_ok=True)  # weights were lost, tables not: it is unfinished again

@@ -13,7 +13,7 @@ from vg_core import processes
 from vg_core.augmentation import make_augmentation
 from vg_core.clock import Clock, Timed
 from vg_core.config import Config
-from vg_core.devices import pick_device, used_memory
+from vg_core.devices import forget_peak, pick_device, used_memory
 from vg_core.files import replacing
 from vg_core.learner import Learner, add_gradients, check_resources, learning_rate, make_optimizer
 from vg_core.models import build_model, save_model
@@ -86,11 +86,11 @@ class Trainer:
         self.val_set = _some_queries(val_set, config.val_queries)
         self.name = f"{train_set.name} {config.pooling} {config.loss} seed {config.seed}"
         self.device = pick_device()
-        self.before, _ = used_memory(self.device)  # what the training takes is beside it
+        self.before = forget_peak(self.device)  # bytes; what the training takes is beside them
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
+        self.task = make_task(config, train_set, self.model.dim).to(self.device)
         if processes.size() > 1:
             share_batch_norms(self.model)
-        self.task = make_task(config, train_set, self.model.dim).to(self.device)
         check_resources(config, min(config.train_batch_size, self.task.rows))
         self.optimizer = make_optimizer(config, [*self.model.parameters(), *self.task.parameters()])
         self.augment = make_augmentation(config.augmentation)

@@ -29,10 +29,11 @@ def exact(
         squared, indices = faiss.knn(queries, database, k)
     else:
         at_once = max(1, (memory_bytes - WORKSPACE_BYTES) // (2 * BYTES_A_RESULT * k))
-        parts = [queries[start : start + at_once] for start in range(0, len(queries), at_once)]
-        found = [_in_blocks(part, database, k, memory_bytes) for part in parts]
-        squared, indices = (np.concatenate(some) for some in zip(*found, strict=True))
-    return np.sqrt(np.maximum(squared, 0)), indices
+        squared, indices = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        for start in range(0, len(queries), at_once):
+            part = slice(start, start + at_once)
+            squared[part], indices[part] = _in_blocks(queries[part], database, k, memory_bytes)
+    return np.sqrt(np.maximum(squared, 0, out=squared), out=squared), indices
 
 
 def blocks(database: Database, rows: int) -> Iterator[tuple[int, np.ndarray]]:

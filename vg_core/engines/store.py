@@ -41,6 +41,7 @@ class DescriptorStore:
             for part in parts:
                 file.write(_half(part, shape[1], written))
                 written += len(part)
+                del part  # before the next one is made
             if written != shape[0]:
                 raise ValueError(f"{written:,} descriptors were given for {path}, {shape[0]:,} were announced")
         return cls.open(path)

@@ -70,7 +70,7 @@ def seconds_per_epoch(history: pd.DataFrame, validation: pd.DataFrame | None = N
         sums = rounds[["seconds", *(f"seconds_{phase}" for phase in phases)]].sum() / epochs
         rows[name] = dict(zip(["total", *phases], sums, strict=True))
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["total", *phases])
-    table["total"] += table.decode
+    table["total"] += table.get("decode", 0.0)
     if validation is None:
         return table
     columns = ["seconds_search", "seconds"]
