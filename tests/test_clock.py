@@ -35,11 +35,7 @@ def test_inner_phases_count_for_themselves_alone(ticking):
             spend(8)
         spend(16)
     spend(100)
-    assert {phase: seconds for phase, seconds in timer.seconds.items() if seconds} == {
-        "waiting": 4,
-        "extraction": 10,
-        "mining": 17,
-    }
+    assert spent(timer) == {"waiting": 4, "extraction": 10, "mining": 17}
 
 
 def test_what_is_taken_begins_anew(ticking):

@@ -20,7 +20,7 @@ from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS
 from vg_core.records import load_places, run_id
 from vg_core.room import MEMORY_SHARE
 from vg_core.stem_cache import pixels_fit, stem_budget
-from vg_core.strategies import make_strategy
+from vg_core.strategies import Strategy, make_strategy
 from vg_core.tasks import hard_positives
 
 MARGIN = 1.3  # on memory that is counted: workspaces of convolutions, fragmentation
@@ -174,18 +174,23 @@ def _seen(config: Config, sets: Sequence[PlaceSet]) -> list[int]:
     return [sum(train), sum(val), sum(test)]
 
 
+def _shown(config: Config) -> tuple[Strategy, int]:
+    """How queries are shown in the test, and the views of each."""
+    strategy = make_strategy(config.test_method)
+    return strategy, len(strategy.views(config.tested_at, config.tested_at))
+
+
 def _pictures(config: Config, test: PlaceSet) -> int:
     """Pictures that the network sees in the test, by their area: of views, scales and mirrored images each."""
-    strategy = make_strategy(config.test_method)
-    views = len(strategy.views(config.tested_at, config.tested_at))
+    strategy, views = _shown(config)
     each = (1 + strategy.flip) * sum(scale**2 for scale in strategy.scales)
     return each * (len(test.database) + views * len(test.queries))
 
 
 def _tested(config: Config, test: PlaceSet, dim: int) -> tuple[int, int]:
     """Values of the descriptors of the test: of what stays in memory, and of what may go to disk."""
-    strategy = make_strategy(config.test_method)
-    views, width = len(strategy.views(config.tested_at, config.tested_at)), strategy.width(dim)
+    strategy, views = _shown(config)
+    width = strategy.width(dim)
     queries, database = views * len(test.queries) * width, len(test.database) * width
     return (0, queries + database) if config.test_method == "hard_resize" else (queries, database)
 

@@ -25,7 +25,7 @@ def read_specification(file, times: Sequence[str] = ()) -> tuple[list[list[str]]
     except (KeyError, IndexError, TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(f"{file}: not NetVLAD's specification of a dataset ({error}); fetch it again") from error
     counts = [[len(column) for column in columns] for columns in (names, places, stamps) if columns]
-    if counts.count(counts[0]) < len(counts):
+    if any(count != counts[0] for count in counts):
         raise ValueError(f"{file}: numbers of images, positions and time stamps differ ({counts}); fetch it again")
     return names, places, stamps
 
