@@ -37,6 +37,8 @@ FLOORS = (  # a room may use the floors below its own
     {"stem_cache", "batch_cost", "room"},
     {"retrieval", "records", "tasks", "heatmaps", "embedding"},
     {"learner", "strategies", "dimensions", "attribution", "locating"},
+    {"workload"},
+    {"needs"},
     {"training", "preflight"},
     {"runs", "probes", "protocols"},
     {"rates"},

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -12,11 +14,14 @@ from vg_core import batch_cost, training
 from vg_core import preflight as module
 from vg_core.__main__ import main
 from vg_core.batch_cost import Batch, measure
-from vg_core.devices import PEAK, forget_peak, used_memory
+from vg_core.devices import PEAK, forget_peak, free_memory, used_memory
 from vg_core.models import build_model
-from vg_core.preflight import expected_minutes, mined, preflight
+from vg_core.models.whitening import learning_bytes
+from vg_core.preflight import expected_minutes, preflight
+from vg_core.processes import AT_ONCE
 from vg_core.records import load_places
 from vg_core.runs import run
+from vg_core.workload import mined
 
 GB = 10**9
 PLENTY = {"RAM": 100 * GB, "disk": 100 * GB}
@@ -95,7 +100,8 @@ def test_processes_share_the_batch_and_the_minutes(street, monkeypatch):
     monkeypatch.setattr(module.processes, "size", lambda: 4)
     four = preflight(TINY, batch, PLENTY)
     assert four.minutes == pytest.approx({part: one.minutes[part] / n for part, n in PROCESSES.items()})
-    assert one.needed["RAM"] - four.needed["RAM"] == pytest.approx(3 * 1.3 * 5 * (10**7 + 2 * 10**6))
+    less = 3 * 1.3 * 5 * (10**7 + 2 * 10**6)
+    assert one.needed["RAM"] - four.needed["RAM"] == pytest.approx(less, rel=0.01)  # and fewer pixels wait
     assert four.fitting == pytest.approx(4 * one.fitting, abs=4)
 
 
@@ -132,7 +138,7 @@ def test_a_full_disk_is_refused_on_the_command_line(street, monkeypatch, capsys)
     words = "--profile smoke --dataset street --image_size 32 32 --layer layer1 --epochs_num 1"
     assert main(["train", *words.split()]) == 1
     printed = capsys.readouterr()
-    assert "expected minutes" in printed.out
+    assert printed.out.count("expected minutes") == 1
     assert "error: disk is short" in printed.err and "VG_CACHE" in printed.err
 
 
@@ -151,15 +157,16 @@ def test_a_batch_is_measured(street, pooling):
 
 
 def test_actual_minutes_stand_beside_those_expected(street):
-    expected = preflight(TINY, replace(BATCH, train_seconds=60.0), PLENTY)
+    expected = preflight(TINY, replace(BATCH, train_seconds=60.0))
     history, validation = (
         pd.DataFrame({"seconds": [60.0, 90.0], "peak_bytes": [2 * GB, 3 * GB]}),
         pd.DataFrame({"epoch": [0, 1], "seconds": [3.0, 27.0]}),
     )
     said = expected.beside(history, validation)
-    minutes, memory = said.splitlines()
+    minutes, memory, disk = said.splitlines()
     assert minutes == "minutes of training: 3.0 in 1 of 2 epochs, 240.0 expected for all"
     assert memory == f"RAM: 3.00 GB at most, {expected.needed['RAM'] / GB:.2f} GB expected"
+    assert disk.endswith(f"less free than before, {expected.needed['disk'] / GB:.2f} GB expected at most")
     assert expected.beside(history[:0], validation[:1]).startswith("minutes of training: 0.1 in 0 of 2 epochs")
     assert "RAM" not in expected.beside(history[:0], validation[:1])
 
@@ -171,6 +178,27 @@ def test_views_of_queries_count_in_the_test(street):
     )
     assert plain.minutes["test"] == 32 and many.minutes["test"] == pytest.approx(7 * (16 + 5 * 16))
     assert many.needed["RAM"] == pytest.approx(1.3 * (4 * 10**6 + 4 * 10**6 * 3 * (16 + 5 * 16)), rel=0.03)
+
+
+def test_a_whitening_counts_in_the_test(street):
+    batch = replace(BATCH, tail_seconds=60.0, dim=10**6)
+    plain, short = (preflight(replace(TINY, whitened_dim=dim), batch, PLENTY) for dim in (0, 4))
+    assert short.minutes["test"] - plain.minutes["test"] == 24  # the database of train
+    weights = 4 * 23 * 10**6
+    assert short.needed["disk"] - plain.needed["disk"] == weights
+    network = 1.3 * (4 * 10**6 + weights + 16 * 2 * 10**6)  # and a batch on its way
+    learning = 4 * 24 * 10**6 + learning_bytes(24, 10**6, 23)
+    assert short.needed["RAM"] == pytest.approx(learning + network, rel=0.01)
+
+
+def test_runs_side_by_side_have_a_part_of_the_memory_each(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=24 * GB, available=20 * GB))
+    assert free_memory(cpu) == 20 * GB
+    monkeypatch.setenv(AT_ONCE, "3")
+    assert free_memory(cpu) == 8 * GB  # whatever the others have taken of theirs
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=24 * GB, available=5 * GB))
+    assert free_memory(cpu) == 5 * GB
 
 
 def test_validation_counts_the_queries_that_it_draws(street):

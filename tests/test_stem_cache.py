@@ -15,7 +15,7 @@ from vg_core.models.network import frozen_stem, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs
 from vg_core.retrieval import describe_photographs, photographs_of
-from vg_core.stem_cache import DevicePixels, StemCache, keep_pixels, keep_stems, pixels_fit, stem_budget
+from vg_core.stem_cache import DevicePixels, StemCache, keep_pixels, keep_stems, pixels_fit
 
 FROZEN = replace(TINY, layer="layer2", freeze="layer1", epochs_num=1)
 PLENTY = 10**9
@@ -80,13 +80,6 @@ def test_sets_are_kept_in_order_while_the_budget_lasts(model, photographs, capsy
 
 def test_a_network_without_frozen_layers_keeps_nothing(photographs):
     assert keep_stems(build_model(TINY), [photographs], 8, PLENTY) == [photographs]
-
-
-def test_runs_side_by_side_share_the_memory(monkeypatch):
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(stem_cache.os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(stem_cache.torch, "get_num_threads", lambda: 1)
-    assert stem_budget(cpu, 800) == 100 and stem_budget(torch.device("cuda"), 800) == 400
 
 
 @pytest.mark.parametrize("loss", ["triplet", "geo_classification"])

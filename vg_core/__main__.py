@@ -23,11 +23,10 @@ from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash, read_facts
 from vg_core.places.dataset import image_files
 from vg_core.places.layouts import LAYOUTS
-from vg_core.preflight import preflight
 from vg_core.protocols import benchmark, scores
 from vg_core.records import load_places
 from vg_core.retrieval import describe
-from vg_core.runs import examine, read_back, run
+from vg_core.runs import examine, run
 from vg_core.statistics import recall_table
 
 Positional, subcommand = tyro.conf.Positional, tyro.conf.subcommand
@@ -57,14 +56,8 @@ class Train(Config):
             self._run(Config(**{field.name: getattr(self, field.name) for field in fields(Config)}))
 
     def _run(self, config: Config) -> None:
-        expected = None if read_back(config) else preflight(config)
-        if expected:
-            print(expected)
-            expected.check()
         finished = run(config)
         _report(finished.card, finished.ranks)
-        if expected:
-            print(expected.beside(finished.history, finished.validation))
         print(f"model: {finished.checkpoint}")
 
 

@@ -29,11 +29,14 @@ def fast(device: torch.device) -> torch.autocast:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that this process may still take: of its GPU, or of the RAM that all of one training here share."""
+    """Bytes that this process may still take: of its GPU, or of RAM, which its run shares with those beside it and then
+    among its processes.
+    """
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept for this process
         return torch.cuda.mem_get_info(device)[0] + reserved
-    return psutil.virtual_memory().available // processes.on_this_machine()
+    memory = psutil.virtual_memory()
+    return min(memory.available, memory.total // processes.runs_at_once()) // processes.on_this_machine()
 
 
 def forget_peak(device: torch.device) -> int:

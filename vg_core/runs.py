@@ -152,8 +152,10 @@ def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tupl
     same: dict[Config, list[Member]] = {}
     for member, config in missing.items():
         same.setdefault(config.training(), []).append(member)
-    settings = dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_SETTINGS})
-    local = {"n_workers": min(os.cpu_count() or 1, len(same)), "threads_per_worker": 1, "memory_limit": 0}
+    workers = min(os.cpu_count() or 1, len(same))
+    environment = WORKER_SETTINGS | {processes.AT_ONCE: str(workers)}
+    settings = dask.config.set({"distributed.nanny.pre-spawn-environ": environment})
+    local = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0}
     with settings, Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
         print("each run's own lines go to log.txt beside its checkpoints", flush=True)
         todo = {client.submit(_logged, [missing[m] for m in group], pure=False): group for group in same.values()}
@@ -177,17 +179,22 @@ def _train(config: Config, name: str) -> None:
     """Train, then write the run's tables; config.json comes last and marks the training as finished."""
     tables = paths.runs_folder(config.profile) / name
     checkpoints = paths.checkpoints_folder(config.profile) / name
-    if config.epochs_num and not (checkpoints / "state.pt").exists():
-        preflight(config).check()  # what a training has no room for is said before it, not after hours
+    expected = preflight(config) if config.epochs_num else None
+    if expected:  # what a training has no room for is said before it, not after hours
+        print(expected)
+        expected.check()
     if processes.first():
         (tables / "config.json").unlink(missing_ok=True)  # weights were lost, tables not: it is unfinished again
     state = train(config.training(), checkpoints, load_places(config, "train"), load_places(config, "val"))
     processes.wait()  # for the best model
     if not processes.first():
         return
-    for table, rows in (("history", state.history), ("validation", state.validation)):
+    history, validation = pd.DataFrame(state.history), pd.DataFrame(state.validation)
+    if expected:
+        print(expected.beside(history, validation))
+    for table, rows in (("history", history), ("validation", validation)):
         with replacing(tables / f"{table}.csv") as file:
-            pd.DataFrame(rows).to_csv(file, index=False)
+            rows.to_csv(file, index=False)
     with replacing(tables / "config.json") as file:
         file.write_text(json.dumps(json.loads(config.training().to_json()), indent=1, sort_keys=True) + "\n")
 

@@ -1,6 +1,5 @@
 """What is constant is made once and kept in memory where it fits: the frozen layers' output, pixels on a GPU."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 
@@ -8,13 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vg_core import processes
 from vg_core.devices import fast, free_memory
 from vg_core.models.network import GeoModel, frozen_stem
 from vg_core.places.images import Photographs, normalise
 from vg_core.watch import bar
 
-MEMORY_SHARE = 0.5  # of what is free on the network's device; the other half is for training
+STEMS_SHARE = 0.5  # of what is free on the network's device; the other half is for training
 PIXELS_SHARE = 0.25  # of what is free on a GPU, beside the frozen layers' output of other photographs
 Stem = Callable[[Tensor], Tensor]  # images to the frozen layers' output
 
@@ -93,12 +91,12 @@ def keep_stems(
 ) -> list[Photographs | StemCache]:
     """Each set of photographs, or a StemCache of it as long as they fit in ``budget`` bytes together, the first first.
 
-    The budget is by default the ``stem_budget`` of what is free. A network without frozen layers keeps nothing.
+    The budget is by default STEMS_SHARE of what is free. A network without frozen layers keeps nothing.
     """
     if not model.backbone.frozen:
         return list(sets)
     device, kept = next(model.parameters()).device, []
-    budget = stem_budget(device, free_memory(device)) if budget is None else budget
+    budget = int(STEMS_SHARE * free_memory(device)) if budget is None else budget
     for photographs in sets:
         cache = StemCache(model, photographs, batch_size)
         fits = cache.nbytes <= budget
@@ -122,16 +120,6 @@ def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_siz
 def pixels_fit(nbytes: int, device: torch.device, free: float) -> bool:
     """Are decoded photographs of ``nbytes`` kept on a device with so many bytes free?"""
     return device.type == "cuda" and nbytes <= PIXELS_SHARE * free
-
-
-def stem_budget(device: torch.device, free: float) -> int:
-    """Bytes that stems may take of those ``free`` on a device.
-
-    Runs side by side on a CPU have a core each; each takes that part of the memory that its threads are of the cores.
-    """
-    threads = torch.get_num_threads() * processes.on_this_machine()
-    part = min(1.0, threads / (os.cpu_count() or 1)) if device.type == "cpu" else 1.0
-    return int(MEMORY_SHARE * part * free)
 
 
 def descriptors_of(network: GeoModel, batch: Tensor, stem: Stem | None = None) -> Tensor:

@@ -69,6 +69,13 @@ class Whitening(nn.Module):
         return shorter
 
 
+def learning_bytes(count: int, in_dim: int, dim: int) -> int:
+    """Bytes that learning takes at most, beside its ``count`` descriptors (``in_dim`` values each), W among them."""
+    size, exact = min(count, in_dim), min(count, in_dim) <= EXACT
+    solving = (4 * 8 if exact else 2 * 4) * size**2  # LAPACK's solver of all pairs keeps two more; the other overwrites
+    return max(solving, 4 * dim * (in_dim + 2 * size)) + 4 * 8 * BLOCK
+
+
 class _Centred:
     """Descriptors X (n, D) less their mean, float64, a block at a time: a whole copy would be twice their memory."""
 

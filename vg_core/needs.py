@@ -1,0 +1,172 @@
+"""Bytes that a run takes at most of memory and disk, from what one batch shows and the sizes of its sets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import torch
+
+from vg_core import processes
+from vg_core.batch_cost import Batch
+from vg_core.config import Config
+from vg_core.dimensions import widest
+from vg_core.models.whitening import learning_bytes
+from vg_core.places.dataset import PlaceSet
+from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS
+from vg_core.room import MEMORY_SHARE
+from vg_core.stem_cache import STEMS_SHARE, pixels_fit
+from vg_core.workload import mined, seen, shown, whitened
+
+MARGIN = 1.3  # on memory that is counted: workspaces of convolutions, fragmentation
+MOMENTS = 3  # gradient and the two moments of Adam, for each trained weight
+ALIVE = 2  # maps of the largest size that a layer has at hand: its input and its output
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Of a configuration on a device, which has ``free`` bytes of RAM, disk and ``memory``, its own.
+
+    What has no room in memory goes to disk, or is computed again, as the run itself decides.
+    """
+
+    config: Config
+    batch: Batch
+    sets: Sequence[PlaceSet]  # train, val, test
+    device: torch.device
+    free: Mapping[str, float]
+
+    @property
+    def memory(self) -> str:
+        """Name of the resource that the network lies in."""
+        return memory_of(self.device)
+
+    @property
+    def all(self) -> dict[str, float]:
+        """Bytes by resource: of memory the larger of what training and test take."""
+        # every checkpoint is written beside the one that it replaces
+        checkpoints = 2 * (2 * self.batch.weights + (MOMENTS - 1) * self.batch.trained) + self._whitening
+        disk = self.pixels + checkpoints + max(self._validated[1], self._tested[1])
+        memory = max(self.training, self.testing[self.memory])
+        return self.testing | {self.memory: memory, "disk": disk}
+
+    @property
+    def training(self) -> float:
+        """Bytes of the device's memory: what lies there all the time, and a pass or a step."""
+        own = -(-self.config.train_batch_size // (processes.size() * self.config.accumulate))  # tuples at a time
+        return self._between_steps + max(self._passing, own * self._tuple)
+
+    @property
+    def testing(self) -> dict[str, float]:
+        """Bytes of RAM and of the device's memory; a whitening is learned first, in RAM."""
+        network = MARGIN * (self.batch.weights + self._whitening) + self._passing
+        there, elsewhere = (self._tested[0], 0) if self._plainly_tested else (0, self._tested[0])
+        in_ram = self._waiting + max(MARGIN * elsewhere, self._learning)
+        if self.memory == "RAM":
+            return {"RAM": network + self._waiting + max(MARGIN * self._tested[0], self._learning)}
+        return {"RAM": in_ram, self.memory: network + MARGIN * max(there, self._whitened)}
+
+    @property
+    def fitting(self) -> int:
+        """The largest train_batch_size that has room beside everything else, or 0."""
+        left = self.free[self.memory] - self._between_steps
+        return processes.size() * int(left // self._tuple) if left >= max(self._tuple, self._passing) else 0
+
+    @cached_property
+    def pixels(self) -> int:
+        """Bytes of decoded pixels on disk; 0 when it has no room for them."""
+        train, val, test = seen(self.config, self.sets)
+        wanted = 3 * ((train + val) * prod(self.config.image_size) + test * prod(self.config.tested_at))
+        return wanted if wanted <= MAPPED_SHARE_OF_DISK * self.free["disk"] else 0
+
+    @cached_property
+    def stems(self) -> tuple[int, int]:
+        """Bytes of the frozen layers' output that are kept of train and of val, or 0 of each."""
+        train, val, _ = seen(self.config, self.sets)
+        budget = STEMS_SHARE * self.free[self.memory]
+        of_train = train * self.batch.stem if self.config.augmentation == "none" else 0
+        of_train *= of_train <= budget
+        of_val = val * self.batch.stem
+        return of_train, of_val * (of_val <= budget - of_train)
+
+    @property
+    def _waiting(self) -> int:
+        """Decoded batches that wait to be used, in RAM."""
+        tuples = -(-self.config.train_batch_size // processes.size())
+        images = max(tuples * (2 + self.config.negs_num_per_query), self.config.infer_batch_size)
+        return (2 * WORKERS + 2) * images * 3 * prod(self.config.image_size)
+
+    @cached_property
+    def _resident(self) -> float:
+        """What lies in the device's memory as long as training lasts."""
+        pixels = 0 if self.stems[0] else 3 * seen(self.config, self.sets)[0] * prod(self.config.image_size)
+        pixels *= pixels_fit(pixels, self.device, self.free[self.memory])
+        waiting = self._waiting if self.memory == "RAM" else 0
+        return MARGIN * (self.batch.weights + MOMENTS * self.batch.trained) + sum(self.stems) + pixels + waiting
+
+    @property
+    def _between_steps(self) -> float:
+        """What lies in the device's memory, with the descriptors of a mining round or of a validation."""
+        mining = 4 * mined(self.config, self.sets[0]) * self.batch.dim
+        return self._resident + MARGIN * max(mining, self._validated[0])
+
+    @property
+    def _passing(self) -> float:
+        """A batch on its way through the network."""
+        return MARGIN * self.config.infer_batch_size * ALIVE * self.batch.largest
+
+    @property
+    def _tuple(self) -> float:
+        """A tuple on its way forth and back."""
+        return MARGIN * (2 + self.config.negs_num_per_query) * (self.batch.kept + ALIVE * self.batch.largest)
+
+    @property
+    def _validated(self) -> tuple[float, float]:
+        """Descriptors of val, in memory and on disk."""
+        values = seen(self.config, self.sets)[1] * self.batch.dim
+        return _at_hand(0, values, self.free[self.memory] - self._resident, self.free["RAM"])
+
+    @property
+    def _plainly_tested(self) -> bool:
+        """Descriptors of the test are where the network is; those of views are NumPy's, in RAM."""
+        return self.config.test_method == "hard_resize"
+
+    @property
+    def _tested(self) -> tuple[float, float]:
+        """Descriptors of the test, in memory and on disk."""
+        strategy, views = shown(self.config)
+        width = strategy.width(self.config.whitened_dim or self.batch.dim)
+        queries, database = (count * width for count in (views * len(self.sets[2].queries), len(self.sets[2].database)))
+        held = 0 if self._plainly_tested else queries
+        free = self.free["RAM"], self.free[self.memory if self._plainly_tested else "RAM"]
+        return _at_hand(held, queries + database - held, *free)
+
+    @property
+    def _whitened(self) -> int:
+        """Descriptors that a whitening is learned on."""
+        return 4 * whitened(self.config, self.sets[0]) * self.batch.dim
+
+    @property
+    def _whitening(self) -> int:
+        """Weights of a whitening."""
+        longest = widest(self.batch.dim, len(self.sets[0].database)) if self.config.whitened_dim else 0
+        return 4 * self.batch.dim * longest
+
+    @property
+    def _learning(self) -> float:
+        """RAM in which a whitening is learned, with what it is learned on."""
+        if not self.config.whitened_dim:
+            return 0
+        images, values = whitened(self.config, self.sets[0]), self.batch.dim
+        return self._whitened + learning_bytes(images, values, self._whitening // (4 * values))
+
+
+def memory_of(device: torch.device) -> str:
+    """What a device's memory is called."""
+    return "GPU memory" if device.type == "cuda" else "RAM"
+
+
+def _at_hand(held: float, may_be_stored: float, *free: float) -> tuple[float, float]:
+    """Bytes in memory and on disk of so many values, of which some go to disk, as float16, when they have no room."""
+    fits = 4 * may_be_stored <= MEMORY_SHARE * min(free)
+    return 4 * (held + may_be_stored * fits), 2 * may_be_stored * (not fits)

@@ -1,0 +1,55 @@
+"""How many images a run decodes, describes and learns from."""
+
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+
+from vg_core.config import Config
+from vg_core.models.whitening import LEARNED_ON
+from vg_core.places.dataset import PlaceSet
+from vg_core.strategies import Strategy, make_strategy
+from vg_core.tasks import hard_positives
+
+
+def seen(config: Config, sets: Sequence[PlaceSet]) -> list[int]:
+    """Images of train, val and test; val has some of its queries only where the configuration says so."""
+    train, val, test = ([len(places.database), len(places.queries)] for places in sets)
+    val[1] = min(val[1], config.val_queries or val[1])
+    return [sum(train), sum(val), sum(test)]
+
+
+def mined(config: Config, places: PlaceSet) -> int:
+    """Images described in one mining round, at most."""
+    queries = min(config.cache_refresh_rate, len(places.queries))
+    if config.loss == "geo_classification":
+        return 0
+    if config.mining == "full":
+        return len(places.database) + queries
+    drawn = config.neg_samples_num if config.mining == "partial" else 0
+    positives = np.mean([len(some) for some in hard_positives(config, places)])
+    wanted = drawn + ceil(queries * (positives + config.negs_num_per_query))
+    return min(len(places.database), wanted) + queries
+
+
+def learned(config: Config) -> int:
+    """Images that all training steps together see."""
+    return config.epochs_num * config.queries_per_epoch * (2 + config.negs_num_per_query)
+
+
+def whitened(config: Config, train: PlaceSet) -> int:
+    """Images that a whitening is learned on."""
+    return min(LEARNED_ON, len(train.database)) if config.whitened_dim else 0
+
+
+def shown(config: Config) -> tuple[Strategy, int]:
+    """How queries are shown in the test, and the views of each."""
+    strategy = make_strategy(config.test_method)
+    return strategy, len(strategy.views(config.tested_at, config.tested_at))
+
+
+def pictures(config: Config, test: PlaceSet) -> float:
+    """Pictures that the network sees in the test, by their area: of views, scales and mirrored images each."""
+    strategy, views = shown(config)
+    each = (1 + strategy.flip) * sum(scale**2 for scale in strategy.scales)
+    return each * (len(test.database) + views * len(test.queries))
