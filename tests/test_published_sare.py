@@ -105,7 +105,7 @@ def test_notebook_31_sets_ours_beside_them():
 def test_sections_with_and_without_ours(at_edge):
     """Tables of either are on the page, not in its margins."""
     export_baseline()
-    export_sare(at_edge=at_edge)
+    export_sare(at_edge=at_edge, rates=[0.5, 1.0][: 1 + at_edge])
     for chapters in (["10_baseline", "30_sare"], ["10_baseline", "30_sare", "31_losses"]):
         manifest = paper.find_results(paths.assets_folder("smoke"), "smoke") | {"roomy": True}
         assert manifest["sections"] == chapters and paper.crowded(manifest) == []

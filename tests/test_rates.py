@@ -7,7 +7,7 @@ import pytest
 
 from tests.tiny import TINY
 from vg_core import rates
-from vg_core.rates import choose_rates
+from vg_core.rates import at_end, choose_rates
 
 
 @pytest.fixture
@@ -36,6 +36,12 @@ def test_the_best_epoch_decides_and_the_smaller_rate_wins_a_tie(reached):
     assert table.val.tolist() == [40, 50, 30, 30] and table.chosen.tolist() == [False, True, True, False]
     ((tried, seeds, cluster),) = asked
     assert list(tried) == ["a, × 0.5", "a, × 2", "b, × 0.5", "b, × 2"] and (seeds, cluster) == ([7], "here")
+
+
+@pytest.mark.parametrize(("rates_tried", "ends"), [([1, 2, 4], 1), ([1, 2], 2), ([2], 0)])
+def test_choices_at_an_end_are_counted_where_there_is_a_choice(reached, rates_tried, ends):
+    reached({"a, × 1": [0, 10], "a, × 2": [0, 20], "a, × 4": [0, 5], "b, × 1": [0, 9], "b, × 2": [0, 8]})
+    assert at_end(choose_rates({"a": TINY, "b": replace(TINY, pooling="max")}, rates_tried)[1]) == ends
 
 
 def test_what_failed_is_not_chosen(reached):

@@ -32,3 +32,12 @@ def choose_rates(
     table["chosen"] = table.index.isin(taken)
     own = {name: trials[name, rate] for name, rate in table.loc[taken, ["variant", "rate"]].itertuples(index=False)}
     return own, table
+
+
+def at_end(tried: pd.DataFrame) -> int:
+    """Choices of the table of ``choose_rates`` at an end of its rates, beyond which a better one may lie; none where a
+    single rate left no choice.
+    """
+    rates = tried.rate.unique()
+    ends = [rates.min(), rates.max()] if len(rates) > 1 else []
+    return int(tried[tried.chosen].rate.isin(ends).sum())
