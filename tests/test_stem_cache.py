@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from vg_core.models.network import frozen_stem, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs
 from vg_core.retrieval import describe_photographs, photographs_of
-from vg_core.stem_cache import DevicePixels, StemCache, keep_pixels, keep_stems, pixels_fit
+from vg_core.stem_cache import DevicePixels, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
 
 FROZEN = replace(TINY, layer="layer2", freeze="layer1", epochs_num=1)
 PLENTY = 10**9
@@ -184,6 +185,25 @@ def test_a_network_is_compiled_in_one_piece(pooling):
     for network, stem in ((model, frozen_stem(model)), (inference_copy(model), inference_copy(model).stem)):
         plain = stem_cache._descriptors_of(network, pixels, stem)
         torch.testing.assert_close(whole(network, pixels, stem), plain, atol=1e-5, rtol=0)
+
+
+def test_each_network_of_a_sweep_is_compiled(monkeypatch):
+    """One function stands for all networks, and PyTorch gives up on a function that it has compiled too often."""
+    compiled = []
+
+    def count(graph, _inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    stem_cache._compiled.cache_clear()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    for layer, pooling in product(("conv1", "layer1", "layer2"), ("average", "max", "gem", "netvlad")):
+        before = len(compiled)
+        descriptors_of(build_model(replace(TINY, compile=True, layer=layer, pooling=pooling)), pixels)
+        assert len(compiled) == before + 1
+    stem_cache._compiled.cache_clear()
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")

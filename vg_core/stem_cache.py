@@ -14,6 +14,7 @@ from vg_core.watch import bar
 
 STEMS_SHARE = 0.5  # of what is free on the network's device; the other half is for training
 PIXELS_SHARE = 0.25  # of what is free on a GPU, beside the frozen layers' output of other photographs
+COMPILED_AT_MOST = 64  # forms of a network: of each architecture of a sweep some, by batch, mode and gradient
 Stem = Callable[[Tensor], Tensor]  # images to the frozen layers' output
 
 
@@ -133,6 +134,7 @@ def descriptors_of(network: GeoModel, batch: Tensor, stem: Stem | None = None) -
 
 @cache
 def _compiled() -> Callable[[GeoModel, Tensor, Stem], Tensor]:
+    torch._dynamo.config.recompile_limit = COMPILED_AT_MOST  # beyond its 8, PyTorch goes on uncompiled, with a warning
     return torch.compile(_descriptors_of)
 
 
