@@ -12,6 +12,7 @@ from tests.test_losses import JOINT, KERNELS, every_loss, tuples
 from vg_core.losses import LOSSES, make_loss
 from vg_core.losses.theory import JOINT as EQUATIONS
 from vg_core.losses.theory import TABLE_1, gradients, measured_forces
+from vg_core.losses.tuples import split_tuples
 
 VIEWS = {"view", "select", "slice", "unsqueeze", "squeeze", "expand", "detach", "split_with_sizes", "t", "alias"}
 
@@ -49,6 +50,25 @@ def test_closed_forms_cover_saturated_and_active_triplets():
     a, b = (q - p).norm(dim=-1)[:, None], (q[:, None] - n).norm(dim=-1)
     for condition in (0.1 + a - b > 0, 0.1 + a**2 - b**2 > 0, b < 0.7):
         assert 0 < condition.sum() < condition.numel()
+
+
+@every_loss
+@pytest.mark.parametrize("negatives", [1, 4])
+def test_gradients_of_whole_tuples_are_those_of_their_parts(name, negatives):
+    q, p, n = tuples(7, negatives, 3)
+    whole = torch.cat([q[:, None], p[:, None], n], dim=1).requires_grad_()
+    (found,) = torch.autograd.grad(LOSSES[name](*split_tuples(whole)) * len(q), whole)
+    expected = autograd(LOSSES[name], q, p, n)
+    assert largest_difference((found[:, 0], found[:, 1], found[:, 2:]), expected) < 1e-15
+
+
+def test_parts_that_trade_places_keep_their_gradients():
+    """The gradients of distances lie side by side in one tensor; here that of a positive comes first."""
+    whole = torch.rand(5, 4, 3, dtype=torch.float64, requires_grad=True)
+    q, p, n = split_tuples(whole)
+    (found,) = torch.autograd.grad(LOSSES["triplet_squared"](p, q, n) * len(q), whole)
+    p, q, n = autograd(LOSSES["triplet_squared"], p, q, n)
+    assert largest_difference((found[:, 0], found[:, 1], found[:, 2:]), (q, p, n)) < 1e-15
 
 
 @pytest.mark.parametrize("name", TABLE_1)

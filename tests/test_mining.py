@@ -229,6 +229,18 @@ def test_what_queries_of_one_place_share_is_read_once(monkeypatch):
     np.testing.assert_array_equal(found[0], expected[0])
 
 
+@pytest.mark.parametrize(("run", "bytes_at_once"), [(1, 48), (1, 2**20), (1000, 48), (1000, 2**20)])
+def test_rows_are_the_same_as_views_and_as_copies(monkeypatch, run, bytes_at_once):
+    for name, value in (("RUN", run), ("BLOCK_BYTES", bytes_at_once), ("CHUNK_BYTES", bytes_at_once)):
+        monkeypatch.setattr(products, name, value)
+    queries, table = torch.rand(3, 2), torch.rand(30, 2)
+    ids = torch.tensor([0, 2, 3, 4, 5, 9, 11, 12, 29])
+    scores, largest = products.table_scores(queries, table, ids)
+    exact = torch.cdist(queries, table[ids]).square() - queries.square().sum(1)[:, None]
+    torch.testing.assert_close(scores, exact, atol=1e-5, rtol=0)
+    torch.testing.assert_close(largest, table[ids].square().sum(1).max())
+
+
 def test_memory_stays_near_the_budget():
     """Scores of 1,500 queries against 20,000 images alone take 120 MB; in blocks of 16 MB they never exist at once."""
     images, pool = "rng.normal(size=(20_000, 8)).astype('f')", "np.tile(np.arange(3, 40), (1500, 1))"

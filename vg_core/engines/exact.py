@@ -28,12 +28,17 @@ def exact(
     if isinstance(database, np.ndarray):
         squared, indices = faiss.knn(queries, database, k)
     else:
-        at_once = max(1, (memory_bytes - WORKSPACE_BYTES) // (2 * BYTES_A_RESULT * k))
+        at_once = evenly(len(queries), (memory_bytes - WORKSPACE_BYTES) // (2 * BYTES_A_RESULT * k))
         squared, indices = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
         for start in range(0, len(queries), at_once):
             part = slice(start, start + at_once)
             squared[part], indices[part] = _in_blocks(queries[part], database, k, memory_bytes)
     return np.sqrt(np.maximum(squared, 0, out=squared), out=squared), indices
+
+
+def evenly(count: int, most: int) -> int:
+    """How many at a time when ``count`` are taken in parts of equal size, of at most ``most``, or of one."""
+    return -(-count // -(-count // max(1, most)))
 
 
 def blocks(database: Database, rows: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -85,7 +90,7 @@ def _in_blocks(queries: np.ndarray, store: DescriptorStore, k: int, memory_bytes
             f"give at least {fixed / 2**20 + 1:,.0f} MiB"
         )
     best = faiss.ResultHeap(len(queries), k)
-    for start, part in blocks(store, rows):
+    for start, part in blocks(store, evenly(len(store), rows)):
         squared, indices = faiss.knn(queries, part, min(k, len(part)))
         indices += start
         best.add_result(squared, indices)

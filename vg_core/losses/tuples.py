@@ -130,12 +130,8 @@ def ratio(queries: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
 
 
 def split_tuples(descriptors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries (B, D), positives (B, D) and negatives (B, N, D) of whole tuples (B, 2 + N, D).
-
-    One split, because each of three slices would bring back a gradient as large as ``descriptors``, to be added up.
-    """
-    queries, positives, negatives = descriptors.split([1, 1, descriptors.shape[1] - 2], dim=1)
-    return queries[:, 0], positives[:, 0], negatives
+    """Queries (B, D), positives (B, D) and negatives (B, N, D) of whole tuples (B, 2 + N, D)."""
+    return _Split.apply(descriptors)
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------
@@ -147,6 +143,23 @@ def _tuples(queries: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Tens
         raise ValueError(f"queries, positives, negatives must be (B, D), (B, D), (B, N, D), N at least 1; got {shapes}")
     q, p, n = (x if x.dtype == torch.float64 else x.float() for x in (queries, positives, negatives))
     return q, p, n
+
+
+class _Split(torch.autograd.Function):
+    """Slices with one gradient: each of three by itself would bring back one as large as all, to be added up."""
+
+    @staticmethod
+    def forward(ctx, tuples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.shape = tuples.shape
+        return tuples[:, 0], tuples[:, 1], tuples[:, 2:]
+
+    @staticmethod
+    def backward(ctx, queries: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        parts, whole = (queries, positives, negatives), negatives._base
+        places = [part.storage_offset() for part in parts if part._base is whole]
+        if whole is not None and whole.shape == ctx.shape and places == [0, ctx.shape[2], 2 * ctx.shape[2]]:
+            return whole  # `_Distances` has put them side by side
+        return torch.cat([queries[:, None], positives[:, None], negatives], dim=1)
 
 
 class _Distances(torch.autograd.Function):
@@ -167,8 +180,12 @@ class _Distances(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         to_positives, to_negatives, distances = ctx.saved_tensors
         scales = (gradient / distances.clamp_min(TINY))[..., None]  # 0 at distance 0
-        pull, push = scales[:, 0] * to_positives[:, 0], scales[:, 1:] * to_negatives
-        return -(pull + push.sum(dim=1)), pull, push, None
+        whole = scales.new_empty(len(scales), 1 + scales.shape[1], to_negatives.shape[2])
+        along_queries, along_others = whole[:, 0], whole[:, 1:]
+        torch.mul(scales[:, :1], to_positives, out=along_others[:, :1])
+        torch.mul(scales[:, 1:], to_negatives, out=along_others[:, 1:])
+        torch.sum(along_others, dim=1, out=along_queries).neg_()
+        return along_queries, whole[:, 1], whole[:, 2:], None
 
 
 def _distances(queries: Tensor, positives: Tensor, negatives: Tensor, eps: float = 0.0) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 BLOCK_BYTES = 256 * 2**20  # scores of a block of queries; also database rows converted to float32 at a time
 CHUNK_BYTES = 4 * 2**20  # descriptors gathered at a time: what the cache of a core holds
+RUN = 16  # rows that follow each other, on average, from which on they are worth a product without a copy
 GROUP = 16  # queries whose pairs come from one product: to multiply all their images costs less than to gather them
 
 
@@ -18,10 +19,8 @@ def table_scores(queries: Tensor, table: Tensor, ids: Tensor | None = None) -> t
     """Scores (B, N) of all rows of the table or of those that ``ids`` (N,) names, and the largest squared norm."""
     count = len(table) if ids is None else len(ids)
     scores, largest = queries.new_empty(len(queries), count), queries.new_zeros(())
-    step = max(1, (BLOCK_BYTES if ids is None else CHUNK_BYTES) // (table.shape[1] * queries.element_size()))
-    for start in range(0, count, step):
-        part = slice(start, start + step)
-        rows = (table[part] if ids is None else table.index_select(0, ids[part])).to(queries.dtype)
+    for part, rows in _parts(table, ids, table.shape[1] * queries.element_size()):
+        rows = rows.to(queries.dtype)
         squares = torch.linalg.vector_norm(rows, dim=1).square()
         torch.addmm(squares, queries, rows.T, alpha=-2, out=scores[:, part])
         largest = torch.maximum(largest, squares.max())
@@ -60,6 +59,33 @@ def pair_distances(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor,
         difference -= queries.index_select(0, rows[part])
         distances[part] = torch.linalg.vector_norm(difference, dim=1)
     return distances
+
+
+def _parts(table: Tensor, ids: Tensor | None, row_bytes: int) -> Iterator[tuple[slice, Tensor]]:
+    """Consecutive parts of what is asked for, with their rows: views of the table where rows follow each other in it,
+    as those of one panorama do, copies where mostly they do not.
+    """
+    runs = [(0, len(table), 0)] if ids is None else _runs(ids)
+    if ids is not None and RUN * len(runs) > len(ids):
+        for part in _cut(0, len(ids), CHUNK_BYTES // row_bytes):
+            yield part, table.index_select(0, ids[part])
+        return
+    for start, stop, row in runs:
+        for part in _cut(start, stop, BLOCK_BYTES // row_bytes):
+            yield part, table[row + part.start - start : row + part.stop - start]
+
+
+def _runs(ids: Tensor) -> list[tuple[int, int, int]]:
+    """(start, stop, first id) of each run of consecutive ids."""
+    starts = torch.cat([ids.new_zeros(1), 1 + (ids.diff() != 1).nonzero()[:, 0]])
+    first, starts = ids[starts].tolist(), starts.tolist()
+    return list(zip(starts, [*starts[1:], len(ids)], first, strict=True))
+
+
+def _cut(start: int, stop: int, step: int) -> Iterator[slice]:
+    """Slices of at most ``step``, or of one."""
+    step = max(1, step)
+    return (slice(at, min(at + step, stop)) for at in range(start, stop, step))
 
 
 def computable(queries: Tensor, database: Tensor) -> Tensor:

@@ -130,10 +130,10 @@ class NetVLAD(Pooling):
 
 
 class _AssignedResiduals(torch.autograd.Function):
-    """V (B, K, C) = sum over M of a (u - c), with u = x/|x| and a = softmax(w · u); no tensor has K · C · M entries.
+    """V (B, K, C) = sum over M of a (u - c), with u = x/|x|, l = w · u, a = softmax(l); no tensor has K · C · M values.
 
-    1/|x| is folded into logits and assignments, K columns instead of C. Back: with s = dV · u, da = s - dV · c and
-    dl = a (da - sum_k a da), du = a dV + dl w and dx = (du - (u · du) u) / |x|, where u · du = sum_k (a s + dl l).
+    1/|x| is folded into tensors of K columns instead of C: h = a/|x|. Back: with t = dV · x, da = t/|x| - dV · c and
+    q = h (da - sum_k a da), which is dl/|x|, dx = h dV + q w - r x/|x| where r = sum_k (h t/|x| + q l).
     """
 
     @staticmethod
@@ -141,25 +141,26 @@ class _AssignedResiduals(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             shrink = torch.linalg.vector_norm(x, dim=2, keepdim=True).clamp_min(TINY).reciprocal()  # (B, M, 1)
             logits = (x @ weight.T).mul_(shrink)  # (B, M, K)
-            assignment = logits.softmax(2)
-            sums = (assignment * shrink).transpose(1, 2) @ x  # (B, K, C)
-        ctx.save_for_backward(x, weight, centroids, shrink, logits, assignment)
-        return sums.sub_(assignment.sum(1)[:, :, None] * centroids)
+            shares = logits.softmax(2)
+            mass = shares.sum(1)[:, :, None]  # (B, K, 1)
+            shares.mul_(shrink)
+            sums = shares.transpose(1, 2) @ x  # (B, K, C)
+        ctx.save_for_backward(x, weight, centroids, shrink, logits, shares, mass)
+        return sums.sub_(mass * centroids)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, weight, centroids, shrink, logits, assignment = ctx.saved_tensors
+        x, weight, centroids, shrink, logits, shares, mass = ctx.saved_tensors
         with torch.autocast(x.device.type, enabled=False):
-            along = (x @ gradient.transpose(1, 2)).mul_(shrink)  # (B, M, K)
-            push = along - (centroids * gradient).sum(2)[:, None]
-            push = assignment * (push - (assignment * push).sum(2, keepdim=True))  # gradient of the logits
-            radial = (assignment * along + push * logits).sum(2, keepdim=True)  # (B, M, 1)
-            push.mul_(shrink)
-            along_x = x * (-radial * shrink**2)
-            along_x.baddbmm_(assignment * shrink, gradient).baddbmm_(push, weight.expand(len(x), -1, -1))
+            along = x @ gradient.transpose(1, 2)  # (B, M, K)
+            push = torch.addcmul(-(centroids * gradient).sum(2)[:, None], along, shrink)
+            push.sub_((shares * push).sum(2, keepdim=True).div_(shrink)).mul_(shares)
+            radial = along.mul_(shares).mul_(shrink).addcmul_(push, logits).sum(2, keepdim=True)  # (B, M, 1)
+            along_x = x * (-radial * shrink)
+            along_x.baddbmm_(shares, gradient).baddbmm_(push, weight.expand(len(x), -1, -1))
             along_weight = (push.transpose(1, 2) @ x).sum(0)
-        return along_x, along_weight, -(assignment.sum(1)[:, :, None] * gradient).sum(0)
+        return along_x, along_weight, -(mass * gradient).sum(0)
 
 
 def _checked(descriptors: Tensor, clusters: int, dim: int) -> Tensor:
