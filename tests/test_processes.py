@@ -13,6 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -253,3 +254,9 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     refused = pytest.raises(ValueError, match="process 2 of this machine, which has 1 GPUs: lower --nproc-per-node")
     with refused, processes.joined():
         pass
+
+
+@pytest.mark.parametrize("kind", [dist.DistNetworkError, dist.DistStoreError, dist.DistBackendError])
+def test_a_lost_process_is_known_by_its_class_too(kind):
+    assert processes._is_connection(kind("a message of another version"))
+    assert not processes._is_connection(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.tiny import TINY
 from vg_core import retrieval, room
@@ -100,11 +101,11 @@ def test_evaluation_has_one_row_a_query(model, street):
 
 
 PEAK = """
-import numpy as np, pandas as pd, torch
+import sys, numpy as np, pandas as pd, torch
 from pathlib import Path
 from tests.tiny import TINY
 from dataclasses import replace
-from vg_core import retrieval, room
+from vg_core import retrieval, room, strategies
 from vg_core.models import build_model
 from vg_core.places.dataset import PlaceSet
 
@@ -117,17 +118,20 @@ class Drawn:
             yield torch.randint(0, 256, (len(wanted), 3, 24, 24), dtype=torch.uint8)
 
 def table(count):
-    rows = {"path": [f"{i}.jpg" for i in range(count)], "easting": np.arange(count) * 10.0, "northing": 0.0}
+    rows = {"path": [PHOTO] * count, "easting": np.arange(count) * 10.0, "northing": 0.0}
     return pd.DataFrame(rows | {"heading": 0.0})
 
 def kilobytes(entry):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(entry))
 
+METHOD, PHOTO = sys.argv[1:]
 IMAGES, (room.MEMORY_SHARE, retrieval.STORED_AT_ONCE) = 64, (0, 256)
 model = build_model(replace(TINY, pooling="netvlad", clusters=400))
 
 def evaluate():
     places = PlaceSet("drawn", "test", table(IMAGES), table(8))
+    if METHOD != "hard_resize":
+        return strategies.evaluate_with(METHOD, model, places, (24, 24), 25, 64)
     return retrieval.evaluate(model, places, (24, 24), 25, 64, photographs=Drawn())
 
 evaluate()  # libraries have loaded what they need
@@ -140,10 +144,12 @@ print(model.dim, (kilobytes("VmHWM") - before) * 1024)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel does not tell the peak of a process")
-def test_memory_of_an_evaluation_by_disk_is_that_of_its_blocks():
+@pytest.mark.parametrize("method", ["hard_resize", "five_crops"])
+def test_memory_of_an_evaluation_by_disk_is_that_of_its_blocks(tmp_path, method):
     """6,000 descriptors of 25,600 values would take 586 MiB; 256 of them are made at a time, and searched in blocks."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, env=environment)
+    Image.new("RGB", (30, 30), "teal").save(photo := tmp_path / "photo.jpg")
+    done = subprocess.run([sys.executable, "-c", PEAK, method, photo], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     dim, peak = map(int, done.stdout.split())
     assert dim == 25_600
