@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from tests.tiny import TINY, fit
-from vg_core import batch_cost, training
+from vg_core import batch_cost, needs, training
 from vg_core import preflight as module
 from vg_core.__main__ import main
 from vg_core.batch_cost import Batch, measure
-from vg_core.devices import PEAK, forget_peak, free_memory, used_memory
+from vg_core.devices import PEAK, RAM, forget_peak, free_memory, used_memory
+from vg_core.engines.exact import MEMORY_BYTES
 from vg_core.models import build_model
 from vg_core.models.whitening import learning_bytes
 from vg_core.preflight import expected_minutes, preflight
-from vg_core.processes import AT_ONCE
 from vg_core.records import load_places
 from vg_core.runs import run
 from vg_core.workload import mined
@@ -30,6 +30,10 @@ BATCH = Batch(
     **{"dim": 64, "weights": 4 * 10**6, "trained": 10**6, "kept": 10**7, "largest": 10**6, "stem": 0},
     **{"decode_seconds": 0.0, "stem_seconds": 0.0, "tail_seconds": 0.0, "train_seconds": 0.0},
 )
+
+
+def interrupted(_trainer):
+    raise KeyboardInterrupt
 
 
 PROCESSES = {"decoding": 1, "training": 4, "test": 4}
@@ -88,21 +92,25 @@ def test_memory_grows_with_the_batch_and_the_proposal_fits(street):
     assert large.needed["RAM"] - small.needed["RAM"] == pytest.approx(39 * a_tuple, rel=0.05)
     free = PLENTY | {"RAM": 0.5 * large.needed["RAM"]}
     short = preflight(replace(TINY, train_batch_size=40), BATCH, free)
-    with pytest.raises(ValueError, match=rf"RAM is short: .*train_batch_size={short.fitting} instead of 40 would fit"):
+    with pytest.raises(
+        ValueError, match=rf"RAM is short: .*train_batch_size={short.needs.fitting} instead of 40 would fit"
+    ):
         short.check()
-    preflight(replace(TINY, train_batch_size=short.fitting), BATCH, free).check()
-    preflight(replace(TINY, train_batch_size=40, accumulate=-(-40 // short.fitting)), BATCH, free).check()
+    fitting = short.needs.fitting
+    preflight(replace(TINY, train_batch_size=fitting), BATCH, free).check()
+    preflight(replace(TINY, train_batch_size=40, accumulate=-(-40 // fitting)), BATCH, free).check()
 
 
 def test_processes_share_the_batch_and_the_minutes(street, monkeypatch):
     batch = replace(BATCH, tail_seconds=1.0, decode_seconds=1.0, train_seconds=1.0)
     one = preflight(TINY, batch, PLENTY)
+    fitting = one.needs.fitting
     monkeypatch.setattr(module.processes, "size", lambda: 4)
     four = preflight(TINY, batch, PLENTY)
     assert four.minutes == pytest.approx({part: one.minutes[part] / n for part, n in PROCESSES.items()})
     less = 3 * 1.3 * 5 * (10**7 + 2 * 10**6)
     assert one.needed["RAM"] - four.needed["RAM"] == pytest.approx(less, rel=0.01)  # and fewer pixels wait
-    assert four.fitting == pytest.approx(4 * one.fitting, abs=4)
+    assert four.needs.fitting == pytest.approx(4 * fitting, abs=4)
 
 
 def test_where_not_one_tuple_fits_other_options_are_named(street):
@@ -110,11 +118,12 @@ def test_where_not_one_tuple_fits_other_options_are_named(street):
         preflight(TINY, BATCH, PLENTY | {"RAM": 10**6}).check()
 
 
-def test_descriptors_without_room_in_memory_count_for_the_disk(street):
-    config, batch = replace(TINY, loss="geo_classification"), replace(BATCH, dim=10**6)  # it has no mining's at hand
+def test_descriptors_without_room_in_memory_count_for_the_disk(street, monkeypatch):
+    monkeypatch.setattr(needs, "STORED_AT_ONCE", 1)
+    config, batch = replace(TINY, loss="geo_classification"), replace(BATCH, dim=10**8)  # it has no mining's at hand
     much, little = (preflight(config, batch, PLENTY | {"RAM": memory}) for memory in (10**12, 10**8))
-    assert little.needed["disk"] - much.needed["disk"] == 2 * 32 * 10**6
-    assert little.needed["RAM"] < much.needed["RAM"]
+    assert little.needed["disk"] - much.needed["disk"] == 2 * 16 * 10**8  # the database; queries stay in memory
+    assert much.needed["RAM"] - little.needed["RAM"] == pytest.approx(1.3 * (4 * 15 * 10**8 - MEMORY_BYTES), rel=0.01)
 
 
 def test_what_has_no_room_is_refused_in_notebooks_too(street, monkeypatch):
@@ -122,6 +131,19 @@ def test_what_has_no_room_is_refused_in_notebooks_too(street, monkeypatch):
     with pytest.raises(ValueError, match=r"disk is short: .*VG_CACHE"):
         run(replace(TINY, epochs_num=1))
     run(replace(TINY, epochs_num=0))  # it trains nothing
+
+
+def test_a_training_says_what_it_took_and_goes_on_whatever_the_estimate(street, monkeypatch, capsys):
+    config = replace(TINY, epochs_num=1)
+    with monkeypatch.context() as meanwhile, pytest.raises(KeyboardInterrupt):
+        meanwhile.setattr(training.Trainer, "training_round", interrupted)
+        run(config)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(module, "_free", lambda *_: PLENTY | {"disk": 1000})  # its own pixels have filled it
+        run(config)
+    assert capsys.readouterr().out.count("expected need") == 1
+    run(replace(config, seed=1))
+    assert capsys.readouterr().out.count("less free than before") == 1
 
 
 def test_the_peak_is_that_of_the_training():
@@ -156,8 +178,9 @@ def test_a_batch_is_measured(street, pooling):
     assert min(batch.decode_seconds, batch.stem_seconds, batch.tail_seconds, batch.train_seconds) > 0
 
 
-def test_actual_minutes_stand_beside_those_expected(street):
-    expected = preflight(TINY, replace(BATCH, train_seconds=60.0))
+def test_what_it_took_stands_beside_what_was_expected(street, monkeypatch):
+    expected = preflight(TINY, replace(BATCH, train_seconds=60.0), PLENTY)
+    monkeypatch.setattr(module, "_free_disk", lambda: PLENTY["disk"] - 3 * GB)
     history, validation = (
         pd.DataFrame({"seconds": [60.0, 90.0], "peak_bytes": [2 * GB, 3 * GB]}),
         pd.DataFrame({"epoch": [0, 1], "seconds": [3.0, 27.0]}),
@@ -166,7 +189,7 @@ def test_actual_minutes_stand_beside_those_expected(street):
     minutes, memory, disk = said.splitlines()
     assert minutes == "minutes of training: 3.0 in 1 of 2 epochs, 240.0 expected for all"
     assert memory == f"RAM: 3.00 GB at most, {expected.needed['RAM'] / GB:.2f} GB expected"
-    assert disk.endswith(f"less free than before, {expected.needed['disk'] / GB:.2f} GB expected at most")
+    assert disk == f"disk: 3.00 GB less free than before, {expected.needed['disk'] / GB:.2f} GB expected at most"
     assert expected.beside(history[:0], validation[:1]).startswith("minutes of training: 0.1 in 0 of 2 epochs")
     assert "RAM" not in expected.beside(history[:0], validation[:1])
 
@@ -180,6 +203,13 @@ def test_views_of_queries_count_in_the_test(street):
     assert many.needed["RAM"] == pytest.approx(1.3 * (4 * 10**6 + 4 * 10**6 * 3 * (16 + 5 * 16)), rel=0.03)
 
 
+def test_larger_images_of_the_test_take_more_memory(street):
+    small, large = (preflight(replace(TINY, test_image_size=(size, size)), BATCH, PLENTY) for size in (32, 640))
+    assert large.needed["RAM"] > 100 * 1.3 * 16 * 2 * 10**6 > small.needed["RAM"]
+    with pytest.raises(ValueError, match=r"RAM is short: .*its test: lower infer_batch_size, test_image_size"):
+        preflight(replace(TINY, test_image_size=(640, 640)), BATCH, PLENTY | {"RAM": GB}).check()
+
+
 def test_a_whitening_counts_in_the_test(street):
     batch = replace(BATCH, tail_seconds=60.0, dim=10**6)
     plain, short = (preflight(replace(TINY, whitened_dim=dim), batch, PLENTY) for dim in (0, 4))
@@ -191,14 +221,16 @@ def test_a_whitening_counts_in_the_test(street):
     assert short.needed["RAM"] == pytest.approx(learning + network, rel=0.01)
 
 
-def test_runs_side_by_side_have_a_part_of_the_memory_each(monkeypatch):
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=24 * GB, available=20 * GB))
+def test_a_run_may_be_given_a_part_of_the_memory(monkeypatch):
+    cpu, own = torch.device("cpu"), psutil.Process().memory_info().rss
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20 * GB))
     assert free_memory(cpu) == 20 * GB
-    monkeypatch.setenv(AT_ONCE, "3")
-    assert free_memory(cpu) == 8 * GB  # whatever the others have taken of theirs
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=24 * GB, available=5 * GB))
-    assert free_memory(cpu) == 5 * GB
+    monkeypatch.setenv(RAM, str(8 * GB))
+    assert free_memory(cpu) == pytest.approx(8 * GB - own, abs=GB / 10)  # what it has taken is taken
+    monkeypatch.setenv(RAM, "1000")
+    assert free_memory(cpu) == 0
+    monkeypatch.setenv(RAM, str(100 * GB))
+    assert free_memory(cpu) == 20 * GB
 
 
 def test_validation_counts_the_queries_that_it_draws(street):
@@ -213,7 +245,7 @@ def test_what_frozen_layers_leave_is_the_room_of_validations(street):
     config, free = replace(FROZEN, loss="geo_classification"), PLENTY | {"RAM": 2 * 10**10}
     sizes = {"dim": 10**9 // 16, "stem": 15 * 10**7}
     beside, alone = (preflight(config, replace(BATCH, **sizes | {"stem": stem}), free) for stem in (sizes["stem"], 0))
-    stored = 2 * 32 * sizes["dim"]
+    stored = 2 * 16 * sizes["dim"]  # of the database
     assert beside.needed["disk"] - alone.needed["disk"] == stored
     beside.check()
 

@@ -1,16 +1,19 @@
 """A run is its configuration: read back, gone on with, or made anew; a sweep survives its members."""
 
 import os
+import re
 import signal
 import threading
 import time
 from dataclasses import replace
 
 import pytest
+import torch
 from distributed import LocalCluster
 
 from tests.tiny import TINY
 from vg_core import paths, records, runs
+from vg_core.devices import RAM, free_memory
 from vg_core.records import code_digest, run_id
 from vg_core.runs import histories, recall_table, run, sweep
 
@@ -138,6 +141,16 @@ def test_workers_train_a_network_once_whatever_it_is_tested_on(street):
     assert ranks.attrs["failed"] == [] and set(ranks.variant) == set(sizes)
     (log,) = paths.checkpoints_folder("smoke").glob("*/log.txt")
     assert log.read_text().count("after epoch 1") == 1
+
+
+def test_workers_share_the_memory(street):
+    free = free_memory(torch.device("cpu"))
+    sweep({pooling: replace(SHORT, pooling=pooling) for pooling in ("gem", "max")}, cluster="local")
+    logs = [log.read_text() for log in paths.checkpoints_folder("smoke").glob("*/log.txt")]
+    told = [float(re.search(r"RAM [\d.]+ GB of ([\d.]+) GB free", log)[1]) for log in logs]
+    workers = min(2, os.cpu_count())
+    assert len(told) == 2 and max(told) * 10**9 < 1.05 * free / workers
+    assert RAM not in os.environ, "what follows here has all of it again"
 
 
 killed: list[int] = []

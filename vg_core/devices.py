@@ -1,5 +1,6 @@
 """The device that computes: which one, in which precision, and how much memory of it is free."""
 
+import os
 import resource
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 from vg_core import processes
 
+RAM = "VG_RAM"  # environment variable: bytes of RAM that this process may take, if not all that is free
 PEAK = Path("/proc/self/clear_refs")  # of Linux
 
 
@@ -29,14 +31,16 @@ def fast(device: torch.device) -> torch.autocast:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that this process may still take: of its GPU, or of RAM, which its run shares with those beside it and then
-    among its processes.
+    """Bytes that this process may still take: of its GPU, or of the RAM that all of one training here share, VG_RAM of
+    it where that is set.
     """
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept for this process
         return torch.cuda.mem_get_info(device)[0] + reserved
-    memory = psutil.virtual_memory()
-    return min(memory.available, memory.total // processes.runs_at_once()) // processes.on_this_machine()
+    available = psutil.virtual_memory().available // processes.on_this_machine()
+    if RAM not in os.environ:
+        return available
+    return min(available, max(0, int(os.environ[RAM]) - psutil.Process().memory_info().rss))
 
 
 def forget_peak(device: torch.device) -> int:

@@ -11,9 +11,11 @@ from vg_core import processes
 from vg_core.batch_cost import Batch
 from vg_core.config import Config
 from vg_core.dimensions import widest
+from vg_core.engines.exact import MEMORY_BYTES
 from vg_core.models.whitening import learning_bytes
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS
+from vg_core.retrieval import STORED_AT_ONCE
 from vg_core.room import MEMORY_SHARE
 from vg_core.stem_cache import STEMS_SHARE, pixels_fit
 from vg_core.workload import mined, seen, shown, whitened
@@ -42,13 +44,22 @@ class Needs:
         return memory_of(self.device)
 
     @property
-    def all(self) -> dict[str, float]:
-        """Bytes by resource: of memory the larger of what training and test take."""
+    def by_resource(self) -> dict[str, float]:
+        """Bytes of RAM, disk and memory: of the latter the larger of what training and test take."""
         # every checkpoint is written beside the one that it replaces
         checkpoints = 2 * (2 * self.batch.weights + (MOMENTS - 1) * self.batch.trained) + self._whitening
         disk = self.pixels + checkpoints + max(self._validated[1], self._tested[1])
         memory = max(self.training, self.testing[self.memory])
         return self.testing | {self.memory: memory, "disk": disk}
+
+    def remedy(self) -> str:
+        """What to change in the configuration when memory is short."""
+        fit, size = self.fitting, self.config.train_batch_size
+        if self.training <= self.free[self.memory]:
+            return "its test: lower infer_batch_size, test_image_size or whitened_dim, or choose another test_method"
+        if 0 < fit < size:
+            return f"train_batch_size={fit} instead of {size} would fit, or accumulate={-(-size // fit)}"
+        return "lower image_size, negs_num_per_query or infer_batch_size, or freeze more layers"
 
     @property
     def training(self) -> float:
@@ -59,11 +70,13 @@ class Needs:
     @property
     def testing(self) -> dict[str, float]:
         """Bytes of RAM and of the device's memory; a whitening is learned first, in RAM."""
-        network = MARGIN * (self.batch.weights + self._whitening) + self._passing
+        larger = prod(self.config.tested_at) / prod(self.config.image_size)
+        network = MARGIN * (self.batch.weights + self._whitening) + larger * self._passing
+        waiting = larger * self._waiting
         there, elsewhere = (self._tested[0], 0) if self._plainly_tested else (0, self._tested[0])
-        in_ram = self._waiting + max(MARGIN * elsewhere, self._learning)
+        in_ram = waiting + max(MARGIN * elsewhere, self._learning)
         if self.memory == "RAM":
-            return {"RAM": network + self._waiting + max(MARGIN * self._tested[0], self._learning)}
+            return {"RAM": network + waiting + max(MARGIN * self._tested[0], self._learning)}
         return {"RAM": in_ram, self.memory: network + MARGIN * max(there, self._whitened)}
 
     @property
@@ -123,8 +136,9 @@ class Needs:
     @property
     def _validated(self) -> tuple[float, float]:
         """Descriptors of val, in memory and on disk."""
-        values = seen(self.config, self.sets)[1] * self.batch.dim
-        return _at_hand(0, values, self.free[self.memory] - self._resident, self.free["RAM"])
+        database = len(self.sets[1].database)
+        queries = seen(self.config, self.sets)[1] - database
+        return self._plainly(queries, database, self.batch.dim, self.free[self.memory] - self._resident)
 
     @property
     def _plainly_tested(self) -> bool:
@@ -136,10 +150,18 @@ class Needs:
         """Descriptors of the test, in memory and on disk."""
         strategy, views = shown(self.config)
         width = strategy.width(self.config.whitened_dim or self.batch.dim)
-        queries, database = (count * width for count in (views * len(self.sets[2].queries), len(self.sets[2].database)))
-        held = 0 if self._plainly_tested else queries
-        free = self.free["RAM"], self.free[self.memory if self._plainly_tested else "RAM"]
-        return _at_hand(held, queries + database - held, *free)
+        queries, database = len(self.sets[2].queries), len(self.sets[2].database)
+        if self._plainly_tested:
+            return self._plainly(queries, database, width, self.free[self.memory])
+        fits = 4 * database * width <= MEMORY_SHARE * self.free["RAM"]  # queries are kept whatever their size
+        return 4 * (views * queries + database * fits) * width, 2 * database * width * (not fits)
+
+    def _plainly(self, queries: int, database: int, width: int, free: float) -> tuple[float, float]:
+        """Descriptors of an evaluation that shows each image once, in memory and on disk, as `evaluate` has them."""
+        every = 4 * (queries + database) * width
+        if every <= MEMORY_SHARE * min(free, self.free["RAM"]):
+            return every, 0
+        return 4 * (queries + min(database, STORED_AT_ONCE)) * width + MEMORY_BYTES, 2 * database * width
 
     @property
     def _whitened(self) -> int:
@@ -164,9 +186,3 @@ class Needs:
 def memory_of(device: torch.device) -> str:
     """What a device's memory is called."""
     return "GPU memory" if device.type == "cuda" else "RAM"
-
-
-def _at_hand(held: float, may_be_stored: float, *free: float) -> tuple[float, float]:
-    """Bytes in memory and on disk of so many values, of which some go to disk, as float16, when they have no room."""
-    fits = 4 * may_be_stored <= MEMORY_SHARE * min(free)
-    return 4 * (held + may_be_stored * fits), 2 * may_be_stored * (not fits)

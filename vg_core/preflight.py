@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -20,13 +21,15 @@ from vg_core.workload import learned, mined, pictures, seen, whitened
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes needed and free of each resource, minutes of each part of a run, the largest train_batch_size that fits."""
+    """Bytes needed and free of each resource, minutes of each part of a run."""
 
-    config: Config
+    needs: Needs
     needed: dict[str, float]
-    free: dict[str, float]
     minutes: dict[str, float]
-    fitting: int
+
+    @property
+    def free(self) -> Mapping[str, float]:
+        return self.needs.free
 
     def __str__(self) -> str:
         parts = ", ".join(f"{part} {minutes:.1f}" for part, minutes in self.minutes.items())
@@ -36,11 +39,11 @@ class Estimate:
     def beside(self, history: pd.DataFrame, validation: pd.DataFrame) -> str:
         """The minutes, the memory and the disk that training took, with those expected of the run."""
         taken = (history.seconds.sum() if len(history) else 0.0) + validation.seconds.sum()
-        epochs = f"{validation.epoch.max()} of {self.config.epochs_num} epochs"
+        epochs = f"{validation.epoch.max()} of {self.needs.config.epochs_num} epochs"
         said = f"minutes of training: {taken / 60:.1f} in {epochs}, {self.minutes['training']:.1f} expected for all"
         if not len(history):
             return said
-        memory = "GPU memory" if "GPU memory" in self.needed else "RAM"
+        memory = self.needs.memory
         disk = max(0, self.free["disk"] - _free_disk())  # others may write and remove, too
         return (
             f"{said}\n{memory}: {_gb(history.peak_bytes.max())} at most, {_gb(self.needed[memory])} expected\n"
@@ -55,10 +58,7 @@ class Estimate:
         sentence = f"{short[0]} is short: {_gb(self.needed[short[0]])} needed, {_gb(self.free[short[0]])} free"
         if short[0] == "disk":
             raise ValueError(f"{sentence} in {paths.cache_root()}; free some, or set VG_CACHE to a larger disk")
-        fit, size = self.fitting, self.config.train_batch_size
-        smaller = f"train_batch_size={fit} instead of {size} would fit, or accumulate={-(-size // max(fit, 1))}"
-        other = "lower image_size, negs_num_per_query or infer_batch_size, or freeze more layers"
-        raise ValueError(f"{sentence}; {smaller if 0 < fit < size else other}")
+        raise ValueError(f"{sentence}; {self.needs.remedy()}")
 
 
 def preflight(config: Config, batch: Batch | None = None, free: dict[str, float] | None = None) -> Estimate:
@@ -70,7 +70,7 @@ def preflight(config: Config, batch: Batch | None = None, free: dict[str, float]
     """
     sets, device = [load_places(config, split) for split in ("train", "val", "test")], pick_device()
     needs = Needs(config, batch or measure(config, sets[0], device), sets, device, free or _free(device))
-    return Estimate(config, needs.all, needs.free, _minutes(needs), needs.fitting)
+    return Estimate(needs, needs.by_resource, _minutes(needs))
 
 
 def expected_minutes(config: Config) -> dict[str, float]:
@@ -90,10 +90,12 @@ def _minutes(needs: Needs) -> dict[str, float]:
     steps = learned(config)
     training = described * batch.tail_seconds + steps * batch.train_seconds + stemmed * batch.stem_seconds
     larger = prod(config.tested_at) / prod(config.image_size)
-    shown = larger * pictures(config, sets[2]) + whitened(config, sets[0])
-    spent = {"training": training, "test": shown * (batch.stem_seconds + batch.tail_seconds)}
-    shared = {part: seconds / 60 / processes.size() for part, seconds in spent.items()}
-    return {"decoding": decoded * batch.decode_seconds / 60} | shared
+    # several processes share out what each image is shown once for; views are the first one's
+    shared = processes.size() if config.test_method == "hard_resize" else 1
+    tested = larger * pictures(config, sets[2]) / shared + whitened(config, sets[0]) / processes.size()
+    seconds = {"decoding": decoded * batch.decode_seconds, "training": training / processes.size()}
+    seconds["test"] = tested * (batch.stem_seconds + batch.tail_seconds)
+    return {part: spent / 60 for part, spent in seconds.items()}
 
 
 def _images(needs: Needs) -> tuple[float, float, float]:

@@ -18,7 +18,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-AT_ONCE = "VG_RUNS_AT_ONCE"  # environment variable: runs side by side on this machine, each in processes of its own
 PATIENCE = timedelta(hours=2)  # with a process that decodes or tests while the others wait; one that dies shows at once
 
 
@@ -40,11 +39,6 @@ def launched() -> int:
 def on_this_machine() -> int:
     """Number of processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
-def runs_at_once() -> int:
-    """Number of runs that share this machine, this one among them."""
-    return int(os.environ.get(AT_ONCE, "1"))
 
 
 def first() -> bool:

@@ -31,13 +31,11 @@ def scratch_file() -> Iterator[Path]:
 
 
 @contextmanager
-def kept(
-    parts: Iterator[np.ndarray], shape: tuple[int, int], device: torch.device
-) -> Iterator[np.ndarray | DescriptorStore]:
+def kept(parts: Iterator[np.ndarray], shape: tuple[int, int]) -> Iterator[np.ndarray | DescriptorStore]:
     """The descriptors (N, D) = ``shape`` that consecutive parts make: an array, or a float16 store until the block ends
     when they have no room.
     """
-    if has_room(prod(shape), device):
+    if has_room(prod(shape), torch.device("cpu")):
         yield filled(parts, shape[0])
         return
     with scratch_file() as file:

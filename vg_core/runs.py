@@ -16,6 +16,7 @@ import torch
 
 from vg_core import paths, processes
 from vg_core.config import Config
+from vg_core.devices import RAM, free_memory
 from vg_core.dimensions import check_whitened_dim, whiten
 from vg_core.files import replacing
 from vg_core.models import load_model
@@ -152,10 +153,10 @@ def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tupl
     same: dict[Config, list[Member]] = {}
     for member, config in missing.items():
         same.setdefault(config.training(), []).append(member)
+    settings = dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_SETTINGS})
     workers = min(os.cpu_count() or 1, len(same))
-    environment = WORKER_SETTINGS | {processes.AT_ONCE: str(workers)}
-    settings = dask.config.set({"distributed.nanny.pre-spawn-environ": environment})
-    local = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0}
+    share = {RAM: str(free_memory(torch.device("cpu")) // workers)}
+    local = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0, "env": share}
     with settings, Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
         print("each run's own lines go to log.txt beside its checkpoints", flush=True)
         todo = {client.submit(_logged, [missing[m] for m in group], pure=False): group for group in same.values()}
@@ -179,7 +180,8 @@ def _train(config: Config, name: str) -> None:
     """Train, then write the run's tables; config.json comes last and marks the training as finished."""
     tables = paths.runs_folder(config.profile) / name
     checkpoints = paths.checkpoints_folder(config.profile) / name
-    expected = preflight(config) if config.epochs_num else None
+    begins = config.epochs_num and not (checkpoints / "state.pt").exists()
+    expected = preflight(config) if begins else None
     if expected:  # what a training has no room for is said before it, not after hours
         print(expected)
         expected.check()

@@ -165,10 +165,10 @@ def evaluate_with(
     """
     if not processes.first():
         return processes.agreed(None)
-    started, strategy, device = time.monotonic(), make_strategy(name), next(model.parameters()).device
+    started, strategy = time.monotonic(), make_strategy(name)
     queries = describe_queries(model, places.queries.path, image_size, strategy, batch_size)
     parts = _described(model, places.database.path, image_size, strategy.of_database(), batch_size)
-    with kept((part[:, 0] for part in parts), (len(places.database), strategy.width(model.dim)), device) as database:
+    with kept((part[:, 0] for part in parts), (len(places.database), strategy.width(model.dim))) as database:
         described = time.monotonic()
         distances, indices = strategy.merge(queries, database, RETRIEVED)
     seconds = {"describe": described - started, "search": time.monotonic() - described}

@@ -37,7 +37,7 @@ def exact(
 
 
 def evenly(count: int, most: int) -> int:
-    """How many at a time when ``count`` are taken in parts of equal size, of at most ``most``, or of one."""
+    """How many at a time when ``count`` are taken in parts of nearly equal size, of at most ``most``, or of one."""
     return -(-count // -(-count // max(1, most)))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 BLOCK_BYTES = 256 * 2**20  # scores of a block of queries; also database rows converted to float32 at a time
 CHUNK_BYTES = 4 * 2**20  # descriptors gathered at a time: what the cache of a core holds
-RUN = 16  # rows that follow each other, on average, from which on they are worth a product without a copy
+RUN = 16  # mean length of runs of consecutive rows from which on a product for each run beats copying them
 GROUP = 16  # queries whose pairs come from one product: to multiply all their images costs less than to gather them
 
 
@@ -77,6 +77,8 @@ def _parts(table: Tensor, ids: Tensor | None, row_bytes: int) -> Iterator[tuple[
 
 def _runs(ids: Tensor) -> list[tuple[int, int, int]]:
     """(start, stop, first id) of each run of consecutive ids."""
+    if not len(ids):
+        return []
     starts = torch.cat([ids.new_zeros(1), 1 + (ids.diff() != 1).nonzero()[:, 0]])
     first, starts = ids[starts].tolist(), starts.tolist()
     return list(zip(starts, [*starts[1:], len(ids)], first, strict=True))

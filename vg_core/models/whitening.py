@@ -73,7 +73,8 @@ def learning_bytes(count: int, in_dim: int, dim: int) -> int:
     """Bytes that learning takes at most, beside its ``count`` descriptors (``in_dim`` values each), W among them."""
     size, exact = min(count, in_dim), min(count, in_dim) <= EXACT
     solving = (4 * 8 if exact else 2 * 4) * size**2  # LAPACK's solver of all pairs keeps two more; the other overwrites
-    return max(solving, 4 * dim * (in_dim + 2 * size)) + 4 * 8 * BLOCK
+    refining = 0 if exact else 36 * dim**2 + 4 * size * dim  # float64 pairs within the span of the vectors, which stay
+    return max(solving, refining, 4 * dim * (in_dim + 2 * size)) + 4 * 8 * BLOCK
 
 
 class _Centred:
