@@ -27,7 +27,7 @@ from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import WORKERS, Photographs, normalise
 from vg_core.progress import Progress
 from vg_core.registry import ByName
-from vg_core.retrieval import RETRIEVED, local_descriptors, nearest_on_device, search, split_evenly
+from vg_core.retrieval import RETRIEVED, in_parts, local_descriptors, nearest_on_device, search
 from vg_core.stem_cache import Kept, descriptors_of, keep_pixels
 from vg_core.tasks import Tuples
 from vg_core.training import State, Trainer
@@ -140,7 +140,7 @@ class Loop:
     def fit(self, rows: np.ndarray) -> float:
         """Mean loss of one pass over the rows; an incomplete last batch is dropped."""
         size = min(self.config.train_batch_size, len(rows))
-        batches = list(split_evenly(rows, size))[: len(rows) // size]
+        batches = list(in_parts(rows, size))[: len(rows) // size]
         self.model.train()
         images = self._batches(self.images, [batch.ravel() for batch in batches])
         losses = [self.step(some, batch) for batch, some in zip(batches, images, strict=True)]
@@ -181,7 +181,7 @@ class Loop:
     @torch.inference_mode()
     def _describe(self, photographs: Photographs | Kept, wanted: np.ndarray) -> Tensor:
         network = inference_copy(self.model) if self.on.folded else self.model.eval()
-        parts = list(split_evenly(wanted, self.config.infer_batch_size))
+        parts = list(in_parts(wanted, self.config.infer_batch_size))
         batches = self._batches(photographs, parts)
         return torch.cat([self._descriptors(network, images, network.stem) for images in batches])
 

@@ -74,7 +74,7 @@ def describe_photographs(
     descriptors, share = torch.empty(len(indices), model.dim, device=device), processes.share(len(indices), batch_size)
     own, found = indices[share], descriptors[share]
     done = bar(wanted=progress, total=len(own), desc=label, unit="image")
-    parts = split_evenly(own, batch_size)
+    parts = in_parts(own, batch_size)
     with fast(device), done:
         for start, batch in zip(range(0, len(own), batch_size), photographs.batches(parts), strict=True):
             found[start : start + len(batch)] = descriptors_of(network, batch.to(device, non_blocking=True))
@@ -95,7 +95,7 @@ def local_descriptors(
     device = next(model.parameters()).device
     model.eval()
     found = []
-    for pixels in photographs.batches(split_evenly(chosen, batch_size)):
+    for pixels in photographs.batches(in_parts(chosen, batch_size)):
         maps = model.backbone(normalise(pixels.to(device))).flatten(2).transpose(1, 2).cpu()  # (B, M, C)
         found += [one[torch.from_numpy(rng.permutation(len(one))[:locations])] for one in maps]
     return torch.cat(found)
@@ -158,7 +158,7 @@ def _stored(
     describe_some: Callable[[np.ndarray], torch.Tensor], images: np.ndarray, dim: int, file: Path
 ) -> DescriptorStore | None:
     """Store of the images, of which only some descriptors are in memory at a time; the first process alone has one."""
-    parts = (describe_some(some).cpu().numpy() for some in split_evenly(images, STORED_AT_ONCE))
+    parts = (describe_some(some).cpu().numpy() for some in in_parts(images, STORED_AT_ONCE))
     if processes.first():
         return DescriptorStore.write(file, parts, (len(images), dim))
     deque(parts, maxlen=0)  # the others describe their shares
@@ -206,6 +206,6 @@ def judge(
     return Evaluation(ranks, indices, distances, seconds)
 
 
-def split_evenly(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def in_parts(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Consecutive parts of at most ``size`` entries."""
     return (indices[start : start + size] for start in range(0, len(indices), size))

@@ -23,7 +23,7 @@ from vg_core.models.network import GeoModel, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import WORKERS, normalise, read_image
 from vg_core.registry import ByName
-from vg_core.retrieval import RETRIEVED, Evaluation, judge, search, split_evenly
+from vg_core.retrieval import RETRIEVED, Evaluation, in_parts, judge, search
 from vg_core.room import filled, kept
 from vg_core.views import Size, View, central_crop, five_crops, hard_resize, own_size, scaled, single_query
 
@@ -195,7 +195,7 @@ def _described(
     """Descriptors (B, V, D) of each ``batch_size`` photographs."""
     network, device = inference_copy(model), next(model.parameters()).device
     cut = partial(_pictures, image_size=image_size, strategy=strategy)
-    parts = list(split_evenly(list(paths), batch_size))
+    parts = list(in_parts(list(paths), batch_size))
     bar = watch.bar(wanted=progress, total=len(paths), desc="descriptors", unit="image")
     with ThreadPoolExecutor(WORKERS) as pool, fast(device), bar:
         coming = pool.map(cut, parts[0])
@@ -229,7 +229,7 @@ def _describe_pictures(network: GeoModel, device: torch.device, pictures: list[n
     for number, picture in enumerate(pictures):
         shapes.setdefault(picture.shape, []).append(number)
     for (height, width, _), numbers in shapes.items():
-        for part in split_evenly(numbers, max(1, pixels // (height * width))):
+        for part in in_parts(numbers, max(1, pixels // (height * width))):
             images = torch.from_numpy(np.stack([pictures[number] for number in part])).permute(0, 3, 1, 2)
             descriptors[part] = network(normalise(images.to(device))).float().cpu().numpy()
     return descriptors

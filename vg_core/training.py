@@ -22,7 +22,7 @@ from vg_core.models.pooling import NetVLAD
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import Photographs
 from vg_core.progress import Progress
-from vg_core.retrieval import describe_photographs, evaluate, local_descriptors, photographs_of, split_evenly
+from vg_core.retrieval import describe_photographs, evaluate, in_parts, local_descriptors, photographs_of
 from vg_core.stem_cache import StemCache, keep_pixels, keep_stems
 from vg_core.tasks import make_task
 
@@ -174,7 +174,7 @@ class Trainer:
     def batches(self, rows: np.ndarray) -> list[np.ndarray]:
         """The rows in their order, a batch each; an incomplete last batch is dropped."""
         size = min(self.config.train_batch_size, len(rows))
-        return list(split_evenly(rows, size))[: len(rows) // size]
+        return list(in_parts(rows, size))[: len(rows) // size]
 
     def fit(self, rows: np.ndarray) -> float:
         """Mean loss of one pass over the rows."""
