@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -146,8 +147,13 @@ def memory_ratio(row: Row, quick: bool, device: torch.device) -> float:
 
 def peak_bytes(row: Row, which: str, quick: bool, device: torch.device) -> int:
     """Bytes that the first call takes at its peak beyond what was there before it."""
+    return alone(_peak_bytes, row, which, quick, device)
+
+
+def alone(call: Callable[..., Any], *arguments: object) -> Any:
+    """What a function returns in a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
-        return child.submit(_peak_bytes, row, which, quick, device).result()
+        return child.submit(call, *arguments).result()
 
 
 def can_measure_memory(device: torch.device) -> bool:

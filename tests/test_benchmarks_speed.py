@@ -1,5 +1,6 @@
 """The benchmarks: every row's two sides agree, measurements take turns, and what disagrees is never timed."""
 
+import os
 import re
 from dataclasses import replace
 
@@ -23,9 +24,11 @@ COLUMNS = {
 }
 
 
-WRONG = replace(
-    HUNGRY, name="wrong", prepare=lambda _: Case(lambda: [1.0, 2.0], lambda: [1.0, 2.5]), full={}, tolerance=0.1
-)
+def disagreeing(_device):
+    return Case(lambda: [1.0, 2.0], lambda: [1.0, 2.5])
+
+
+WRONG = replace(HUNGRY, name="wrong", prepare=disagreeing, full={}, tolerance=0.1)
 
 
 # --- agreement -----------------------------------------------------------------------------------------------------
@@ -46,6 +49,11 @@ def test_what_disagrees_is_neither_timed_nor_written(monkeypatch, capsys, tmp_pa
         and "wrong" in faults[0]
         and "results differ" in capsys.readouterr().out
     )
+
+
+def test_each_row_is_measured_in_a_process_of_its_own():
+    first, second = measure.alone(os.getpid), measure.alone(os.getpid)
+    assert len({first, second, os.getpid()}) == 3
 
 
 def test_difference_is_relative_and_the_worst_of_all_arrays():
