@@ -117,7 +117,7 @@ class Needs:
         waiting = self._waiting if self.memory == "RAM" else 0
         return MARGIN * (self.batch.weights + MOMENTS * self.batch.trained) + sum(self.stems) + pixels + waiting
 
-    @property
+    @cached_property
     def _between_steps(self) -> float:
         """What lies in the device's memory, with the descriptors of a mining round or of a validation."""
         mining = 4 * mined(self.config, self.sets[0]) * self.batch.dim
