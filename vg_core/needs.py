@@ -18,7 +18,7 @@ from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS
 from vg_core.retrieval import STORED_AT_ONCE
 from vg_core.room import MEMORY_SHARE
 from vg_core.stem_cache import STEMS_SHARE, pixels_fit
-from vg_core.workload import mined, seen, shown, whitened
+from vg_core.workload import enlargement, mined, seen, shown, whitened
 
 MARGIN = 1.3  # on memory that is counted: workspaces of convolutions, fragmentation
 MOMENTS = 3  # gradient and the two moments of Adam, for each trained weight
@@ -70,7 +70,7 @@ class Needs:
     @property
     def testing(self) -> dict[str, float]:
         """Bytes of RAM and of the device's memory; a whitening is learned first, in RAM."""
-        larger = prod(self.config.tested_at) / prod(self.config.image_size)
+        larger = enlargement(self.config)
         network = MARGIN * (self.batch.weights + self._whitening) + larger * self._passing
         waiting = larger * self._waiting
         there, elsewhere = (self._tested[0], 0) if self._plainly_tested else (0, self._tested[0])
@@ -84,6 +84,11 @@ class Needs:
         """The largest train_batch_size that has room beside everything else, or 0."""
         left = self.free[self.memory] - self._between_steps
         return processes.size() * int(left // self._tuple) if left >= max(self._tuple, self._passing) else 0
+
+    @cached_property
+    def mined(self) -> int:
+        """Images described in one mining round, at most; to count positives takes a search."""
+        return mined(self.config, self.sets[0])
 
     @cached_property
     def pixels(self) -> int:
@@ -117,10 +122,10 @@ class Needs:
         waiting = self._waiting if self.memory == "RAM" else 0
         return MARGIN * (self.batch.weights + MOMENTS * self.batch.trained) + sum(self.stems) + pixels + waiting
 
-    @cached_property
+    @property
     def _between_steps(self) -> float:
         """What lies in the device's memory, with the descriptors of a mining round or of a validation."""
-        mining = 4 * mined(self.config, self.sets[0]) * self.batch.dim
+        mining = 4 * self.mined * self.batch.dim
         return self._resident + MARGIN * max(mining, self._validated[0])
 
     @property

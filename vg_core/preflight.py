@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 import pandas as pd
 import torch
@@ -16,7 +15,7 @@ from vg_core.devices import free_memory, pick_device
 from vg_core.files import replacing
 from vg_core.needs import Needs, memory_of
 from vg_core.records import load_places, run_id
-from vg_core.workload import learned, mined, pictures, seen, whitened
+from vg_core.workload import learned, pictures, seen, whitened
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,9 @@ def _minutes(needs: Needs) -> dict[str, float]:
     decoded, stemmed, described = _images(needs)
     steps = learned(config)
     training = described * batch.tail_seconds + steps * batch.train_seconds + stemmed * batch.stem_seconds
-    larger = prod(config.tested_at) / prod(config.image_size)
     # several processes share out what each image is shown once for; views are the first one's
     shared = processes.size() if config.test_method == "hard_resize" else 1
-    tested = larger * pictures(config, sets[2]) / shared + whitened(config, sets[0]) / processes.size()
+    tested = pictures(config, sets[2]) / shared + whitened(config, sets[0]) / processes.size()
     seconds = {"decoding": decoded * batch.decode_seconds, "training": training / processes.size()}
     seconds["test"] = tested * (batch.stem_seconds + batch.tail_seconds)
     return {part: spent / 60 for part, spent in seconds.items()}
@@ -105,7 +103,7 @@ def _images(needs: Needs) -> tuple[float, float, float]:
     config, (of_train, of_val) = needs.config, needs.stems
     train, val, test = seen(config, needs.sets)
     rounds = config.epochs_num * config.queries_per_epoch // config.cache_refresh_rate
-    mining, validated = rounds * mined(config, needs.sets[0]), (1 + config.epochs_num) * val
+    mining, validated = rounds * needs.mined, (1 + config.epochs_num) * val
     stemmed = (train if of_train else mining + learned(config)) + (val if of_val else validated)
     return (train + val + test if needs.pixels else stemmed + test), stemmed, mining + validated
 

@@ -1,7 +1,7 @@
 """How many images a run decodes, describes and learns from."""
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 
@@ -48,8 +48,13 @@ def shown(config: Config) -> tuple[Strategy, int]:
     return strategy, len(strategy.views(config.tested_at, config.tested_at))
 
 
+def enlargement(config: Config) -> float:
+    """Area of an image in the test over that in the training."""
+    return prod(config.tested_at) / prod(config.image_size)
+
+
 def pictures(config: Config, test: PlaceSet) -> float:
-    """Pictures that the network sees in the test, by their area: of views, scales and mirrored images each."""
+    """Images of the training with the area of all that the network sees in the test: views, scales, mirrored images."""
     strategy, views = shown(config)
     each = (1 + strategy.flip) * sum(scale**2 for scale in strategy.scales)
-    return each * (len(test.database) + views * len(test.queries))
+    return enlargement(config) * each * (len(test.database) + views * len(test.queries))
