@@ -50,5 +50,5 @@ $(READY): pyproject.toml
 	@mkdir -p .venv && touch .venv/.unfinished && rm -f $(READY)
 	$(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --disable-pip-version-check uv
-	.venv/bin/uv pip install --python $(RUN) --editable '.[dev]'
+	.venv/bin/uv pip install --compile-bytecode --python $(RUN) --editable '.[dev]'
 	@mv .venv/.unfinished $(READY)
