@@ -1,19 +1,20 @@
-"""Comparing two ways of doing one thing: agreement first, then interleaved times, then peak memory, in child processes.
+"""Comparing two ways of doing one thing: agreement first, then interleaved times, then peak memory in a child process.
 
 The machine is never quiet and its clock never constant, so only ratios of neighbouring measurements are kept.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from benchmarks.device import bandwidth, machine, matrix_rate, operations, seconds
-from benchmarks.sides import Sides, alone
 
 SHORTEST = 0.05  # seconds of one measurement; shorter calls are repeated within it
 PEAK = Path("/proc/self/clear_refs")
@@ -66,16 +67,11 @@ class Row:
 
 def measure(row: Row, repeats: int, quick: bool, device: torch.device) -> dict[str, object]:
     """One line of the table of results. Raises Disagreement before anything is timed."""
-    with Sides(partial(row.prepare, device, **row.shape(quick)), together=quick) as sides:
-        apart = check(row, sides, device)
-        part, has_floor = sides.ask("ours", _facts)
-        calls = {"reference": "reference", "ours": "ours"} | ({"floor": "ours"} if has_floor else {})
-        taken = interleave(
-            {name: partial(sides.ask, side, _seconds, name, device) for name, side in calls.items()}, repeats
-        )
-        taken["reference"] /= part
-        gpu = device.type == "cuda"
-        reached = sides.ask("ours", shares, taken["ours"].median(), device) if gpu else {}
+    case = row.prepare(device, **row.shape(quick))
+    apart = check(row, case, device)
+    calls = {"reference": case.reference, "ours": case.ours} | ({"floor": case.floor} if case.floor else {})
+    taken = interleave(calls, repeats, device)
+    taken["reference"] /= case.part
     ratios = taken["ours"] / taken["reference"]
     found = {
         "row": row.name,
@@ -86,12 +82,12 @@ def measure(row: Row, repeats: int, quick: bool, device: torch.device) -> dict[s
         "ratio_low": ratios.min(),
         "ratio_high": ratios.max(),
         "bar": row.bar,
-        "floor_ratio": (taken["ours"] / taken["floor"]).median() if has_floor else None,
+        "floor_ratio": (taken["ours"] / taken["floor"]).median() if case.floor else None,
         "floor_bar": row.floor_bar,
         "memory_ratio": memory_ratio(row, quick, device) if row.memory_bar and can_measure_memory(device) else None,
         "memory_bar": row.memory_bar,
         **{f"{name}_seconds": taken[name].median() for name in ("reference", "ours")},
-        **reached,
+        **(shares(case, taken["ours"].median(), device) if device.type == "cuda" else {}),
         "difference": apart,
         "tolerance": tolerance(row, device),
         "repeats": repeats,
@@ -112,23 +108,15 @@ def tolerance(row: Row, device: torch.device) -> float:
     return row.gpu_tolerance if device.type == "cuda" else row.tolerance
 
 
-def check(row: Row, sides: Sides, device: torch.device) -> float:
+def check(row: Row, case: Case, device: torch.device) -> float:
     """Relative difference of the two results. Raises Disagreement when it is beyond the row's tolerance."""
-    found = sides.ask("ours", _apart, sides.ask("reference", _result))
+    found = (case.compare or difference)(case.reference(), case.ours())
     if not found <= tolerance(row, device):  # also when it is not a number
         raise Disagreement(
             f"{row.name}: reference and ours differ by {found:.2g}, relative to the largest value; "
             f"{tolerance(row, device):.2g} is the tolerance. Nothing was timed"
         )
     return found
-
-
-def _result(case: Case) -> object:
-    return case.reference()
-
-
-def _apart(case: Case, expected: object) -> float:
-    return (case.compare or difference)(expected, case.ours())
 
 
 def difference(expected: object, found: object) -> float:
@@ -144,23 +132,11 @@ def difference(expected: object, found: object) -> float:
 
 
 # --- time ----------------------------------------------------------------------------------------------------------
-def interleave(measurements: dict[str, Callable[[int], float]], repeats: int) -> pd.DataFrame:
-    """Seconds of each call (columns) in each of ``repeats`` rounds A B C A B C …, after a call of each to warm.
-
-    A measurement takes the number of calls and returns the seconds of one.
-    """
-    often = {name: max(1, round(SHORTEST / measured(1))) for name, measured in measurements.items()}
-    rounds = [{name: measured(often[name]) for name, measured in measurements.items()} for _ in range(repeats)]
+def interleave(calls: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> pd.DataFrame:
+    """Seconds of each callable (columns) in each of ``repeats`` rounds A B C A B C …, after a call of each to warm."""
+    often = {name: max(1, round(SHORTEST / seconds(call, 1, device))) for name, call in calls.items()}
+    rounds = [{name: seconds(call, often[name], device) for name, call in calls.items()} for _ in range(repeats)]
     return pd.DataFrame(rounds)
-
-
-def _facts(case: Case) -> tuple[float, bool]:
-    """Share of the work that the reference does; is there a floor?"""
-    return case.part, case.floor is not None
-
-
-def _seconds(case: Case, name: str, device: torch.device, often: int) -> float:
-    return seconds(getattr(case, name), often, device)
 
 
 # --- memory --------------------------------------------------------------------------------------------------------
@@ -172,6 +148,12 @@ def memory_ratio(row: Row, quick: bool, device: torch.device) -> float:
 def peak_bytes(row: Row, which: str, quick: bool, device: torch.device) -> int:
     """Bytes that the first call takes at its peak beyond what was there before it."""
     return alone(_peak_bytes, row, which, quick, device)
+
+
+def alone(call: Callable[..., Any], *arguments: object) -> Any:
+    """What a function returns in a new process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
+        return child.submit(call, *arguments).result()
 
 
 def can_measure_memory(device: torch.device) -> bool:

@@ -8,6 +8,7 @@ same rows, and from there to the README; those of --quick go to the cache folder
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -21,7 +22,7 @@ MARKS = "<!-- make bench writes from here -->\n", "<!-- to here -->"  # around t
 if str(FOLDER.parent) not in sys.path:  # run as a script: only its own folder is on the path
     sys.path.insert(0, str(FOLDER.parent))
 
-from benchmarks.measure import Disagreement, Row, measure  # noqa: E402
+from benchmarks.measure import Disagreement, Row, alone, measure  # noqa: E402
 from benchmarks.rows import ROWS  # noqa: E402
 from vg_core.files import replacing  # noqa: E402
 from vg_core.paths import cache_root  # noqa: E402
@@ -66,12 +67,16 @@ def surroundings(gpu: bool, folder: str) -> dict[str, str]:
 
 
 def run(rows: list[Row], repeats: int, quick: bool, device: torch.device, file: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Lines of all rows whose results agree, each written as it comes, and a sentence about each of the others."""
+    """Lines of all rows whose results agree, each written as it comes, and a sentence about each of the others.
+
+    Each is measured in a process of its own: what rows before leave in the allocator may be what another lives on.
+    """
+    timed = measure if quick else partial(alone, measure)
     found, faults = [], []
     for row in rows:
         print(f"{row.name} …", end=" ", flush=True)
         try:
-            found.append(measure(row, repeats, quick, device))
+            found.append(timed(row, repeats, quick, device))
             write(file, pd.DataFrame(found[-1:]))
             print(f"{found[-1]['ratio']:.3f}", flush=True)
         except Disagreement as fault:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from vg_core.config import Config
-from vg_core.devices import fast, keeping_memory
+from vg_core.devices import fast
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import inference_copy
 from vg_core.places.dataset import PlaceSet
@@ -40,7 +40,7 @@ def measure(config: Config, places: PlaceSet, device: torch.device) -> Batch:
     photographs, started = Photographs(files, config.image_size, progress=False), time.monotonic()
     pixels = torch.cat(list(photographs.batches([[i] for i in range(len(files))])))
     decoded = time.monotonic() - started
-    with keeping_memory(device), fast(device):
+    with fast(device):
         images = normalise(pixels.to(device))
         largest, network = _largest_map(model, images), inference_copy(model)
         with torch.inference_mode():

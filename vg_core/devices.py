@@ -1,11 +1,8 @@
 """The device that computes: which one, in which precision, and how much memory of it is free."""
 
-import ctypes
 import os
 import resource
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,8 +12,6 @@ from vg_core import processes
 
 RAM = "VG_RAM"  # environment variable: bytes of RAM that this process may take, if not all that is free
 PEAK = Path("/proc/self/clear_refs")  # of Linux
-LIBC = ctypes.CDLL(None)
-TRIM_THRESHOLD, MMAP_MAX = -1, -4  # glibc's numbers for what mallopt sets
 
 
 def pick_device() -> torch.device:
@@ -35,31 +30,6 @@ def fast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_dtype(device) is torch.bfloat16)
 
 
-@contextmanager
-def keeping_memory(device: torch.device) -> Iterator[None]:
-    """Context in which RAM that tensors leave stays with this process for the next ones; all goes back at the end.
-
-    glibc gives large blocks back at once, and to write on a page that is new takes longer than most of what is computed
-    there. Does nothing inside another such context, for a GPU (PyTorch keeps that memory) or without glibc.
-    """
-    if device.type != "cpu" or not hasattr(LIBC, "mallopt") or keeping_memory.inside:
-        yield
-        return
-    keeping_memory.inside = True
-    LIBC.mallopt(MMAP_MAX, 0)
-    LIBC.mallopt(TRIM_THRESHOLD, -1)  # never
-    try:
-        yield
-    finally:
-        LIBC.mallopt(MMAP_MAX, 2**16)  # glibc's own
-        LIBC.mallopt(TRIM_THRESHOLD, 2**26)  # where a process with large blocks arrives by itself
-        LIBC.malloc_trim(0)
-        keeping_memory.inside = False
-
-
-keeping_memory.inside = False
-
-
 def free_memory(device: torch.device) -> int:
     """Bytes that this process may still take: of its GPU, or of the RAM that all of one training here share, VG_RAM of
     it where that is set.
@@ -67,8 +37,6 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept for this process
         return torch.cuda.mem_get_info(device)[0] + reserved
-    if hasattr(LIBC, "malloc_trim"):
-        LIBC.malloc_trim(0)  # what is only kept is free
     available = psutil.virtual_memory().available // processes.on_this_machine()
     if RAM not in os.environ:
         return available

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from vg_core import processes
-from vg_core.devices import fast, keeping_memory, pick_device
+from vg_core.devices import fast, pick_device
 from vg_core.engines import DescriptorStore, approximate, exact
 from vg_core.evaluation import ranks_table
 from vg_core.mining import products
@@ -75,7 +75,7 @@ def describe_photographs(
     own, found = indices[share], descriptors[share]
     done = bar(wanted=progress, total=len(own), desc=label, unit="image")
     parts = in_parts(own, batch_size)
-    with keeping_memory(device), fast(device), done:
+    with fast(device), done:
         for start, batch in zip(range(0, len(own), batch_size), photographs.batches(parts), strict=True):
             found[start : start + len(batch)] = descriptors_of(network, batch.to(device, non_blocking=True))
             done.update(len(batch))

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from vg_core import processes, watch
-from vg_core.devices import fast, keeping_memory
+from vg_core.devices import fast
 from vg_core.models.network import GeoModel, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import WORKERS, normalise, read_image
@@ -197,7 +197,7 @@ def _described(
     cut = partial(_pictures, image_size=image_size, strategy=strategy)
     parts = list(in_parts(list(paths), batch_size))
     bar = watch.bar(wanted=progress, total=len(paths), desc="descriptors", unit="image")
-    with ThreadPoolExecutor(WORKERS) as pool, keeping_memory(device), fast(device), bar:
+    with ThreadPoolExecutor(WORKERS) as pool, fast(device), bar:
         coming = pool.map(cut, parts[0])
         for part, following in zip_longest(parts, parts[1:], fillvalue=()):
             photographs = list(coming)

@@ -13,7 +13,7 @@ from vg_core import processes
 from vg_core.augmentation import make_augmentation
 from vg_core.clock import Clock, Timed
 from vg_core.config import Config
-from vg_core.devices import forget_peak, keeping_memory, pick_device, used_memory
+from vg_core.devices import forget_peak, pick_device, used_memory
 from vg_core.files import replacing
 from vg_core.learner import Learner, add_gradients, check_resources, learning_rate, make_optimizer
 from vg_core.models import build_model, save_model
@@ -65,8 +65,7 @@ def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) 
     rounds = config.queries_per_epoch // config.cache_refresh_rate
     trainer.progress = Progress(trainer.name, config.epochs_num * rounds, state.epoch * rounds + state.round)
     try:
-        with keeping_memory(trainer.device):
-            trainer.run(rounds)
+        trainer.run(rounds)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"{trainer.name} stopped in epoch {state.epoch + 1} after {state.round} of {rounds} rounds; "
