@@ -27,7 +27,7 @@ contribution: $(READY) ## the same for SARE, all losses, speed and large databas
 	$(RUN) reports/build.py --profile smoke
 
 test: $(READY) ## run the tests
-	$(THREADS) $(RUN) -m pytest
+	$(RUN) -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 lab: $(READY) ## render the toy city, open the notebooks in JupyterLab
 	$(RUN) data_scripts/toy_city.py

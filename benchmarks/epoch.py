@@ -16,7 +16,6 @@ the CSV has for the same settings are kept; those that do nothing on this device
 
 import argparse
 import gc
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -44,6 +43,7 @@ from benchmarks.measure import Disagreement  # noqa: E402
 from benchmarks.prediction import GOALS, IMAGE_SIZE, predicted  # noqa: E402
 from vg_core.config import Config  # noqa: E402
 from vg_core.devices import fast_dtype, pick_device  # noqa: E402
+from vg_core.learner import can_compile  # noqa: E402
 from vg_core.paths import data_root  # noqa: E402
 from vg_core.places.dataset import PlaceSet  # noqa: E402
 from vg_core.progress import Progress  # noqa: E402
@@ -163,8 +163,8 @@ def useless_on(device: torch.device) -> dict[str, str]:
         found["bf16"] = "this device computes no faster in it"
     if device.type == "cpu":
         found["device_pixels"] = "a CPU has decoded pixels in its own memory already"
-    if not shutil.which("g++"):
-        found["compiled"] = "torch.compile needs g++ and it is not there"
+    if not can_compile():
+        found["compiled"] = "torch.compile needs a C++ compiler and there is none"
     return found
 
 

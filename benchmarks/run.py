@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the rows; 1 if the results of one of them disagree. A missed bar is a result, not a failure."""
+    """Run the rows; 1 if one of them cannot be run or its results disagree. A missed bar is a result, not a failure."""
     args = parser().parse_args(arguments)
     if args.gpu and not torch.cuda.is_available():
         sys.exit("error: --gpu needs a CUDA device and there is none; leave it out to measure the CPU")
@@ -54,8 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
         found, faults = run(rows, args.repeats, args.quick, device, file)
     if not found.empty:
         print(f"\n{table(found)}\n\n{found.machine[0]}, {found.threads[0]} threads, torch {found.torch[0]}; {file}")
-    if not found.empty and file == FOLDER / "results_cpu.csv":
-        quote(README, pd.read_csv(file))
     for fault in faults:
         print(f"FAILED {fault}", file=sys.stderr)
     return bool(faults)
@@ -67,7 +65,7 @@ def surroundings(gpu: bool, folder: str) -> dict[str, str]:
 
 
 def run(rows: list[Row], repeats: int, quick: bool, device: torch.device, file: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Lines of all rows whose results agree, each written as it comes, and a sentence about each of the others.
+    """Lines of all rows whose results agree, each kept as it comes, and a sentence about each of the others.
 
     Each is measured in a process of its own: what rows before leave in the allocator may be what another lives on.
     """
@@ -78,10 +76,15 @@ def run(rows: list[Row], repeats: int, quick: bool, device: torch.device, file: 
         try:
             found.append(timed(row, repeats, quick, device))
             write(file, pd.DataFrame(found[-1:]))
+            if file == FOLDER / "results_cpu.csv":
+                quote(README, pd.read_csv(file))
             print(f"{found[-1]['ratio']:.3f}", flush=True)
         except Disagreement as fault:
             faults.append(str(fault))
             print("results differ", flush=True)
+        except (OSError, MemoryError, RuntimeError) as fault:  # the rows behind it are worth as much
+            faults.append(f"{row.name}: {fault or type(fault).__name__}")
+            print("not measured", flush=True)
     return pd.DataFrame(found), faults
 
 
@@ -147,8 +150,10 @@ def markdown(found: pd.DataFrame) -> str:
 
 
 def _ratios(values: pd.Series, bars: pd.Series) -> list[str]:
+    """Two digits of each ratio, three where two would be 0.00, and its bar."""
     pairs = zip(values.astype(float), bars.astype(float), strict=True)
-    return ["" if pd.isna(value) else f"{value:.2f}" + ("" if pd.isna(bar) else f" ({bar:g})") for value, bar in pairs]
+    said = ((f"{value:.{2 if value >= 0.005 else 3}f}", value, bar) for value, bar in pairs)
+    return ["" if pd.isna(value) else text + ("" if pd.isna(bar) else f" ({bar:g})") for text, value, bar in said]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from benchmarks.ladder import RUNGS, SWITCHES, LoopedTuples, Switches, make_runn
 from benchmarks.measure import Disagreement
 from benchmarks.prediction import CHANGES, GOALS, predicted
 from vg_core import stem_cache
+from vg_core.learner import can_compile
 from vg_core.models import build_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.progress import Progress
@@ -39,7 +40,7 @@ def city(street, monkeypatch):
 
 @pytest.fixture
 def traced(monkeypatch):
-    """torch.compile traces a network but generates no code, which would take minutes; g++ is there."""
+    """torch.compile traces a network but generates no code, which would take minutes; a compiler is there."""
     torch.compiler.reset()
     whole = torch.compile(stem_cache._descriptors_of, fullgraph=True, backend="eager")
     monkeypatch.setattr(stem_cache, "_compiled", lambda: whole)
@@ -190,7 +191,7 @@ def test_pixels_are_kept_on_a_gpu(city, monkeypatch):
     assert compare(["device_pixels"], config, sets[0])["device_pixels"]["same_tuples"] == 1
 
 
-@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+@pytest.mark.skipif(not can_compile(), reason="needs a C++ compiler")
 def test_a_compiled_rung_agrees(city):
     torch.compiler.reset()
     stem_cache._compiled.cache_clear()
@@ -202,7 +203,9 @@ def test_a_compiled_rung_agrees(city):
 def test_what_cannot_be_compiled_is_left_out(monkeypatch, capsys):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     chosen = epoch.chosen_rungs(["folded", "compiled", "trainer"], torch.device("cpu"))
-    assert chosen == ["folded", "trainer"] and "compiled: left out, torch.compile needs g++" in capsys.readouterr().out
+    assert (
+        chosen == ["folded", "trainer"] and "compiled: left out, torch.compile needs a C++" in capsys.readouterr().out
+    )
 
 
 def test_the_reference_pins_its_batches_where_there_is_a_gpu(city, monkeypatch):

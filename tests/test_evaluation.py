@@ -28,7 +28,8 @@ def rankings(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     queries, size, width = draw(st.integers(1, 6)), draw(st.integers(1, 30)), draw(st.integers(1, 30))
     indices = np.stack([rng.permutation(np.append(np.arange(size), np.full(30, -1)))[:width] for _ in range(queries)])
-    return indices, [rng.choice(size, rng.integers(0, size + 1), replace=False) for _ in range(queries)]
+    layout = draw(st.sampled_from([np.ascontiguousarray, np.asfortranarray]))
+    return layout(indices), [rng.choice(size, rng.integers(0, size + 1), replace=False) for _ in range(queries)]
 
 
 @settings(deadline=None)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from vg_core import paths
+from vg_core.records import NUMBER_MAKERS
 
 ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
@@ -144,6 +145,17 @@ def test_scripts_use_little_of_the_package(folder):
         assert strange <= SCRIPTS_MAY_USE, (
             f"{file.relative_to(ROOT)} uses {', '.join(sorted(strange - SCRIPTS_MAY_USE))}"
         )
+
+
+def test_what_makes_numbers_uses_no_module_that_may_change_unnoticed():
+    makers = {name.removesuffix(".py") for name in NUMBER_MAKERS}
+    used = {
+        other.split(".")[0]
+        for name, file in modules().items()
+        if name.split(".")[0] in makers
+        for other in imported(ast.parse(file.read_text()))
+    }
+    assert used - makers <= {"clock", "config", "files", "paths", "progress", "records", "registry", "watch"}
 
 
 def test_tables_and_figures_do_without_torch():

@@ -59,6 +59,13 @@ def assert_same(found, expected, tolerance=1e-6):
 # --- average, max, GeM -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("layer", [GeM().double(), netvlad(4, 3)], ids=["GeM", "NetVLAD"])
+def test_no_images_have_no_descriptors_and_add_nothing_to_gradients(layer):
+    found, *along = gradients(layer, maps((0, 4, 2, 3)), list(layer.parameters()))
+    assert found.shape == (0, layer.width(4)) and along[0].shape == (0, 4, 2, 3)
+    assert not any(one.any() for one in along)
+
+
 def test_average_and_max():
     x = torch.arange(12.0).view(1, 3, 2, 2)
     assert AveragePool()(x).tolist() == [[1.5, 5.5, 9.5]]

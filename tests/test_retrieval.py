@@ -57,10 +57,12 @@ def test_search_equals_brute_force(database, queries, width, k, seed):
     np.testing.assert_allclose(np.take_along_axis(brute, indices, 1), distances, atol=1e-3)
 
 
-@given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 40), st.sampled_from([1, 500, 2**28]))
-def test_search_on_the_device_equals_search(database, queries, k, budget):
+@given(
+    st.integers(1, 30), st.integers(1, 12), st.integers(1, 40), st.sampled_from([1, 500, 2**28]), st.sampled_from("CF")
+)
+def test_search_on_the_device_equals_search(database, queries, k, budget, order):
     rng = np.random.default_rng(database)
-    d, q = (rng.normal(size=(count, 6)).astype(np.float32) for count in (database, queries))
+    d, q = (rng.normal(size=(count, 6)).astype(np.float32, order) for count in (database, queries))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(products, "BLOCK_BYTES", budget)
         distances, indices = nearest_on_device(torch.from_numpy(q), torch.from_numpy(d), k)

@@ -67,11 +67,16 @@ def make_optimizer(config: Config, parameters: Iterable[nn.Parameter]) -> torch.
     return kind(trained, **common)
 
 
+def can_compile() -> bool:
+    """Is there the C++ compiler that torch.compile needs?"""
+    return any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++")))
+
+
 def check_resources(config: Config, rows: int) -> None:
     """Nothing, or a ValueError: a batch has fewer ``rows`` than parts, or compiling is not possible."""
     if config.compile and processes.size() > 1:
         raise ValueError("compile=True does not go with several processes; leave it out")
-    if config.compile and not any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++"))):
+    if config.compile and not can_compile():
         raise ValueError("compile=True needs a C++ compiler, and neither g++ nor clang++ is there; install one of them")
     if config.epochs_num and rows < processes.size() * config.accumulate:
         raise ValueError(

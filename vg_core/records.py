@@ -19,7 +19,7 @@ from vg_core.places.dataset import PlaceSet
 NUMBER_MAKERS = (
     *("models", "losses", "places", "mining", "retrieval.py", "evaluation.py", "training.py", "tasks.py"),
     *("devices.py", "stem_cache.py", "learner.py", "processes.py"),
-    *("rounds.py", "room.py", "dimensions.py", "augmentation.py", "strategies.py", "views.py"),
+    *("rounds.py", "room.py", "dimensions.py", "augmentation.py", "strategies.py", "views.py", "engines"),
 )
 
 

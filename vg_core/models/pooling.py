@@ -85,7 +85,7 @@ class _GeneralisedMean(torch.autograd.Function):
         along_p = (scaled * (logs - mean * found.log())).sum() / p
         # dividing by infinity zeroes the gradient of clamped values in the same pass
         along_x = powers / F.threshold(x, ctx.eps, math.inf)
-        along_x.mul_((scaled / x[0, 0].numel())[:, :, None, None])
+        along_x.mul_((scaled / x.shape[2:].numel())[:, :, None, None])
         return along_x, along_p, None
 
 
