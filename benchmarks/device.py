@@ -1,6 +1,5 @@
 """What a device does at best, measured on it: the time of a call, operations and bytes a second; and its name."""
 
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vg_core.devices import fast_dtype
+from vg_core.devices import cores, fast_dtype
 
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows of the square matrices that are multiplied
 CHANNELS, SIDE = 256, 64  # of the square maps that are convolved, as large as those of ResNet-18's layers
@@ -118,8 +117,7 @@ def _best(call: Callable[[], object], device: torch.device) -> float:
 # --- name ----------------------------------------------------------------------------------------------------------
 def machine(device: torch.device) -> dict[str, object]:
     """What the numbers were measured on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{_processor()}, {cores} cores"
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{_processor()}, {cores()} cores"
     return {"machine": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ import pandas as pd
 import torch
 
 from benchmarks.device import bandwidth, machine, matrix_rate, operations, seconds
+from vg_core.devices import PEAK, peak_of
 
 SHORTEST = 0.05  # seconds of one measurement; shorter calls are repeated within it
-PEAK = Path("/proc/self/clear_refs")
 
 
 class Disagreement(AssertionError):
@@ -162,22 +161,8 @@ def can_measure_memory(device: torch.device) -> bool:
 
 
 def _peak_bytes(row: Row, which: str, quick: bool, device: torch.device) -> int:
-    call = getattr(row.prepare(device, **row.shape(quick)), which)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return torch.cuda.max_memory_allocated() - before
-    PEAK.write_text("5")  # the peak so far is forgotten
-    before = _status("VmRSS")
-    call()
-    return _status("VmHWM") - before
-
-
-def _status(field: str) -> int:
-    """Bytes that Linux states for this process."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
-    return 1024 * int(line.split()[1])
+    case = row.prepare(device, **row.shape(quick))  # all of it stays: what it frees, the call would use again
+    return peak_of(getattr(case, which), device)
 
 
 # --- device --------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from vg_core import augmentation
@@ -104,7 +105,7 @@ def test_hue_turns_every_colour_as_colorsys_does(rgb, turn):
     assert np.abs(result - expected).max() <= 0.51
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue", "perspective", "rotation"])
 def test_a_whole_batch_at_once_equals_image_by_image(name, monkeypatch):
     """The way of the GPU against the way of the CPU."""
     images = batch()
@@ -123,6 +124,40 @@ def test_half_of_the_images_are_changed(name, change):
     different = (result != images).flatten(1).any(1)
     assert torch.equal(result[different], changed[different])
     assert 150 < int(different.sum()) < 250
+
+
+SIZES = st.tuples(st.integers(2, 40), st.integers(2, 40))
+BILINEAR = v2.InterpolationMode.BILINEAR
+
+
+@given(SIZES, st.lists(st.floats(-180, 180, width=32), min_size=1, max_size=4))
+def test_rotations_are_torchvisions(size, angles):
+    images = batch(len(angles), size)
+    expected = [F.rotate(image, angle, BILINEAR, fill=0) for image, angle in zip(images, angles, strict=True)]
+    assert gap(augmentation._turn(images, torch.tensor(angles).deg2rad()), torch.stack(expected)) <= 1
+
+
+@given(SIZES, st.integers(1, 4), st.integers(0, 1000))
+def test_perspectives_are_torchvisions(size, count, seed):
+    torch.manual_seed(seed)
+    images, draw = batch(count, size), v2.RandomPerspective(0.5)
+    drawn = [draw.make_params([image])["coefficients"] for image in images]
+    expected = [F.perspective(i, None, None, BILINEAR, 0, c) for i, c in zip(images, drawn, strict=True)]
+    matrices = torch.tensor([[*coefficients, 1.0] for coefficients in drawn]).view(-1, 3, 3)
+    assert gap(augmentation._warp(images, matrices), torch.stack(expected)) <= 1
+
+
+def test_angles_are_drawn_as_by_torchvision():
+    images, transform = batch(), v2.RandomRotation(15.0, BILINEAR)
+    result = seeded("rotation", images)
+    torch.manual_seed(0)
+    assert gap(result, torch.stack([transform(image) for image in images])) <= 1
+
+
+def test_half_of_the_images_are_seen_from_an_angle():
+    plain = torch.full((400, 3, 4, 6), 200, dtype=torch.uint8)
+    assert 100 < int((seeded("perspective", plain) != 200).flatten(1).any(1).sum()) < 250
+    assert torch.equal(seeded("perspective", plain[:1], seed=1), plain[:1])  # none of them
 
 
 def test_a_crop_leaves_no_border_and_a_rotation_turns_about_the_centre():

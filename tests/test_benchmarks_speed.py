@@ -13,7 +13,7 @@ from benchmarks import device, measure, run
 from benchmarks.device import Work, floor_of, operations
 from benchmarks.measure import Case, Disagreement, check, difference, interleave, passed, peak_bytes, shares
 from benchmarks.rows import ROWS
-from tests.hungry import HUNGRY, MIB
+from tests.hungry import HUNGRY, MIB, REUSING
 from vg_core.paths import ROOT, cache_root
 
 CPU = torch.device("cpu")
@@ -28,6 +28,16 @@ def disagreeing(_device):
     return Case(lambda: [1.0, 2.0], lambda: [1.0, 2.5])
 
 
+def impossible(_device, **_shape):
+    raise OSError("there is no compiler")
+
+
+def stopping(_device, **_shape):
+    raise KeyboardInterrupt
+
+
+SMALL = replace(HUNGRY, quick={"reference": 2, "ours": 1})
+IMPOSSIBLE = replace(SMALL, name="impossible", prepare=impossible)
 WRONG = replace(HUNGRY, name="wrong", prepare=disagreeing, full={}, tolerance=0.1)
 
 
@@ -42,13 +52,30 @@ def test_what_disagrees_is_neither_timed_nor_written(monkeypatch, capsys, tmp_pa
     monkeypatch.setattr(measure, "interleave", lambda *_: pytest.fail("timed"))
     with pytest.raises(Disagreement, match=r"wrong: reference and ours differ by 0\.25, .* 0\.1 is the tolerance"):
         measure.measure(WRONG, 1, False, CPU)
-    found, faults = run.run([WRONG], 1, False, CPU, tmp_path / "results.csv")
+    found, faults = run.run([WRONG], 1, True, CPU, tmp_path / "results.csv")
     assert (
         found.empty
         and not list(tmp_path.glob("*.csv"))
         and "wrong" in faults[0]
         and "results differ" in capsys.readouterr().out
     )
+
+
+def test_a_row_that_cannot_be_run_is_a_sentence_and_the_next_is_measured(tmp_path, capsys):
+    found, faults = run.run([IMPOSSIBLE, SMALL], 1, True, CPU, tmp_path / "results.csv")
+    assert list(found.row) == list(pd.read_csv(tmp_path / "results.csv").row) == [SMALL.name]
+    assert faults == ["impossible: there is no compiler"] and "impossible … not measured" in capsys.readouterr().out
+
+
+def test_the_readme_quotes_a_line_as_soon_as_it_is_measured(monkeypatch, tmp_path):
+    """A stop in the second row leaves file and README alike."""
+    monkeypatch.setattr(run, "FOLDER", tmp_path)
+    monkeypatch.setattr(run, "README", tmp_path / "README.md")
+    run.README.write_text("".join(run.MARKS))
+    stopped = replace(SMALL, name="stopped", prepare=stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run.run([SMALL, stopped], 1, True, CPU, tmp_path / "results_cpu.csv")
+    assert run.markdown(pd.read_csv(tmp_path / "results_cpu.csv")) in run.README.read_text()
 
 
 def test_each_row_is_measured_in_a_process_of_its_own():
@@ -91,8 +118,15 @@ def test_every_bar_counts():
 
 
 @pytest.mark.skipif(not measure.can_measure_memory(CPU), reason="the peak of a process is read from Linux")
-def test_peak_memory_is_that_of_the_call():
-    assert peak_bytes(HUNGRY, "reference", False, CPU) == pytest.approx(96 * MIB, abs=8 * MIB)
+@pytest.mark.parametrize("row", [HUNGRY, REUSING], ids=lambda row: row.name)
+def test_peak_memory_is_that_of_the_call(row):
+    """Also where as much was freed before, which the C library would hand out again as if nothing were taken."""
+    assert peak_bytes(row, "reference", False, CPU) == pytest.approx(96 * MIB, abs=8 * MIB)
+
+
+def test_a_ratio_that_is_not_nothing_does_not_read_as_nothing():
+    values, bars = pd.Series([0.00196, 0.00499, 0.005, 1.2345, None]), pd.Series([0.06, None, 0.06, 2.5, None])
+    assert run._ratios(values, bars) == ["0.002 (0.06)", "0.005", "0.01 (0.06)", "1.23 (2.5)", ""]
 
 
 def test_shares_of_the_measured_rates(monkeypatch):
@@ -185,7 +219,7 @@ def test_faults_of_the_command_are_sentences(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="there is none; leave it out to measure the CPU"):
         run.main(["--gpu"])
     monkeypatch.setitem(ROWS, "wrong", WRONG)
-    assert run.main(["wrong"]) == 1
+    assert run.main(["wrong", "--quick"]) == 1
     assert "FAILED wrong: " in capsys.readouterr().err
 
 

@@ -25,7 +25,6 @@ OF_KIND = {
     "pixels": [f"pixels/{DIGEST}_480x640.npy"],
     "descriptors": [f"descriptors/{DIGEST}.npy"],
     "ranges": [f"ranges/{RUN}-1e-06-1-60.csv"],
-    "estimates": [f"estimates/{RUN}.json"],
     "states": [f"checkpoints/smoke/{RUN}/state.pt"],
     "checkpoints": [f"checkpoints/smoke/{RUN}/best.safetensors", "checkpoints/full/going_on/state.pt"],
     "runs": [f"smoke/runs/{RUN}/config.json", f"smoke/runs/{RUN}/toycity-54x72-hard_resize/ranks.parquet"],

@@ -124,6 +124,16 @@ def test_mapped_pixels_equal_decoded_ones(files):
         assert torch.equal(a[0], torch.from_numpy(read_image(files[indices[0]], (24, 32)).copy()).permute(2, 0, 1))
 
 
+@pytest.mark.parametrize(("threads", "mapped", "expected"), [(2, True, 4), (64, True, 8), (64, False, 64)])
+def test_batches_that_wait_are_few_however_many_threads(files, monkeypatch, threads, mapped, expected):
+    monkeypatch.setattr(images, "WORKERS", threads)
+    photographs, asked = Photographs(files, (24, 32), mapped), []
+    coming = photographs.batches(asked.append(i) or [i % 7] for i in range(100))
+    next(coming)
+    assert images.ahead(mapped) == expected == len(asked) - 1
+    assert len(list(coming)) == 99 and asked == [*range(100)]
+
+
 def test_second_mapping_decodes_a_few_to_compare(files, monkeypatch, capsys):
     Photographs(files, (24, 32), mapped=True)
     assert "7 images at 24x32 take 0.00 GB of the" in capsys.readouterr().out

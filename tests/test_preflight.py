@@ -1,26 +1,29 @@
 """Estimates before a run: counts of images as the run has them, arithmetic of bytes, refusals that say what fits."""
 
+import json
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import torch
 
 from tests.tiny import TINY, fit
-from vg_core import batch_cost, needs, training
+from vg_core import batch_cost, needs, paths, tasks, training
 from vg_core import preflight as module
 from vg_core.__main__ import main
 from vg_core.batch_cost import Batch, measure
 from vg_core.devices import PEAK, RAM, forget_peak, free_memory, used_memory
 from vg_core.engines.exact import MEMORY_BYTES
-from vg_core.models import build_model
+from vg_core.models import GeoModel, build_model
 from vg_core.models.whitening import learning_bytes
-from vg_core.preflight import expected_minutes, preflight
-from vg_core.records import load_places
+from vg_core.preflight import after_test, after_training, compared, preflight
+from vg_core.records import load_places, run_id
 from vg_core.runs import run
+from vg_core.tasks import make_task
 from vg_core.workload import mined
 
 GB = 10**9
@@ -36,12 +39,23 @@ def interrupted(_trainer):
     raise KeyboardInterrupt
 
 
-PROCESSES = {"decoding": 1, "training": 4, "test": 4}
+CUDA = torch.device("cuda")
+ON_A_GPU = PLENTY | {"GPU memory": 80 * GB}
 
 
 @pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch):
     monkeypatch.setattr(module, "pick_device", lambda: torch.device("cpu"))
+
+
+@pytest.fixture
+def on_a_gpu(on_a_cpu, monkeypatch):
+    monkeypatch.setattr(module, "pick_device", lambda: CUDA)
+
+
+def described_in_a_round(config):
+    """Images at most, and usually."""
+    return mined(make_task(config, load_places(config, "train"), 64))
 
 
 @pytest.mark.parametrize("mining", ["full", "partial", "random"])
@@ -60,30 +74,59 @@ def test_counts_are_those_of_the_run(street, tmp_path, monkeypatch, mining):
     monkeypatch.setattr(training.Trainer, "step", counted_step)
     monkeypatch.setattr(training.Trainer, "describe", counted)
     fit(config, tmp_path / "run")
-    most = mined(config, load_places(config, "train"))
+    most, usual = described_in_a_round(config)
     assert max(described) <= most and (mining != "full" or set(described) == {most})
     # a second for an image described, a minute for an image learned from
     expected = preflight(config, replace(BATCH, tail_seconds=1.0, train_seconds=60.0), PLENTY).minutes
     validated = 3 * 32
-    assert expected["training"] == pytest.approx(sum(learned) + (6 * most + validated) / 60)
+    assert expected["training"] == pytest.approx(sum(learned) + (6 * usual + validated) / 60)
     assert expected["test"] == pytest.approx(32 / 60)
     assert len(described) == 6
 
 
 def test_frozen_layers_run_once_where_their_output_is_kept(street):
     batch = replace(BATCH, stem=1000, stem_seconds=60.0, decode_seconds=0.6)
-    assert preflight(FROZEN, batch, PLENTY).minutes == pytest.approx({"decoding": 1.12, "training": 80, "test": 32})
-    described, learned = 6 * mined(FROZEN, load_places(FROZEN, "train")), 48 * 5
+    assert preflight(FROZEN, batch, PLENTY).minutes == pytest.approx({"done once": 80.8, "training": 0, "test": 32.32})
+    described, learned = 6 * described_in_a_round(FROZEN)[1], 48 * 5
     augmented = preflight(replace(FROZEN, augmentation="hue"), batch, PLENTY)
-    assert augmented.minutes["training"] == pytest.approx(described + learned + 32)
+    assert augmented.minutes["training"] == pytest.approx(described + learned)
+    assert augmented.minutes["done once"] == pytest.approx(32.8)
     little = preflight(FROZEN, batch, PLENTY | {"disk": 1000.0})  # too small for pixels: decoded where they are needed
-    assert little.minutes["decoding"] == pytest.approx(1.12)
-    everything = preflight(replace(FROZEN, freeze="none"), replace(batch, stem=0), PLENTY | {"disk": 1000.0})
-    assert everything.minutes["decoding"] == pytest.approx((described + learned + 3 * 32 + 32) / 100)
+    assert little.minutes == pytest.approx({"done once": 80.8, "training": 0, "test": 32.32})
+    everything = preflight(
+        replace(FROZEN, freeze="none"), replace(batch, stem=0, stem_seconds=0.0), PLENTY | {"disk": 1000.0}
+    )
+    assert everything.minutes["done once"] == 0
+    assert everything.minutes["training"] == pytest.approx((described + learned + 3 * 32) / 100)
 
 
 def test_classification_mines_nothing(street):
-    assert mined(replace(TINY, loss="geo_classification"), load_places(TINY, "train")) == 0
+    assert described_in_a_round(replace(TINY, loss="geo_classification")) == (0, 0)
+
+
+@pytest.fixture
+def some_without_positives(street, monkeypatch):
+    """Half of the 24 queries of train show no place of the database; the others' positives are many or few."""
+    lists = [np.arange(0)] * 12 + [np.arange(1)] * 6 + [np.arange(9)] * 6
+    monkeypatch.setattr(tasks, "hard_positives", lambda *_: lists)
+
+
+@pytest.mark.parametrize("mining", ["full", "partial", "random"])
+def test_queries_without_positives_are_not_described(some_without_positives, mining):
+    config = replace(TINY, mining=mining, neg_samples_num=1, negs_num_per_query=1, cache_refresh_rate=8)
+    task = make_task(config, load_places(config, "train"), 64)
+    task.database = 1000
+    drawn = {"full": 1000, "partial": 1, "random": 0}[mining]
+    most, usual = (min(1000, drawn + positives + 8) + 8 for positives in (6 * 9 + 2 * 1, 8 * 5))
+    assert mined(task) == (most, usual)
+
+
+def test_rounds_are_no_longer_than_there_are_queries_to_learn_from(some_without_positives, tmp_path, monkeypatch):
+    config, learned = replace(TINY, cache_refresh_rate=24), []
+    monkeypatch.setattr(training.Trainer, "fit", lambda _self, rows: learned.append(rows.size) or 0.0)
+    fit(config, tmp_path / "run")
+    expected = preflight(config, replace(BATCH, train_seconds=60.0), PLENTY)
+    assert expected.minutes["training"] == sum(learned) == 2 * 12 * 5
 
 
 def test_memory_grows_with_the_batch_and_the_proposal_fits(street):
@@ -102,15 +145,82 @@ def test_memory_grows_with_the_batch_and_the_proposal_fits(street):
 
 
 def test_processes_share_the_batch_and_the_minutes(street, monkeypatch):
-    batch = replace(BATCH, tail_seconds=1.0, decode_seconds=1.0, train_seconds=1.0)
+    batch = replace(BATCH, tail_seconds=1.0, train_seconds=1.0)
     one = preflight(TINY, batch, PLENTY)
     fitting = one.needs.fitting
     monkeypatch.setattr(module.processes, "size", lambda: 4)
     four = preflight(TINY, batch, PLENTY)
-    assert four.minutes == pytest.approx({part: one.minutes[part] / n for part, n in PROCESSES.items()})
+    assert four.minutes == pytest.approx({part: minutes / 4 for part, minutes in one.minutes.items()})
     less = 3 * 1.3 * 5 * (10**7 + 2 * 10**6)
     assert one.needed["RAM"] - four.needed["RAM"] == pytest.approx(less, rel=0.01)  # and fewer pixels wait
     assert four.needs.fitting == pytest.approx(4 * fitting, abs=4)
+
+
+def test_processes_share_what_frozen_layers_make(street, monkeypatch):
+    batch = replace(BATCH, stem=1000, stem_seconds=1.0, tail_seconds=1.0, train_seconds=1.0, decode_seconds=60.0)
+    one = preflight(FROZEN, batch, PLENTY).minutes
+    monkeypatch.setattr(module.processes, "size", lambda: 4)
+    four = preflight(FROZEN, batch, PLENTY)
+    assert four.needs.stems == (48 * 1000, 32 * 1000)
+    decoded = {"done once": 80, "training": 0, "test": 32}  # by all threads of the machine, whoever starts them
+    assert min(one[part] - alone for part, alone in decoded.items()) > 0
+    assert four.minutes == pytest.approx({part: alone + (one[part] - alone) / 4 for part, alone in decoded.items()})
+
+
+def test_a_classifier_counts_with_its_gradients_and_moments(street):
+    """12 cells of 25 m hold a database image; loss and mining of tuples take nothing of the kind."""
+    batch = replace(BATCH, dim=10**5)
+    tuples, classes = (
+        preflight(replace(TINY, loss=loss, mining="random"), batch, PLENTY)
+        for loss in ("triplet", "geo_classification")
+    )
+    head = 4 * (10**5 + 1) * len(make_task(classes.needs.config, load_places(TINY, "train"), 1).head.bias)
+    mining = 1.3 * 4 * 10**5 * max(0, tuples.needs.mined[0] - 32)  # beyond a validation's descriptors
+    assert classes.needs.training - tuples.needs.training == pytest.approx(1.3 * 4 * head - mining)
+    assert classes.needed["disk"] - tuples.needed["disk"] == 2 * 3 * head  # with two moments, written beside the old
+    assert classes.needs.testing == tuples.needs.testing, "it is dropped before"
+
+
+# --- on a GPU, without one --------------------------------------------------------------------------------------------
+def test_a_gpu_holds_the_network_and_ram_what_waits(street, on_a_gpu):
+    gpu = preflight(TINY, BATCH, ON_A_GPU)
+    assert list(gpu.needed) == ["RAM", "GPU memory", "disk"]
+    pixels, descriptors = 3 * 48 * 32 * 32, 4 * 64 * max(gpu.needs.mined[0], 32)
+    network = 1.3 * (4 * 10**6 + 3 * 10**6 + descriptors) + pixels  # with gradients and moments of what is trained
+    assert gpu.needs.training == pytest.approx(network + 4 * 1.3 * 5 * (10**7 + 2 * 10**6))
+    batches = gpu.needs._queued(1) / (3 * 32 * 32)
+    assert gpu.needed["RAM"] == batches * 4 * 5 * 3 * 32 * 32
+
+
+def test_in_ram_beside_a_gpu_wait_the_batches_of_training_or_those_of_the_test(street, on_a_gpu):
+    plain, small, large = (
+        preflight(replace(TINY, image_size=(64, 64), test_image_size=size), BATCH, ON_A_GPU).needed["RAM"]
+        for size in (None, (32, 32), (640, 640))
+    )
+    assert small == plain, "a tuple's images are as large as ever"
+    assert large == pytest.approx(plain * 16 / 20 * 100), "infer_batch_size images, of 4 tuples of 5"
+
+
+def test_descriptors_of_views_lie_in_ram_beside_a_gpu(street, on_a_gpu):
+    batch = replace(BATCH, dim=10**6)
+    plain, views = (
+        preflight(replace(TINY, test_method=method), batch, ON_A_GPU).needs for method in ("hard_resize", "five_crops")
+    )
+    assert views.testing["RAM"] - plain.testing["RAM"] == pytest.approx(1.3 * 4 * 10**6 * (16 + 5 * 16))
+    assert plain.testing["GPU memory"] - views.testing["GPU memory"] == pytest.approx(1.3 * 4 * 10**6 * 32)
+
+
+def test_what_is_short_beside_a_gpu_is_named_with_what_helps(street, on_a_gpu):
+    config = replace(TINY, train_batch_size=40)
+    for short, words in (("GPU memory", r"train_batch_size=\d+ instead of 40"), ("RAM", "decoded batches wait there")):
+        need = preflight(config, BATCH, ON_A_GPU).needed[short]
+        with pytest.raises(ValueError, match=f"^{short} is short: .*{words}"):
+            preflight(config, BATCH, ON_A_GPU | {short: 0.6 * need}).check()
+    with pytest.raises(ValueError, match=r"^RAM is short: .*its test: lower infer_batch_size"):
+        preflight(replace(TINY, test_image_size=(640, 640)), BATCH, ON_A_GPU | {"RAM": 10**6}).check()
+
+
+# --- what it took, beside it ------------------------------------------------------------------------------------------
 
 
 def test_where_not_one_tuple_fits_other_options_are_named(street):
@@ -138,12 +248,26 @@ def test_a_training_says_what_it_took_and_goes_on_whatever_the_estimate(street, 
     with monkeypatch.context() as meanwhile, pytest.raises(KeyboardInterrupt):
         meanwhile.setattr(training.Trainer, "training_round", interrupted)
         run(config)
+    assert compared(config).taken.isna().all()
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(module, "_free", lambda *_: PLENTY | {"disk": 1000})  # its own pixels have filled it
         run(config)
-    assert capsys.readouterr().out.count("expected need") == 1
-    run(replace(config, seed=1))
-    assert capsys.readouterr().out.count("less free than before") == 1
+    printed = capsys.readouterr().out
+    assert printed.count("expected need") == 1 and printed.count("minutes of training: ") == 1
+    of_test = [f"{what} test street-32x32-hard_resize" for what in ("minutes of", "GB of disk with")]
+    minutes = ["minutes done once", "minutes of training"]
+    table = compared(config)
+    assert list(table.index) == ["epochs", *minutes, "GB of RAM in training", *of_test]
+    assert (table.taken >= 0).all() and table.taken["epochs"] == 1 and (table.taken[minutes] > 0).all()
+    run(replace(config, test_method="five_crops"))  # another test of the same training: nothing was expected of it
+    assert "taken" not in capsys.readouterr().out
+    pd.testing.assert_frame_equal(compared(config), table)
+
+
+def test_a_run_that_trains_nothing_has_no_estimate(street):
+    run(replace(TINY, epochs_num=0))
+    with pytest.raises(FileNotFoundError, match=r"estimate\.json"):
+        compared(replace(TINY, epochs_num=0))
 
 
 def test_the_peak_is_that_of_the_training():
@@ -178,20 +302,28 @@ def test_a_batch_is_measured(street, pooling):
     assert min(batch.decode_seconds, batch.stem_seconds, batch.tail_seconds, batch.train_seconds) > 0
 
 
-def test_what_it_took_stands_beside_what_was_expected(street, monkeypatch):
-    expected = preflight(TINY, replace(BATCH, train_seconds=60.0), PLENTY)
+def test_what_it_took_stands_beside_what_was_expected(street, monkeypatch, capsys):
+    config = replace(TINY, test_image_size=(640, 640))  # its test takes more memory than its training
+    expected = preflight(config, replace(BATCH, train_seconds=60.0, decode_seconds=6.0), PLENTY)
+    assert expected.needs.training < expected.needed["RAM"]
+    folder = paths.runs_folder("smoke") / run_id(config)
+    expected.save(folder)
     monkeypatch.setattr(module, "_free_disk", lambda: PLENTY["disk"] - 3 * GB)
-    history, validation = (
-        pd.DataFrame({"seconds": [60.0, 90.0], "peak_bytes": [2 * GB, 3 * GB]}),
-        pd.DataFrame({"epoch": [0, 1], "seconds": [3.0, 27.0]}),
-    )
-    said = expected.beside(history, validation)
-    minutes, memory, disk = said.splitlines()
-    assert minutes == "minutes of training: 3.0 in 1 of 2 epochs, 240.0 expected for all"
-    assert memory == f"RAM: 3.00 GB at most, {expected.needed['RAM'] / GB:.2f} GB expected"
-    assert disk == f"disk: 3.00 GB less free than before, {expected.needed['disk'] / GB:.2f} GB expected at most"
-    assert expected.beside(history[:0], validation[:1]).startswith("minutes of training: 0.1 in 0 of 2 epochs")
-    assert "RAM" not in expected.beside(history[:0], validation[:1])
+    history = pd.DataFrame({"seconds": [60.0, 90.0], "seconds_decode": [90.0, 0], "peak_bytes": [2 * GB, 3 * GB]})
+    validation = pd.DataFrame({"epoch": [0, 1], "seconds": [3.0, 27.0]})
+    after_training(folder, history, validation)
+    after_test(folder, config, seconds=30.0)
+    need, disk = expected.needs.training / GB, expected.needed["disk"] / GB
+    assert capsys.readouterr().out.splitlines() == [
+        "epochs: 1.00 taken, 2.00 expected",
+        "minutes done once: 1.50 taken, 8.00 expected",
+        "minutes of training: 3.00 taken, 240.00 expected",
+        f"GB of RAM in training: 3.00 taken, {need:.2f} expected",
+        "minutes of test street-640x640-hard_resize: 0.50 taken, 3.20 expected",
+        f"GB of disk with test street-640x640-hard_resize: 3.00 taken, {disk:.2f} expected",
+    ]
+    assert json.loads((folder / "estimate.json").read_text())["taken"]["minutes of training"] == 3
+    assert compared(config).taken["GB of RAM in training"] == 3
 
 
 def test_views_of_queries_count_in_the_test(street):
@@ -236,18 +368,42 @@ def test_a_run_may_be_given_a_part_of_the_memory(monkeypatch):
 def test_validation_counts_the_queries_that_it_draws(street):
     batch = replace(BATCH, stem=10**6, stem_seconds=60.0)
     all_of_them, some = (preflight(replace(FROZEN, val_queries=count), batch, PLENTY) for count in (0, 4))
-    assert all_of_them.minutes["training"] - some.minutes["training"] == 12
+    assert all_of_them.minutes["done once"] - some.minutes["done once"] == 12
     assert all_of_them.needed["RAM"] - some.needed["RAM"] == 12 * 10**6
 
 
 def test_what_frozen_layers_leave_is_the_room_of_validations(street):
-    """Their output takes 9.6 of 20 GB; half of what is left does not hold the descriptors of val."""
+    """Their output takes 8 of 20 GB, the classifier 6; half of what is left does not hold the descriptors of val."""
     config, free = replace(FROZEN, loss="geo_classification"), PLENTY | {"RAM": 2 * 10**10}
-    sizes = {"dim": 10**9 // 16, "stem": 15 * 10**7}
+    sizes = {"dim": 10**8 // 4, "stem": 10**8}
     beside, alone = (preflight(config, replace(BATCH, **sizes | {"stem": stem}), free) for stem in (sizes["stem"], 0))
     stored = 2 * 16 * sizes["dim"]  # of the database
     assert beside.needed["disk"] - alone.needed["disk"] == stored
     beside.check()
+
+
+@pytest.mark.parametrize(("free", "most"), [(PLENTY["RAM"], 5), (10**5, 2)])
+def test_a_whole_tuple_is_measured_only_where_it_fits(street, monkeypatch, free, most):
+    seen, tail = [], GeoModel.tail
+
+    def counted(self, maps):
+        seen.append(len(maps))
+        return tail(self, maps)
+
+    monkeypatch.setattr(GeoModel, "tail", counted)
+    monkeypatch.setattr(batch_cost, "free_memory", lambda _device: free)
+    batch = measure(FROZEN, load_places(FROZEN, "train"), torch.device("cpu"))
+    assert max(seen) == most and max(seen[:3]) == 2, "few come first"
+    assert batch.train_seconds > 0
+
+
+def test_memory_that_ends_while_measuring_is_a_refusal(street, monkeypatch):
+    def without_room(_layer, maps):
+        raise torch.OutOfMemoryError(f"CUDA out of memory: {len(maps)} images")
+
+    monkeypatch.setattr(GeoModel, "tail", without_room)
+    with pytest.raises(ValueError, match=r"^RAM is short: .* free .*; lower image_size"):
+        run(replace(TINY, epochs_num=1))
 
 
 def test_weights_in_two_precisions_are_no_maps(street, monkeypatch):
@@ -257,10 +413,3 @@ def test_weights_in_two_precisions_are_no_maps(street, monkeypatch):
     half = partial(torch.autocast, "cpu", torch.bfloat16)
     monkeypatch.setattr("vg_core.batch_cost.fast", lambda _device: half())
     assert measure(config, places, torch.device("cpu")).kept < plain
-
-
-def test_an_estimate_is_kept_for_the_same_run(street):
-    first = expected_minutes(TINY)
-    assert first.keys() == {"decoding", "training", "test"} and first["training"] > 0
-    assert expected_minutes(TINY) == first
-    assert expected_minutes(replace(TINY, epochs_num=0)) != first

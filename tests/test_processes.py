@@ -160,29 +160,67 @@ def test_collectives_and_the_shared_batch_norm(tmp_path):
     assert process.wait(120) == 0, process.stderr.read()
 
 
+KEPT = """
+from dataclasses import replace
+import torch
+from tests.tiny import TINY
+from vg_core import processes, stem_cache
+from vg_core.models import build_model
+from vg_core.places.dataset import PlaceSet
+from vg_core.places.images import normalise
+from vg_core.retrieval import photographs_of
+
+with processes.joined():
+    photographs = photographs_of(PlaceSet.load("street", "val"), (32, 32), progress=False)
+    stem_cache.free_memory = lambda device: 10**9 if processes.first() else 0
+    (kept,) = stem_cache.keep_stems(build_model(replace(TINY, layer="layer2", freeze="layer1")), [photographs], 5)
+    stem, made = kept.stem, []
+    kept.stem = lambda pixels: made.append(len(pixels)) or stem(pixels)
+    parts = torch.arange(32).split(5)
+    alone = torch.cat([stem(normalise(photographs.batch(part.tolist()))) for part in parts])
+    assert torch.equal(next(kept.batches([range(32)])), alone)
+    assert made == ([5, 5, 5], [5, 5, 5, 2])[processes.rank()]
+
+    stem_cache.pixels_fit = lambda *_: processes.first()
+    pixels = stem_cache.keep_pixels(photographs, torch.device("cpu"), 40)  # fewer batches than processes
+    assert isinstance(pixels, stem_cache.DevicePixels)
+    assert torch.equal(next(pixels.batches([range(32)])), photographs.batch(range(32)))
+"""
+
+
+def test_what_is_kept_is_made_by_all_processes_and_is_the_same(street, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(KEPT)
+    process = torchrun(str(script))
+    assert process.wait(120) == 0, process.stderr.read()
+
+
 EVALUATION = """
 import sys
 from functools import partial
 from pathlib import Path
 import numpy as np
 from tests.tiny import TINY
-from vg_core import processes, retrieval, room
+from vg_core import processes, retrieval, room, strategies
 from vg_core.engines import DescriptorStore
 from vg_core.models import build_model
 from vg_core.places.dataset import PlaceSet
-from vg_core.strategies import evaluate_with
 
+described, cut = [], strategies._pictures
+strategies._pictures = lambda path, **options: described.append(path) or cut(path, **options)
 written, write = [], DescriptorStore.write
 retrieval.DescriptorStore.write = lambda file, parts, shape: written.append(file) or write(file, parts, shape)
 room.MEMORY_SHARE, retrieval.STORED_AT_ONCE = 0, 5
 with processes.joined():
-    for name, evaluate in {"plain": retrieval.evaluate, "crops": partial(evaluate_with, "five_crops")}.items():
-        found = evaluate(build_model(TINY), PlaceSet.load("street", "test"), (32, 32), 25.0, 4)
-        np.save(Path(sys.argv[1]) / f"{name}, process {processes.rank()}, {len(written)} written.npy", found.distances)
+    crops = partial(strategies.evaluate_with, "five_crops")
+    for name, evaluate in {"plain": retrieval.evaluate, "crops": crops}.items():
+        found = evaluate(build_model(TINY), PlaceSet.load("street", "test"), (32, 32), 25.0, 6)
+        done = f"{name}, process {processes.rank()}, {len(written)} written, {len(described)} cut"
+        np.savez(Path(sys.argv[1]) / f"{done}.npz", distances=found.distances, ranks=found.ranks["rank"])
 """
 
 
-def test_only_the_first_process_writes_descriptors_that_have_no_room(street, tmp_path):
+def test_all_processes_describe_and_the_first_writes_descriptors_that_have_no_room(street, tmp_path):
     script, folder = tmp_path / "script.py", tmp_path / "found"
     script.write_text(EVALUATION)
     folder.mkdir()
@@ -190,13 +228,16 @@ def test_only_the_first_process_writes_descriptors_that_have_no_room(street, tmp
     assert process.wait(120) == 0, process.stderr.read()
     found = {file.stem: np.load(file) for file in sorted(folder.iterdir())}
     assert list(found) == [
-        *("crops, process 0, 2 written", "crops, process 1, 0 written"),
-        *("plain, process 0, 1 written", "plain, process 1, 0 written"),
+        # of 16 queries and 16 database images: the third batch of each is the last process's
+        *("crops, process 0, 2 written, 12 cut", "crops, process 1, 0 written, 20 cut"),
+        *("plain, process 0, 1 written, 0 cut", "plain, process 1, 0 written, 0 cut"),
     ]
-    asked = build_model(TINY), PlaceSet.load("street", "test"), (32, 32), 25.0, 4
+    asked = build_model(TINY), PlaceSet.load("street", "test"), (32, 32), 25.0, 6
     expected = {"crops": evaluate_with("five_crops", *asked), "plain": evaluate(*asked)}
-    for name, distances in found.items():
-        np.testing.assert_allclose(distances, expected[name.split(",")[0]].distances, atol=2e-3)
+    for name, arrays in found.items():
+        alone = expected[name.split(",")[0]]
+        np.testing.assert_allclose(arrays["distances"], alone.distances, atol=2e-3)
+        assert arrays["ranks"].tolist() == alone.ranks["rank"].tolist()
 
 
 # --- training -------------------------------------------------------------------------------------------------------

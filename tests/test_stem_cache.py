@@ -1,16 +1,17 @@
 """Kept output of frozen layers: the same numbers as without it, only where nothing is augmented and memory allows."""
 
-import shutil
 from dataclasses import replace
 from functools import partial
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from tests.tiny import TINY, fit
 from vg_core import stem_cache, training
+from vg_core.learner import can_compile
 from vg_core.models import build_model, load_model
 from vg_core.models.network import frozen_stem, inference_copy
 from vg_core.places.dataset import PlaceSet
@@ -206,7 +207,7 @@ def test_each_network_of_a_sweep_is_compiled(monkeypatch):
     stem_cache._compiled.cache_clear()
 
 
-@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+@pytest.mark.skipif(not can_compile(), reason="needs a C++ compiler")
 def test_a_compiled_training_is_the_same_up_to_rounding(street, tmp_path):
     config = replace(TINY, layer="conv1", freeze="none", epochs_num=1, infer_batch_size=32)
     plain = fit(config, tmp_path / "plain")
@@ -230,3 +231,22 @@ def test_a_history_says_where_the_time_went(street, tmp_path, budget):
         assert all(seconds > 0 for seconds in parts.values())
         assert sum(parts.values()) <= row["seconds"] and row["seconds_training"] <= row["seconds"]
         assert parts["forward"] + parts["backward"] <= row["seconds_training"]
+
+
+@pytest.mark.parametrize("loss", ["triplet", "geo_classification"])
+def test_each_second_of_a_training_is_that_of_a_phase_or_of_a_validation(street, tmp_path, budget, monkeypatch, loss):
+    """On a clock that stands still but for a second in each call that is named here."""
+    budget(PLENTY)
+    once = (training, "photographs_of"), (training, "local_descriptors"), (StemCache, "make")
+    again = (training, "describe_photographs"), (training.Learner, "forward"), (training, "evaluate")
+    calls = []
+    for owner, name in (*once, *again):
+        done = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, done=done, name=name, **o: calls.append(name) or done(*a, **o))
+    monkeypatch.setattr("time.monotonic", lambda: float(len(calls)))
+    state = fit(replace(FROZEN, loss=loss, pooling="netvlad"), tmp_path / "run")
+    phases = pd.DataFrame(state.history).filter(regex="^seconds_").drop(columns="seconds_training")
+    assert phases.sum().sum() + sum(row["seconds"] for row in state.validation) == len(calls)
+    of_once = [name for name in calls if name in {name for _, name in once}]
+    assert phases.seconds_decode.tolist() == [len(of_once), 0, 0] and len(set(of_once)) == 3
+    assert phases.drop(columns="seconds_decode").sum(axis=1).tolist() == [row["seconds"] for row in state.history]

@@ -17,7 +17,6 @@ KINDS = {
     "pixels": r"pixels/[0-9a-f]{20}_\d+x\d+\.npy",
     "descriptors": r"descriptors/[0-9a-f]{20}\.npy",
     "ranges": r"ranges/[^/]+\.csv",
-    "estimates": r"estimates/[^/]+\.json",
     "states": r"checkpoints/[^/]+/[^/]+/state\.pt",  # of finished trainings: nothing will go on from them
     "checkpoints": r"(checkpoints/[^/]+/[^/]+)/.*",
     "runs": r"([^/]+/runs/[^/]+)/.*",
@@ -25,7 +24,7 @@ KINDS = {
     "notebooks": r"[^/]+/notebooks/[^/]+",
     "other": r"([^/]+)(?:/.*)?",
 }
-EVICTABLE = ("pixels", "descriptors", "ranges", "estimates", "states", "unfinished")  # the others took hours
+EVICTABLE = ("pixels", "descriptors", "ranges", "states", "unfinished")  # the others took hours
 YOUNG = 1.0  # days; an unfinished file used since may belong to a process at work
 DAY = 86400  # seconds
 

@@ -14,7 +14,8 @@ class Clock:
 
     A phase inside another counts for itself alone. On a GPU a phase ends when the device has done its work; only
     ``waiting``, for images, does not wait for the device, which computes meanwhile. Images that are decoded on every
-    pass are decoded while the device computes: what shows of it is waiting, and ``decode`` is what is done once.
+    pass are decoded while the device computes: what shows of it is waiting. ``decode`` is all that is done once: pixels
+    decoded or sent to a GPU for good, frozen layers' output that is kept, the clusters that NetVLAD starts from.
     """
 
     def __init__(self, device: torch.device):

@@ -1,8 +1,10 @@
-"""The device that computes: which one, in which precision, and how much memory of it is free."""
+"""The device that computes: which one, in which precision, how much memory is free and taken, and cores beside it."""
 
+import ctypes
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -11,7 +13,7 @@ import torch
 from vg_core import processes
 
 RAM = "VG_RAM"  # environment variable: bytes of RAM that this process may take, if not all that is free
-PEAK = Path("/proc/self/clear_refs")  # of Linux
+PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")  # of Linux
 
 
 def pick_device() -> torch.device:
@@ -30,9 +32,15 @@ def fast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_dtype(device) is torch.bfloat16)
 
 
+def cores() -> int:
+    """Processor cores for this process: those that it may use, shared out among all of one training on this machine."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable // processes.on_this_machine())
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that this process may still take: of its GPU, or of the RAM that all of one training here share, VG_RAM of
-    it where that is set.
+    it where that is set. ValueError where VG_RAM is no number.
     """
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept for this process
@@ -40,7 +48,21 @@ def free_memory(device: torch.device) -> int:
     available = psutil.virtual_memory().available // processes.on_this_machine()
     if RAM not in os.environ:
         return available
-    return min(available, max(0, int(os.environ[RAM]) - psutil.Process().memory_info().rss))
+    return min(available, max(0, _allowed(os.environ[RAM]) - psutil.Process().memory_info().rss))
+
+
+def _allowed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{RAM}={text!r} must be a whole number of bytes, e.g. {RAM}=8000000000") from None
+
+
+def peak_of(call: Callable[[], object], device: torch.device) -> int:
+    """Bytes that a call takes at its peak beyond what is in use before it, where the system forgets earlier peaks."""
+    before = forget_peak(device)
+    call()
+    return used_memory(device)[1] - before
 
 
 def forget_peak(device: torch.device) -> int:
@@ -48,8 +70,16 @@ def forget_peak(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif PEAK.exists():
+        _give_back()
         PEAK.write_text("5")
     return used_memory(device)[0]
+
+
+def _give_back() -> None:
+    """Freed memory that glibc keeps goes back to the system: what is used again would seem to take nothing."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries lack it
+    if trim:
+        trim(0)
 
 
 def used_memory(device: torch.device) -> tuple[int, int]:
@@ -58,5 +88,8 @@ def used_memory(device: torch.device) -> tuple[int, int]:
     """
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
+    told = dict(line.split(":", 1) for line in STATUS.read_text().splitlines()) if STATUS.exists() else {}
+    if "VmHWM" in told:  # getrusage would tell the peak of the process that started this one, if it was higher
+        return tuple(1024 * int(told[entry].split()[0]) for entry in ("VmRSS", "VmHWM"))
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return psutil.Process().memory_info().rss, most

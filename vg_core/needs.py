@@ -8,21 +8,20 @@ from math import prod
 import torch
 
 from vg_core import processes
-from vg_core.batch_cost import Batch
+from vg_core.batch_cost import ALIVE, MARGIN, Batch, step_bytes
 from vg_core.config import Config
 from vg_core.dimensions import widest
 from vg_core.engines.exact import MEMORY_BYTES
 from vg_core.models.whitening import learning_bytes
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import MAPPED_SHARE_OF_DISK, WORKERS
+from vg_core.places.images import MAPPED_SHARE_OF_DISK, ahead
 from vg_core.retrieval import STORED_AT_ONCE
 from vg_core.room import MEMORY_SHARE
 from vg_core.stem_cache import STEMS_SHARE, pixels_fit
+from vg_core.tasks import Task, make_task
 from vg_core.workload import enlargement, mined, seen, shown, whitened
 
-MARGIN = 1.3  # on memory that is counted: workspaces of convolutions, fragmentation
 MOMENTS = 3  # gradient and the two moments of Adam, for each trained weight
-ALIVE = 2  # maps of the largest size that a layer has at hand: its input and its output
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,21 @@ class Needs:
     def by_resource(self) -> dict[str, float]:
         """Bytes of RAM, disk and memory: of the latter the larger of what training and test take."""
         # every checkpoint is written beside the one that it replaces
-        checkpoints = 2 * (2 * self.batch.weights + (MOMENTS - 1) * self.batch.trained) + self._whitening
-        disk = self.pixels + checkpoints + max(self._validated[1], self._tested[1])
-        memory = max(self.training, self.testing[self.memory])
-        return self.testing | {self.memory: memory, "disk": disk}
+        best, head = self.batch.weights, self._head
+        state = best + head + (MOMENTS - 1) * (self.batch.trained + head)
+        disk = self.pixels + 2 * (best + state) + self._whitening + max(self._validated[1], self._tested[1])
+        training, testing = self._while_training, self.testing
+        return {name: max(training[name], testing[name]) for name in testing} | {"disk": disk}
 
-    def remedy(self) -> str:
-        """What to change in the configuration when memory is short."""
+    def remedy(self, short: str) -> str:
+        """What to change in the configuration when the memory of that name is short."""
         fit, size = self.fitting, self.config.train_batch_size
-        if self.training <= self.free[self.memory]:
+        if self._while_training[short] <= self.free[short]:
             return "its test: lower infer_batch_size, test_image_size or whitened_dim, or choose another test_method"
+        if short != self.memory:
+            return (
+                "decoded batches wait there: lower train_batch_size, negs_num_per_query, infer_batch_size or image_size"
+            )
         if 0 < fit < size:
             return f"train_batch_size={fit} instead of {size} would fit, or accumulate={-(-size // fit)}"
         return "lower image_size, negs_num_per_query or infer_batch_size, or freeze more layers"
@@ -72,7 +76,7 @@ class Needs:
         """Bytes of RAM and of the device's memory; a whitening is learned first, in RAM."""
         larger = enlargement(self.config)
         network = MARGIN * (self.batch.weights + self._whitening) + larger * self._passing
-        waiting = larger * self._waiting
+        waiting = larger * self._queued(self.config.infer_batch_size)
         there, elsewhere = (self._tested[0], 0) if self._plainly_tested else (0, self._tested[0])
         in_ram = waiting + max(MARGIN * elsewhere, self._learning)
         if self.memory == "RAM":
@@ -86,9 +90,15 @@ class Needs:
         return processes.size() * int(left // self._tuple) if left >= max(self._tuple, self._passing) else 0
 
     @cached_property
-    def mined(self) -> int:
-        """Images described in one mining round, at most; to count positives takes a search."""
-        return mined(self.config, self.sets[0])
+    def task(self) -> Task:
+        """What is learned from, with weights that have sizes but no memory; to find positives takes a search."""
+        with torch.device("meta"):
+            return make_task(self.config, self.sets[0], self.batch.dim)
+
+    @cached_property
+    def mined(self) -> tuple[int, int]:
+        """Images described in one mining round, at most and usually."""
+        return mined(self.task)
 
     @cached_property
     def pixels(self) -> int:
@@ -108,11 +118,24 @@ class Needs:
         return of_train, of_val * (of_val <= budget - of_train)
 
     @property
+    def _while_training(self) -> dict[str, float]:
+        """Bytes of RAM and of the device's memory."""
+        return {"RAM": self._waiting} | {self.memory: self.training}
+
+    @property
+    def _head(self) -> int:
+        """Bytes of the task's own weights, such as a classifier's; all of them are trained."""
+        return sum(p.nbytes for p in self.task.parameters())
+
+    @property
     def _waiting(self) -> int:
-        """Decoded batches that wait to be used, in RAM."""
+        """Decoded batches that wait to be used by the training, in RAM."""
         tuples = -(-self.config.train_batch_size // processes.size())
-        images = max(tuples * (2 + self.config.negs_num_per_query), self.config.infer_batch_size)
-        return (2 * WORKERS + 2) * images * 3 * prod(self.config.image_size)
+        return self._queued(max(tuples * (2 + self.config.negs_num_per_query), self.config.infer_batch_size))
+
+    def _queued(self, images: int) -> int:
+        """Decoded batches of so many images that wait to be used, in RAM."""
+        return (ahead(mapped=self.pixels > 0) + 2) * images * 3 * prod(self.config.image_size)
 
     @cached_property
     def _resident(self) -> float:
@@ -120,12 +143,13 @@ class Needs:
         pixels = 0 if self.stems[0] else 3 * seen(self.config, self.sets)[0] * prod(self.config.image_size)
         pixels *= pixels_fit(pixels, self.device, self.free[self.memory])
         waiting = self._waiting if self.memory == "RAM" else 0
-        return MARGIN * (self.batch.weights + MOMENTS * self.batch.trained) + sum(self.stems) + pixels + waiting
+        weights = self.batch.weights + self._head + MOMENTS * (self.batch.trained + self._head)
+        return MARGIN * weights + sum(self.stems) + pixels + waiting
 
     @property
     def _between_steps(self) -> float:
         """What lies in the device's memory, with the descriptors of a mining round or of a validation."""
-        mining = 4 * self.mined * self.batch.dim
+        mining = 4 * self.mined[0] * self.batch.dim
         return self._resident + MARGIN * max(mining, self._validated[0])
 
     @property
@@ -136,7 +160,7 @@ class Needs:
     @property
     def _tuple(self) -> float:
         """A tuple on its way forth and back."""
-        return MARGIN * (2 + self.config.negs_num_per_query) * (self.batch.kept + ALIVE * self.batch.largest)
+        return (2 + self.config.negs_num_per_query) * step_bytes(self.batch.kept, self.batch.largest)
 
     @property
     def _validated(self) -> tuple[float, float]:

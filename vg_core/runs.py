@@ -1,7 +1,6 @@
 """One run, and a sweep of runs: what is finished is read back, what was interrupted goes on, what is new is started."""
 
 import json
-import os
 import sys
 import time
 import traceback
@@ -16,13 +15,13 @@ import torch
 
 from vg_core import paths, processes
 from vg_core.config import Config
-from vg_core.devices import RAM, free_memory
+from vg_core.devices import RAM, cores, free_memory
 from vg_core.dimensions import check_whitened_dim, whiten
 from vg_core.files import replacing
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.dataset import PlaceSet
-from vg_core.preflight import preflight
+from vg_core.preflight import after_test, after_training, preflight
 from vg_core.records import Run, find_tables, is_tested, load_places, read_run, run_id, test_name
 from vg_core.retrieval import Evaluation, evaluate, pick_device
 from vg_core.statistics import recall_table
@@ -154,7 +153,7 @@ def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tupl
     for member, config in missing.items():
         same.setdefault(config.training(), []).append(member)
     settings = dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_SETTINGS})
-    workers = min(os.cpu_count() or 1, len(same))
+    workers = min(cores(), len(same))
     share = {RAM: str(free_memory(torch.device("cpu")) // workers)}
     local = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0, "env": share}
     with settings, Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
@@ -187,13 +186,14 @@ def _train(config: Config, name: str) -> None:
         expected.check()
     if processes.first():
         (tables / "config.json").unlink(missing_ok=True)  # weights were lost, tables not: it is unfinished again
+        if expected:
+            expected.save(tables)
     state = train(config.training(), checkpoints, load_places(config, "train"), load_places(config, "val"))
     processes.wait()  # for the best model
     if not processes.first():
         return
     history, validation = pd.DataFrame(state.history), pd.DataFrame(state.validation)
-    if expected:
-        print(expected.beside(history, validation))
+    after_training(tables, history, validation)
     for table, rows in (("history", history), ("validation", validation)):
         with replacing(tables / f"{table}.csv") as file:
             rows.to_csv(file, index=False)
@@ -226,12 +226,15 @@ def _test(config: Config, name: str) -> None:
     """Evaluate the best model once; ranks.parquet comes last and marks the test as finished."""
     tables = paths.runs_folder(config.profile) / name / test_name(config)
     checkpoint = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
+    started = time.monotonic()
     result, card = examine(config, checkpoint, load_places(config, "test"))
+    seconds = time.monotonic() - started
     if not processes.first():
         return
     with replacing(checkpoint.with_name(f"{test_name(config)}.npy")) as file:
         np.save(file, result.indices.astype(np.int32))
     with replacing(tables / "card.json") as file:
         file.write_text(json.dumps(card, indent=1) + "\n")
+    after_test(tables.parent, config, seconds)
     with replacing(tables / "ranks.parquet") as file:
         result.ranks.to_parquet(file, index=False)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vg_core import processes
 from vg_core.devices import fast, free_memory
 from vg_core.models.network import GeoModel, frozen_stem
 from vg_core.places.images import Photographs, normalise
@@ -22,7 +23,8 @@ class Kept:
     """Something of every photograph, the same size for all, in the memory of a device.
 
     All are made when the first is asked for, in batches of their own: what is kept does not depend on who asks, and a
-    run that was stopped goes on with the same numbers.
+    run that was stopped goes on with the same numbers. Several processes, which all have to ask, share out the batches,
+    and each of them has everything at the end: any image may come up in any of their batches.
     """
 
     label = ""  # of the progress bar
@@ -47,13 +49,14 @@ class Kept:
     def maps(self) -> Tensor:
         """(N, H, W, C): channels last, as networks compute."""
         _, channels, height, width = self.one.shape
-        parts = torch.arange(len(self)).split(self.batch_size)
+        own = np.arange(len(self))[processes.share(len(self), self.batch_size)]
+        parts = [own[start : start + self.batch_size] for start in range(0, len(own), self.batch_size)]
         with torch.inference_mode(False):  # asked for by inference or not, a training step must be able to use them
             maps = torch.empty(len(self), height, width, channels, dtype=self.one.dtype, device=self.device)
-            pixels = self.photographs.batches([part.numpy() for part in parts])
-            for part, images in zip(bar(parts, desc=self.label), pixels, strict=True):
+            batches = self.photographs.batches(parts)
+            for part, images in zip(bar(parts, desc=self.label), batches, strict=True):
                 maps[part[0] : part[-1] + 1] = self.make(images).permute(0, 2, 3, 1)
-        return maps
+            return processes.complete(maps, self.batch_size)
 
     def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Tensor]:
         """Copies (B, C, H, W) in channels-last layout for each list of indices."""
@@ -92,12 +95,13 @@ def keep_stems(
 ) -> list[Photographs | StemCache]:
     """Each set of photographs, or a StemCache of it as long as they fit in ``budget`` bytes together, the first first.
 
-    The budget is by default STEMS_SHARE of what is free. A network without frozen layers keeps nothing.
+    The budget is by default STEMS_SHARE of what is free, to the first of several processes: what is kept is made by all
+    of them together. A network without frozen layers keeps nothing.
     """
     if not model.backbone.frozen:
         return list(sets)
     device, kept = next(model.parameters()).device, []
-    budget = int(STEMS_SHARE * free_memory(device)) if budget is None else budget
+    budget = processes.agreed(int(STEMS_SHARE * free_memory(device))) if budget is None else budget
     for photographs in sets:
         cache = StemCache(model, photographs, batch_size)
         fits = cache.nbytes <= budget
@@ -113,9 +117,10 @@ def keep_stems(
 
 def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_size: int) -> Photographs | Kept:
     """Photographs with their pixels on the device if that is a GPU with room for them; a StemCache as it is."""
-    if isinstance(source, StemCache) or not pixels_fit(source.nbytes, device, free_memory(device)):
+    if isinstance(source, StemCache):
         return source
-    return DevicePixels(source, device, batch_size)
+    fit = processes.agreed(pixels_fit(source.nbytes, device, free_memory(device)))  # all make them together, or none
+    return DevicePixels(source, device, batch_size) if fit else source
 
 
 def pixels_fit(nbytes: int, device: torch.device, free: float) -> bool:

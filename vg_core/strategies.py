@@ -7,6 +7,7 @@ photograph and resized in one step, bilinear with anti-aliasing, as images are e
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -161,13 +162,15 @@ def evaluate_with(
 ) -> Evaluation:
     """Evaluation of a model whose queries are shown by the strategy of that name (see ``make_strategy``).
 
-    Descriptors of a database that have no ``room`` lie on disk meanwhile. The first of several processes does it alone.
+    Descriptors of a database that have no ``room`` lie on disk meanwhile. Several processes share out describing; the
+    first of them alone keeps the database and searches.
     """
-    if not processes.first():
-        return processes.agreed(None)
     started, strategy = time.monotonic(), make_strategy(name)
     queries = describe_queries(model, places.queries.path, image_size, strategy, batch_size)
-    parts = _described(model, places.database.path, image_size, strategy.of_database(), batch_size)
+    parts = _shared(model, places.database.path, image_size, strategy.of_database(), batch_size)
+    if not processes.first():
+        deque(parts, maxlen=0)  # describes its shares
+        return processes.agreed(None)
     with kept((part[:, 0] for part in parts), (len(places.database), strategy.width(model.dim))) as database:
         described = time.monotonic()
         distances, indices = strategy.merge(queries, database, RETRIEVED)
@@ -181,24 +184,41 @@ def describe_queries(
     """float32 (Q, V, D) descriptors of each query's V views; D counts every scale that is concatenated.
 
     A batch holds as many pixels as ``batch_size`` images of ``image_size``, all of one shape, so a query of unusual
-    size is described alone. Raises UnreadableImage, which names the file, and ValueError when there is none.
+    size is described alone. Several processes, which all have to ask, share out the batches. Raises UnreadableImage,
+    which names the file, and ValueError when there is none.
     """
     if not len(paths):
         raise ValueError("there are no photographs to describe")
-    return filled(_described(model, paths, image_size, strategy, batch_size, progress), len(paths))
+    return filled(_shared(model, paths, image_size, strategy, batch_size, progress), len(paths))
+
+
+def _shared(
+    model: GeoModel, paths: Sequence, image_size: Size, strategy: Strategy, batch_size: int, progress: bool = False
+) -> Iterator[np.ndarray]:
+    """Descriptors (B, V, D) of consecutive parts of the photographs, which hold one batch of each process."""
+    parts = list(in_parts(list(paths), batch_size * processes.size()))
+    shares = [processes.share(len(part), batch_size) for part in parts]
+    own = [path for part, share in zip(parts, shares, strict=True) for path in part[share]]
+    described = _described(model, own, image_size, strategy, batch_size, progress)
+    shape = len(strategy.views(image_size, image_size)), strategy.width(model.dim)  # each photograph has as many views
+    none = np.empty((0, *shape), dtype=np.float32)  # of the last part, which may hold fewer batches than processes
+    for part, share, found in zip_longest(parts, shares, described, fillvalue=none):
+        whole = torch.empty(len(part), *shape)
+        whole[share] = torch.from_numpy(found)
+        yield processes.complete(whole, batch_size).numpy()
 
 
 @torch.inference_mode()
 def _described(
-    model: GeoModel, paths: Sequence, image_size: Size, strategy: Strategy, batch_size: int, progress: bool = False
+    model: GeoModel, paths: list, image_size: Size, strategy: Strategy, batch_size: int, progress: bool
 ) -> Iterator[np.ndarray]:
     """Descriptors (B, V, D) of each ``batch_size`` photographs."""
     network, device = inference_copy(model), next(model.parameters()).device
     cut = partial(_pictures, image_size=image_size, strategy=strategy)
-    parts = list(in_parts(list(paths), batch_size))
+    parts = list(in_parts(paths, batch_size))
     bar = watch.bar(wanted=progress, total=len(paths), desc="descriptors", unit="image")
     with ThreadPoolExecutor(WORKERS) as pool, fast(device), bar:
-        coming = pool.map(cut, parts[0])
+        coming = pool.map(cut, next(iter(parts), ()))
         for part, following in zip_longest(parts, parts[1:], fillvalue=()):
             photographs = list(coming)
             coming = pool.map(cut, following)  # read while the network works

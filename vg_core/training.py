@@ -102,8 +102,14 @@ class Trainer:
     def sources(self) -> tuple[Timed, Photographs | StemCache]:
         """What training and validation are fed with: their photographs, or what the frozen layers made of them."""
         fixed, size = [self.images] * (self.config.augmentation == "none"), self.config.infer_batch_size
-        *kept, validation = keep_stems(self.model, [*fixed, self.val_images], size)  # an augmented image is another one
-        return Timed(keep_pixels(kept[0] if kept else self.images, self.device, size), self.clock), validation
+        with self.clock.phase("decode"):
+            *kept, validation = keep_stems(self.model, [*fixed, self.val_images], size)  # augmented ones are others
+            return Timed(keep_pixels(kept[0] if kept else self.images, self.device, size), self.clock), validation
+
+    def fill(self, source: Timed | Photographs | StemCache) -> None:
+        """Make what is kept of one of the ``sources``; else its first batch would, and the phase that asks for it."""
+        with self.clock.phase("decode"):
+            list(source.batches([]))
 
     @cached_property
     def learner(self) -> nn.Module:
@@ -112,10 +118,11 @@ class Trainer:
 
     def start(self) -> None:
         """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images."""
-        if isinstance(self.model.pooling, NetVLAD):
-            found = local_descriptors(self.model, self.images, self.config.seed, self.config.infer_batch_size)
-            self.model.pooling.initialise(found, self.config.seed)
-        processes.same(self.model)  # k-means on unlike machines need not agree to the last digit
+        with self.clock.phase("decode"):
+            if isinstance(self.model.pooling, NetVLAD):
+                found = local_descriptors(self.model, self.images, self.config.seed, self.config.infer_batch_size)
+                self.model.pooling.initialise(found, self.config.seed)
+            processes.same(self.model)  # k-means on unlike machines need not agree to the last digit
 
     def resume(self) -> None:
         """Go back to the last round on disk, or start."""
@@ -132,8 +139,12 @@ class Trainer:
     def run(self, rounds: int) -> None:
         """Everything that is left to do."""
         state = self.state
+        if not state.finished:
+            self.fill(self.sources[1])
         if not state.validation:
             self.validate()
+        if not state.finished:
+            self.fill(self.sources[0])
         while not state.finished:
             while state.round < rounds:
                 self.training_round()

@@ -9,7 +9,7 @@ from vg_core.config import Config
 from vg_core.models.whitening import LEARNED_ON
 from vg_core.places.dataset import PlaceSet
 from vg_core.strategies import Strategy, make_strategy
-from vg_core.tasks import hard_positives
+from vg_core.tasks import Task, Tuples
 
 
 def seen(config: Config, sets: Sequence[PlaceSet]) -> list[int]:
@@ -19,22 +19,31 @@ def seen(config: Config, sets: Sequence[PlaceSet]) -> list[int]:
     return [sum(train), sum(val), sum(test)]
 
 
-def mined(config: Config, places: PlaceSet) -> int:
-    """Images described in one mining round, at most."""
-    queries = min(config.cache_refresh_rate, len(places.queries))
-    if config.loss == "geo_classification":
-        return 0
-    if config.mining == "full":
-        return len(places.database) + queries
-    drawn = config.neg_samples_num if config.mining == "partial" else 0
-    positives = np.mean([len(some) for some in hard_positives(config, places)])
-    wanted = drawn + ceil(queries * (positives + config.negs_num_per_query))
-    return min(len(places.database), wanted) + queries
+def rounds(config: Config) -> int:
+    """Rounds of the whole training, each with images drawn anew."""
+    return config.epochs_num * config.queries_per_epoch // config.cache_refresh_rate
 
 
-def learned(config: Config) -> int:
+def mined(task: Task) -> tuple[int, int]:
+    """Images described in one mining round: at most, and where its queries have as many positives as on average."""
+    if not isinstance(task, Tuples):
+        return 0, 0
+    positives = np.sort([len(task.hard[query]) for query in task.trainable])[::-1]  # no other query is drawn
+    most, usual = positives[: task.rows].sum(), task.rows * positives.sum() / max(1, len(positives))
+    return _described(task, most), _described(task, usual)
+
+
+def _described(task: Tuples, positives: float) -> int:
+    """Images of a round whose queries have so many positives together."""
+    config = task.config
+    drawn = {"full": task.database, "partial": config.neg_samples_num, "random": 0}[config.mining]
+    wanted = drawn + ceil(positives) + task.rows * config.negs_num_per_query
+    return min(task.database, wanted) + task.rows
+
+
+def learned(config: Config, task: Task) -> int:
     """Images that all training steps together see."""
-    return config.epochs_num * config.queries_per_epoch * (2 + config.negs_num_per_query)
+    return rounds(config) * task.rows * (2 + config.negs_num_per_query)
 
 
 def whitened(config: Config, train: PlaceSet) -> int:

@@ -88,7 +88,7 @@ def recipe(plan: Plan) -> dict:
 
 
 def usable_cores() -> int:
-    """Processor cores this process may use."""
+    """Processor cores this process may use, as in ``vg_core.devices``, which would load PyTorch."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -15,6 +15,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
+from vg_core.devices import cores
 from vg_core.files import replacing, reserve
 from vg_core.paths import pixels_folder
 from vg_core.watch import bar
@@ -23,7 +24,8 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MAPPED_SHARE_OF_DISK = 0.5  # of the free space; beyond it images are decoded each time instead
 CHECKED = 4  # photographs decoded anew before mapped pixels of an earlier run are used
-WORKERS = os.cpu_count() or 1
+WORKERS = cores()
+AHEAD = 8  # batches: what waits for a GPU takes pinned memory, however many cores there are
 
 
 class UnreadableImage(ValueError):
@@ -95,6 +97,11 @@ def unreadable(paths: Sequence[str], progress: bool = True) -> dict[str, str]:
         return {path: sentence for path, sentence in zip(paths, found, strict=True) if sentence}
 
 
+def ahead(mapped: bool) -> int:
+    """Batches that are read while one is used: AHEAD at most, or one for each thread where these must decode."""
+    return min(2 * WORKERS, AHEAD if mapped else max(AHEAD, WORKERS))
+
+
 class Photographs:
     """The images of a list of files at one size (height, width).
 
@@ -123,12 +130,12 @@ class Photographs:
 
     def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Tensor]:
         """One tensor for each list of indices; the next ones are read in threads while the present one is used."""
-        waiting: deque = deque()
+        waiting, most = deque(), ahead(mapped=self.pixels is not None)
         with ThreadPoolExecutor(WORKERS) as pool:
             try:
                 for wanted in indices:
                     waiting.append(pool.submit(self.batch, wanted))
-                    if len(waiting) > 2 * WORKERS:
+                    if len(waiting) > most:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()

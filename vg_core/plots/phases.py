@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from vg_core.plots.canvas import COLUMN, ink, legend_below, need, plot, remark, variants
 
 PHASES = {  # columns of a history and of validations without "seconds_", in the order of an epoch: name, colour
-    "decode": ("decoding", "vermillion"),
+    "decode": ("done once", "vermillion"),
     "waiting": ("waiting for images", "grey"),
     "extraction": ("describing", "sky"),
     "mining": ("mining", "orange"),
@@ -60,8 +60,8 @@ def phase_bars(history: pd.DataFrame, validation: pd.DataFrame | None = None) ->
 def seconds_per_epoch(history: pd.DataFrame, validation: pd.DataFrame | None = None) -> pd.DataFrame:
     """Mean seconds of each phase in one epoch, a row a variant; ``total`` holds what no phase covers, too.
 
-    Decoding comes before the first round. Validations, from which their search is taken apart, count from epoch 1 on:
-    that of the untrained network belongs to no epoch.
+    What is done once comes before a round, and its seconds are not among the round's. Validations, from which their
+    search is taken apart, count from epoch 1 on: that of the untrained network belongs to no epoch.
     """
     phases = [phase for phase in PHASES if f"seconds_{phase}" in history]
     rows = {}
