@@ -144,12 +144,14 @@ def test_memory_grows_with_the_batch_and_the_proposal_fits(street):
     preflight(replace(TINY, train_batch_size=40, accumulate=-(-40 // fitting)), BATCH, free).check()
 
 
-def test_processes_share_the_batch_and_the_minutes(street, monkeypatch):
+@pytest.mark.parametrize("test_method", ["hard_resize", "five_crops"])
+def test_processes_share_the_batch_and_the_minutes(test_method, street, monkeypatch):
+    config = replace(TINY, test_method=test_method)
     batch = replace(BATCH, tail_seconds=1.0, train_seconds=1.0)
-    one = preflight(TINY, batch, PLENTY)
+    one = preflight(config, batch, PLENTY)
     fitting = one.needs.fitting
     monkeypatch.setattr(module.processes, "size", lambda: 4)
-    four = preflight(TINY, batch, PLENTY)
+    four = preflight(config, batch, PLENTY)
     assert four.minutes == pytest.approx({part: minutes / 4 for part, minutes in one.minutes.items()})
     less = 3 * 1.3 * 5 * (10**7 + 2 * 10**6)
     assert one.needed["RAM"] - four.needed["RAM"] == pytest.approx(less, rel=0.01)  # and fewer pixels wait
