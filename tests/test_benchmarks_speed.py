@@ -13,6 +13,7 @@ from benchmarks import device, measure, run
 from benchmarks.device import Work, floor_of, operations
 from benchmarks.measure import Case, Disagreement, check, difference, interleave, passed, peak_bytes, shares
 from benchmarks.rows import ROWS
+from benchmarks.rows.retrieval import _common
 from tests.hungry import HUNGRY, MIB, REUSING
 from vg_core.paths import ROOT, cache_root
 
@@ -90,6 +91,15 @@ def test_difference_is_relative_and_the_worst_of_all_arrays():
     assert difference((np.zeros(3), 1), (np.zeros(3), 1)) == 0
     assert difference(np.ones(3), np.ones(4)) == np.inf
     assert not difference(torch.ones(2), torch.tensor([1.0, np.nan])) <= 1e9
+
+
+def test_a_search_in_part_of_a_database_is_compared_where_both_found_the_same():
+    everywhere = np.array([[0.1, 0.2, 0.3], [0.1, 0.5, 0.6]]), np.array([[5, 0, 2], [1, 4, 2]])
+    in_three = np.array([[0.2, 0.3, 0.9], [0.1, 0.6, 0.7]]), np.array([[0, 2, 1], [1, 2, 0]])
+    expected, found = _common(in_three, everywhere, 3)
+    assert expected[0].tolist() == found[0].tolist() == [[0.2, 0.3, 0.0], [0.1, 0.6, 0.0]]
+    in_three[0][1, 1] = 0.4
+    assert difference(*(side[0] for side in _common(in_three, everywhere, 3))) > 0.1
 
 
 # --- measuring -----------------------------------------------------------------------------------------------------
