@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from benchmarks.measure import Case, Row
+from vg_core.devices import PEAK
 
 MIB = 2**20
+peak_is_told = pytest.mark.skipif(not PEAK.exists(), reason="the kernel does not tell the peak of a process")
 PIECE = 100_000  # bytes: glibc takes it from its heap and keeps it there
 
 

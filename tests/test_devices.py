@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.hungry import peak_is_told
 from vg_core.__main__ import main
-from vg_core.devices import PEAK, RAM, cores, free_memory, peak_of, used_memory
+from vg_core.devices import RAM, cores, free_memory, peak_of, used_memory
 from vg_core.paths import ROOT
 
 CPU, MIB = torch.device("cpu"), 2**20
@@ -23,9 +24,6 @@ def child(program: str) -> list[int]:
 
 
 # --- memory --------------------------------------------------------------------------------------------------------
-peak_is_told = pytest.mark.skipif(not PEAK.exists(), reason="the kernel does not tell the peak of a process")
-
-
 @peak_is_told
 def test_the_peak_is_that_of_this_process_not_of_the_one_that_started_it():
     large = np.ones(512 * MIB, np.uint8)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.hungry import peak_is_told
 from tests.test_engines import all_distances, unit
 from vg_core import paths
 from vg_core.engines import DescriptorStore, Index, SyntheticPlaces, exact, extrapolate, measure
@@ -104,23 +104,18 @@ def test_built_from_a_store_is_built_from_its_values(tmp_path):
 
 
 PEAK = """
-import sys, numpy as np
+import sys, numpy as np, torch
+from vg_core.devices import peak_of
 from vg_core.engines import DescriptorStore, exact
-
-def kilobytes(entry):
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(entry))
 
 table = np.random.default_rng(0).standard_normal((10_000, 256), dtype=np.float32)
 store, asked = DescriptorStore.write(sys.argv[1], [table] * 15, (150_000, 256)), table[:50]
 exact(asked, store.first(100), 20)  # libraries have loaded what they need
-open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
-before = kilobytes("VmRSS")
-exact(asked, store, 20, memory_bytes=int(sys.argv[2]))
-print((kilobytes("VmHWM") - before) * 1024)
+print(peak_of(lambda: exact(asked, store, 20, memory_bytes=int(sys.argv[2])), torch.device("cpu")))
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel does not tell the peak of a process")
+@peak_is_told
 @pytest.mark.parametrize("mebibytes", [48, 64])
 def test_memory_stays_within_the_budget(mebibytes, tmp_path):
     """150,000 descriptors of 256 values: 73 MiB on disk, 146 MiB as float32; neither is ever in memory at once."""

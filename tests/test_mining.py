@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vg_core.devices import PEAK
+from tests.hungry import peak_is_told
 from vg_core.mining import draw_pool, excluded, hardness, mine, nearest_positives, products, random_negatives
 from vg_core.rounds import _places
 
@@ -247,9 +247,6 @@ def test_rows_are_the_same_as_views_and_as_copies(monkeypatch, run, bytes_at_onc
     torch.testing.assert_close(scores, exact, atol=1e-5, rtol=0)
     torch.testing.assert_close(largest, table[ids].square().sum(1).max())
     assert products.table_scores(queries, table, ids[:0])[0].shape == (3, 0)
-
-
-peak_is_told = pytest.mark.skipif(not PEAK.exists(), reason="the kernel does not tell the peak of a process")
 
 
 @peak_is_told

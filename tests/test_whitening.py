@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.hungry import peak_is_told
 from vg_core import paths
 from vg_core.models import whitening
 from vg_core.models.whitening import Whitening
@@ -195,25 +195,21 @@ def test_a_cut_that_is_none(dim):
 # --- memory ----------------------------------------------------------------------------------------------------
 
 PEAK = """
-import sys
-import numpy as np
+import sys, numpy as np, torch
+from vg_core.devices import peak_of
 from vg_core.models import whitening
-
-def kilobytes(entry):
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(entry))
 
 whitening.EXACT, whitening.BLOCK = 100, 500_000
 count, in_dim, dim = map(int, sys.argv[1:])
 table = np.random.default_rng(0).standard_normal((count, in_dim), dtype=np.float32)
 whitening.Whitening.learn(table[:, :50], 10)  # libraries have loaded what they need
-before = kilobytes("VmRSS")
-learned = whitening.Whitening.learn(table, dim)
-expected = whitening.learning_bytes(count, in_dim, dim)
-print((kilobytes("VmHWM") - before) * 1024, table.nbytes, learned.weight.nbytes, expected)
+learned = []
+peak = peak_of(lambda: learned.append(whitening.Whitening.learn(table, dim)), torch.device("cpu"))
+print(peak, table.nbytes, learned[0].weight.nbytes, whitening.learning_bytes(count, in_dim, dim))
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel does not tell the peak of a process")
+@peak_is_told
 @pytest.mark.parametrize("shape", [(800, 20_000, 300), (1500, 1400, 1400), (1500, 4000, 1400)])
 def test_learning_takes_less_memory_than_a_copy_of_the_descriptors(shape):
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(paths.ROOT)}

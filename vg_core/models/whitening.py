@@ -14,6 +14,7 @@ LEARNED_ON = 10_000  # descriptors at most
 SMALLEST_VARIANCE = 1e-9  # added to every variance before its root divides
 EXACT = 4096  # scatter matrices up to this size are kept and solved in float64; larger ones take half the memory
 BLOCK = 5_000_000  # float64 numbers of a block of centred descriptors: 40 MB, which the allocator gives back at once
+LIBRARIES = 4 * 2**20  # bytes that NumPy and LAPACK take for themselves; 1 MiB was seen
 
 
 class Whitening(nn.Module):
@@ -74,7 +75,7 @@ def learning_bytes(count: int, in_dim: int, dim: int) -> int:
     size, exact = min(count, in_dim), min(count, in_dim) <= EXACT
     solving = (4 * 8 if exact else 2 * 4) * size**2  # LAPACK's solver of all pairs keeps two more; the other overwrites
     refining = 0 if exact else 36 * dim**2 + 4 * size * dim  # float64 pairs within the span of the vectors, which stay
-    return max(solving, refining, 4 * dim * (in_dim + 2 * size)) + 4 * 8 * BLOCK
+    return max(solving, refining, 4 * dim * (in_dim + 2 * size)) + 4 * 8 * BLOCK + LIBRARIES
 
 
 class _Centred:
