@@ -104,7 +104,6 @@ def test_evaluation_has_one_row_a_query(model, street):
 
 PEAK = """
 import sys, numpy as np, pandas as pd, torch
-from pathlib import Path
 from tests.tiny import TINY
 from dataclasses import replace
 from vg_core import retrieval, room, strategies
