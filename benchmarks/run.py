@@ -82,7 +82,7 @@ def run(rows: list[Row], repeats: int, quick: bool, device: torch.device, file: 
         except Disagreement as fault:
             faults.append(str(fault))
             print("results differ", flush=True)
-        except (OSError, MemoryError, RuntimeError) as fault:  # the rows behind it are worth as much
+        except (OSError, MemoryError, RuntimeError, ValueError) as fault:  # the rows behind it are worth as much
             faults.append(f"{row.name}: {fault or type(fault).__name__}")
             print("not measured", flush=True)
     return pd.DataFrame(found), faults
@@ -151,9 +151,14 @@ def markdown(found: pd.DataFrame) -> str:
 
 def _ratios(values: pd.Series, bars: pd.Series) -> list[str]:
     """Two digits of each ratio, three where two would be 0.00, and its bar."""
-    pairs = zip(values.astype(float), bars.astype(float), strict=True)
-    said = ((f"{value:.{2 if value >= 0.005 else 3}f}", value, bar) for value, bar in pairs)
-    return ["" if pd.isna(value) else text + ("" if pd.isna(bar) else f" ({bar:g})") for text, value, bar in said]
+    return [_ratio(*pair) for pair in zip(values.astype(float), bars.astype(float), strict=True)]
+
+
+def _ratio(value: float, bar: float) -> str:
+    if pd.isna(value):
+        return ""
+    digits = 2 if value >= 0.005 else 3
+    return f"{value:.{digits}f}" + ("" if pd.isna(bar) else f" ({bar:g})")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def _measured(config: Config, places: PlaceSet, device: torch.device) -> Batch:
         return measure(config, places, device)
     except torch.OutOfMemoryError:
         raise ValueError(
-            f"{memory_of(device)} is short: {_gb(free)} free do not hold the network and one tuple of images; "
+            f"{memory_of(device)} is short: {_gb(free)} free do not hold the network and a few images; "
             "lower image_size or negs_num_per_query, or freeze more layers"
         ) from None
 

@@ -21,7 +21,7 @@ from benchmarks.rows.photographs import write_photographs
 from benchmarks.rows.registry import row
 from vg_core.config import Config
 from vg_core.devices import fast
-from vg_core.learner import can_compile
+from vg_core.learner import check_resources
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import inference_copy
 from vg_core.places.dataset import PlaceSet
@@ -47,8 +47,7 @@ def extraction(device: torch.device, images: int, height: int, width: int) -> Ca
 
 @row("extraction, compiled", "eager float32, NCHW", *IMAGES, bar=0.52, **EXTRACTED)
 def extraction_compiled(device: torch.device, images: int, height: int, width: int) -> Case:
-    if not can_compile():
-        raise OSError("torch.compile needs a C++ compiler, and neither g++ nor clang++ is there; install one of them")
+    check_resources(replace(CONFIG, compile=True), images)
     return _extraction(device, images, (height, width), compiled=True)
 
 
