@@ -24,7 +24,8 @@ from vg_core.mining import draw_pool
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import frozen_stem, inference_copy
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import WORKERS, Photographs, normalise
+from vg_core.places.images import WORKERS, normalise
+from vg_core.places.photographs import Photographs
 from vg_core.progress import Progress
 from vg_core.registry import ByName
 from vg_core.retrieval import RETRIEVED, in_parts, local_descriptors, nearest_on_device, search

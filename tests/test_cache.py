@@ -11,7 +11,7 @@ import pytest
 from vg_core import cache, paths
 from vg_core.__main__ import main
 from vg_core.files import replacing
-from vg_core.places.images import Photographs
+from vg_core.places.photographs import Photographs
 
 DIGEST, HEX = "0123456789abcdef0123", "0123456789abcdef" * 2
 RUN = "toycity-resnet18-gem-triplet-seed0-0123456789"

@@ -14,7 +14,8 @@ from PIL import Image
 from vg_core import paths
 from vg_core.files import reserve
 from vg_core.places import images
-from vg_core.places.images import IMAGENET_MEAN, IMAGENET_STD, Photographs, UnreadableImage, normalise, read_image
+from vg_core.places.images import IMAGENET_MEAN, IMAGENET_STD, UnreadableImage, normalise, read_image
+from vg_core.places.photographs import Photographs
 
 
 @pytest.fixture
@@ -192,7 +193,7 @@ def test_space_is_reserved_for_the_whole_file(tmp_path):
 def test_two_processes_may_decode_the_same_set_at_once(files):
     program = """
 import sys
-from vg_core.places.images import Photographs
+from vg_core.places.photographs import Photographs
 print("ready", flush=True)
 sys.stdin.readline()
 print(Photographs(sys.argv[1:], (24, 32), mapped=True, progress=False).batch(range(7)).sum().item())

@@ -15,7 +15,7 @@ from vg_core.learner import can_compile
 from vg_core.models import build_model, load_model
 from vg_core.models.network import frozen_stem, inference_copy
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import Photographs
+from vg_core.places.photographs import Photographs
 from vg_core.retrieval import describe_photographs, photographs_of
 from vg_core.stem_cache import DevicePixels, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
 

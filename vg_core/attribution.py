@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from vg_core.galleries import GAP, LINE, PIXELS_AN_INCH, cell, finished, judge, usual_shape
 from vg_core.heatmaps import gradient_map
 from vg_core.maps.photos import small_photo
-from vg_core.places.images import Photographs
+from vg_core.places.photographs import Photographs
 from vg_core.plots.canvas import FULL, ink
 from vg_core.records import Run, load_places
 from vg_core.retrieval import describe, pick_device

@@ -13,7 +13,8 @@ from vg_core.devices import fast, free_memory
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import inference_copy
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import Photographs, normalise
+from vg_core.places.images import normalise
+from vg_core.places.photographs import Photographs
 
 FEW = 2  # images that memory is measured on: a whole tuple without room would end the process
 MARGIN = 1.3  # on memory that is counted: workspaces of convolutions, fragmentation

@@ -14,7 +14,7 @@ from vg_core.dimensions import widest
 from vg_core.engines.exact import MEMORY_BYTES
 from vg_core.models.whitening import learning_bytes
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import MAPPED_SHARE_OF_DISK, ahead
+from vg_core.places.photographs import MAPPED_SHARE_OF_DISK, ahead
 from vg_core.retrieval import STORED_AT_ONCE
 from vg_core.room import MEMORY_SHARE
 from vg_core.stem_cache import STEMS_SHARE, pixels_fit

@@ -13,7 +13,7 @@ from vg_core.files import replacing
 from vg_core.lr_range import range_test
 from vg_core.mining import nearest_positives
 from vg_core.models import GeoModel
-from vg_core.places.images import Photographs
+from vg_core.places.photographs import Photographs
 from vg_core.records import load_places, run_id
 from vg_core.retrieval import describe_photographs
 from vg_core.tasks import hard_positives

@@ -19,7 +19,8 @@ from vg_core.evaluation import ranks_table
 from vg_core.mining import products
 from vg_core.models.network import GeoModel, inference_copy
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import Photographs, normalise
+from vg_core.places.images import normalise
+from vg_core.places.photographs import Photographs
 from vg_core.room import has_room, scratch_file
 from vg_core.stem_cache import StemCache, descriptors_of
 from vg_core.watch import bar

@@ -10,7 +10,8 @@ from torch import Tensor
 from vg_core import processes
 from vg_core.devices import fast, free_memory
 from vg_core.models.network import GeoModel, frozen_stem
-from vg_core.places.images import Photographs, normalise
+from vg_core.places.images import normalise
+from vg_core.places.photographs import Photographs
 from vg_core.watch import bar
 
 STEMS_SHARE = 0.5  # of what is free on the network's device; the other half is for training

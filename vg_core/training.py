@@ -20,7 +20,7 @@ from vg_core.models import build_model, save_model
 from vg_core.models.norms import share_batch_norms
 from vg_core.models.pooling import NetVLAD
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import Photographs
+from vg_core.places.photographs import Photographs
 from vg_core.progress import Progress
 from vg_core.retrieval import describe_photographs, evaluate, in_parts, local_descriptors, photographs_of
 from vg_core.stem_cache import StemCache, keep_pixels, keep_stems

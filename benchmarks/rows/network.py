@@ -25,7 +25,8 @@ from vg_core.learner import check_resources
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import inference_copy
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import Photographs, normalise
+from vg_core.places.images import normalise
+from vg_core.places.photographs import Photographs
 from vg_core.stem_cache import StemCache, descriptors_of
 from vg_core.training import Trainer
 

@@ -12,7 +12,8 @@ from benchmarks import reference
 from benchmarks.measure import Case, difference
 from benchmarks.rows.registry import row
 from vg_core.paths import cache_root
-from vg_core.places.images import WORKERS, Photographs, normalise
+from vg_core.places.images import WORKERS, normalise
+from vg_core.places.photographs import Photographs
 
 BATCH = 16
 RIVAL = "Pillow, ToTensor and Normalize in as many worker processes"
