@@ -13,17 +13,18 @@ from vg_core.__main__ import main
 from vg_core.files import replacing
 from vg_core.places.photographs import Photographs
 
-DIGEST, HEX = "0123456789abcdef0123", "0123456789abcdef" * 2
+DIGEST, HIDDEN = "0123456789abcdef0123", ".vg-0123456789-4711-01234567"
 RUN = "toycity-resnet18-gem-triplet-seed0-0123456789"
 OF_KIND = {
     "unfinished": [
-        f"pixels/.{HEX}.npy",
-        f"checkpoints/smoke/{RUN}/.{HEX}.pt",
-        f".{HEX}",
-        "tmpab_4x9z0/index/codes.npy",
+        f"pixels/{HIDDEN}.npy",
+        f"checkpoints/smoke/{RUN}/{HIDDEN}.pt",
+        HIDDEN,
+        f"{HIDDEN}-folder/index/codes.npy",
     ],
     "pixels": [f"pixels/{DIGEST}_480x640.npy"],
-    "descriptors": [f"descriptors/{DIGEST}.npy"],
+    "contents": [f"contents/{DIGEST}.parquet", "contents/SHA256SUMS"],
+    "descriptors": [f"descriptors/{DIGEST}.npy", "descriptors/SHA256SUMS"],
     "ranges": [f"ranges/{RUN}-1e-06-1-60.csv"],
     "states": [f"checkpoints/smoke/{RUN}/state.pt"],
     "checkpoints": [f"checkpoints/smoke/{RUN}/best.safetensors", "checkpoints/full/going_on/state.pt"],
@@ -80,7 +81,7 @@ def test_one_kind_is_freed_and_nothing_else(filled, kind):
 
 
 def test_young_unfinished_files_stay(filled, capsys):
-    young = put(f"pixels/.{'f' * 32}.npy", days=0.9)
+    young = put("pixels/.vg-ffffffffff-4711-01234567.npy", days=0.9)
     cache.evict(["unfinished"])
     assert young.exists() and names() & set(OF_KIND["unfinished"]) == set()
     assert "left alone, less than a day old, perhaps of a process at work: 1" in capsys.readouterr().out

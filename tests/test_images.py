@@ -1,9 +1,4 @@
-"""Reading photographs: every kind of file, one resize path, the pixel cache, and faults that name the file."""
-
-import errno
-import os
-import subprocess
-import sys
+"""Reading photographs: every kind of file, one resize path, and faults that name the file."""
 
 import numpy as np
 import pytest
@@ -11,11 +6,8 @@ import simplejpeg
 import torch
 from PIL import Image
 
-from vg_core import paths
-from vg_core.files import reserve
 from vg_core.places import images
 from vg_core.places.images import IMAGENET_MEAN, IMAGENET_STD, UnreadableImage, normalise, read_image
-from vg_core.places.photographs import Photographs
 
 
 @pytest.fixture
@@ -110,108 +102,3 @@ def test_normalise_is_imagenets():
     floats = pixels.float()
     torch.testing.assert_close(normalise(floats), result)
     assert torch.equal(floats, pixels.float())  # what comes in stays as it was
-
-
-@pytest.fixture
-def files(tmp_path, write_photo):
-    return [write_photo(tmp_path / "set", 500_000 + i, 5_000_000, i) for i in range(7)]
-
-
-def test_mapped_pixels_equal_decoded_ones(files):
-    direct, mapped = Photographs(files, (24, 32)), Photographs(files, (24, 32), mapped=True)
-    wanted = [[0, 1, 2], [6, 3], [3]]
-    for a, b, indices in zip(direct.batches(wanted), mapped.batches(wanted), wanted, strict=True):
-        assert torch.equal(a, b)
-        assert torch.equal(a[0], torch.from_numpy(read_image(files[indices[0]], (24, 32)).copy()).permute(2, 0, 1))
-
-
-@pytest.mark.parametrize(("threads", "mapped", "expected"), [(2, True, 4), (64, True, 8), (64, False, 64)])
-def test_batches_that_wait_are_few_however_many_threads(files, monkeypatch, threads, mapped, expected):
-    monkeypatch.setattr(images, "WORKERS", threads)
-    photographs, asked = Photographs(files, (24, 32), mapped), []
-    coming = photographs.batches(asked.append(i) or [i % 7] for i in range(100))
-    next(coming)
-    assert images.ahead(mapped) == expected == len(asked) - 1
-    assert len(list(coming)) == 99 and asked == [*range(100)]
-
-
-def test_second_mapping_decodes_a_few_to_compare(files, monkeypatch, capsys):
-    Photographs(files, (24, 32), mapped=True)
-    assert "7 images at 24x32 take 0.00 GB of the" in capsys.readouterr().out
-    read = []
-    monkeypatch.setattr(images, "read_image", lambda path, size: read.append(path) or read_image(path, size))
-    assert Photographs(files, (24, 32), mapped=True).batch([0]).shape == (1, 3, 24, 32)
-    assert read == [str(files[i]) for i in (0, 2, 4, 6)] and not capsys.readouterr().out
-
-
-def test_a_changed_file_is_decoded_again(files, write_photo):
-    before = Photographs(files, (24, 32), mapped=True).batch([0]).clone()
-    Image.new("RGB", (64, 48), "red").save(files[0])
-    after = Photographs(files, (24, 32), mapped=True).batch([0])
-    assert not torch.equal(before, after)
-
-
-def test_a_corrupt_file_leaves_no_half_written_cache(files):
-    files[3].write_bytes(b"broken")
-    with pytest.raises(UnreadableImage, match=files[3].name):
-        Photographs(files, (24, 32), mapped=True)
-    assert list(paths.pixels_folder().iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [lambda b: b[:-1], lambda b: b"", lambda b: b"text", lambda b: b[:-5000] + bytes(5000)],
-    ids=["cut", "empty", "text", "zeros"],
-)
-def test_a_damaged_cache_is_made_anew(files, damage):
-    expected = Photographs(files, (24, 32)).batch([0, 6])
-    Photographs(files, (24, 32), mapped=True)
-    (file,) = paths.pixels_folder().iterdir()
-    file.write_bytes(damage(file.read_bytes()))
-    assert torch.equal(Photographs(files, (24, 32), mapped=True).batch([0, 6]), expected)
-
-
-def test_a_full_disk_is_a_sentence_before_anything_is_decoded(files, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(OSError, match=r"could not be written \(No space left on device\); free some space"):
-        Photographs(files, (24, 32), mapped=True)
-    assert list(paths.pixels_folder().iterdir()) == []
-
-
-def test_space_is_reserved_for_the_whole_file(tmp_path):
-    sparse = tmp_path / "sparse"
-    with sparse.open("wb") as file:
-        file.truncate(2**20)
-    reserve(sparse)
-    assert sparse.stat().st_blocks * 512 >= 2**20 == sparse.stat().st_size
-
-
-def test_two_processes_may_decode_the_same_set_at_once(files):
-    program = """
-import sys
-from vg_core.places.photographs import Photographs
-print("ready", flush=True)
-sys.stdin.readline()
-print(Photographs(sys.argv[1:], (24, 32), mapped=True, progress=False).batch(range(7)).sum().item())
-"""
-    command, pipes = [sys.executable, "-c", program, *map(str, files)], {"stdin": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, **pipes) for _ in range(2)]
-    assert [one.stdout.readline() for one in both] == ["ready\n"] * 2
-    for one in both:
-        one.stdin.write("go\n")
-        one.stdin.flush()
-    total = Photographs(files, (24, 32)).batch(range(7)).sum().item()
-    assert [int(one.communicate(timeout=60)[0]) for one in both] == [total] * 2
-    assert len(list(paths.pixels_folder().iterdir())) == 1
-
-
-def test_a_set_too_large_for_the_disk_is_decoded_on_every_pass(files, monkeypatch, capsys):
-    monkeypatch.setattr(images, "MAPPED_SHARE_OF_DISK", 0.0)
-    photographs = Photographs(files, (24, 32), mapped=True)
-    assert photographs.pixels is None
-    assert "decoding them on every pass" in capsys.readouterr().out
-    assert photographs.batch([0, 1]).shape == (2, 3, 24, 32)

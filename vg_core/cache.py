@@ -10,13 +10,16 @@ from pathlib import Path
 import pandas as pd
 
 from vg_core import paths
+from vg_core.files import OWNED
+from vg_core.own_files import SUMS
 
-# Patterns of files below the cache folder, the first that fits; a group is a folder that counts as one thing
+# Patterns of files below the cache folder, the first that fits; its first group is a folder that counts as one thing
 KINDS = {
-    "unfinished": r"(?:.*/)?\.[0-9a-f]{32}(?:\.\w+)?|(tmp[a-z0-9_]{8})/.*",  # of killed processes, or being written
+    "unfinished": rf"((?:.*/)?{OWNED.pattern[:-2]}[^/]*)(?:/.*)?",  # of killed processes, or being written
     "pixels": r"pixels/[0-9a-f]{20}_\d+x\d+\.npy",
-    "descriptors": r"descriptors/[0-9a-f]{20}\.npy",
-    "ranges": r"ranges/[^/]+\.csv",
+    "contents": rf"contents/(?:[0-9a-f]{{20}}\.parquet|{SUMS})",
+    "descriptors": rf"descriptors/(?:[0-9a-f]{{20}}\.npy|{SUMS})",
+    "ranges": rf"ranges/(?:[^/]+\.csv|{SUMS})",
     "states": r"checkpoints/[^/]+/[^/]+/state\.pt",  # of finished trainings: nothing will go on from them
     "checkpoints": r"(checkpoints/[^/]+/[^/]+)/.*",
     "runs": r"([^/]+/runs/[^/]+)/.*",
@@ -24,7 +27,7 @@ KINDS = {
     "notebooks": r"[^/]+/notebooks/[^/]+",
     "other": r"([^/]+)(?:/.*)?",
 }
-EVICTABLE = ("pixels", "descriptors", "ranges", "states", "unfinished")  # the others took hours
+EVICTABLE = ("pixels", "contents", "descriptors", "ranges", "states", "unfinished")  # the others took hours
 YOUNG = 1.0  # days; an unfinished file used since may belong to a process at work
 DAY = 86400  # seconds
 

@@ -1,11 +1,23 @@
 """Writing so that a killed process or a full disk never leaves half a file under the real name."""
 
 import errno
+import hashlib
 import os
+import platform
+import re
+import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+
+OWNED = re.compile(
+    r"\.vg-(?P<machine>[0-9a-f]{10})-(?P<process>\d+)-.*", re.DOTALL
+)  # unfinished: the machine and the process that write it
 
 
 @contextmanager
@@ -15,19 +27,70 @@ def replacing(path) -> Iterator[Path]:
     Raises OSError, naming the file and what to do, when it cannot be written; the old file is then still whole.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    new = unfinished(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield unfinished
-        with unfinished.open("rb+") as file:
+        remove_leftovers(path.parent)
+        yield new
+        with new.open("rb+") as file:
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        new.replace(path)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "free some space and run again" if full else "choose another place or check its permissions"
-        raise OSError(error.errno, f"{path} could not be written ({error.strerror or error}); {advice}") from error
+        raise not_written(path, error) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only disk says so above
+            new.unlink(missing_ok=True)
+
+
+def not_written(path, error: OSError) -> OSError:
+    """The one sentence about a file or folder that could not be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "free some space and run again" if full else "choose another place or check its permissions"
+    return OSError(error.errno, f"{path} could not be written ({error.strerror or error}); {advice}")
+
+
+def unfinished(path) -> Path:
+    """A hidden name beside ``path`` for what is not finished yet: it tells who writes it."""
+    path = Path(path)
+    return path.with_name(f"{_owner()}{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
+def scratch_folder(parent: Path) -> TemporaryDirectory:
+    """Context with a folder in ``parent`` that goes when the block ends; after a kill, with `remove_leftovers`."""
+    parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(parent)
+    return TemporaryDirectory(prefix=_owner(), dir=parent)
+
+
+def _owner() -> str:
+    return f".vg-{_machine()}-{os.getpid()}-"
+
+
+def remove_leftovers(folder) -> None:
+    """Remove the unfinished files and folders that dead processes of this machine have left in a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            owned = OWNED.fullmatch(entry.name)
+            if owned and owned["machine"] == _machine() and _is_dead(int(owned["process"]), entry):
+                with suppress(OSError):  # another process removes it, too
+                    shutil.rmtree(entry) if entry.is_dir(follow_symlinks=False) else os.unlink(entry)
+
+
+def _is_dead(pid: int, entry: os.DirEntry) -> bool:
+    """No process has this number, or one that started after the entry was last written."""
+    try:
+        return psutil.Process(pid).create_time() > entry.stat(follow_symlinks=False).st_mtime + 1
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, OSError):
+        return False
+
+
+@cache
+def _machine() -> str:
+    """Ten hexadecimal digits of this machine and its space of process numbers: containers have their own."""
+    namespace = os.stat("/proc/self/ns/pid").st_ino if os.path.exists("/proc/self/ns/pid") else 0
+    return hashlib.sha256(f"{platform.node()} {uuid.getnode()} {namespace}".encode()).hexdigest()[:10]
 
 
 def reserve(path: Path) -> None:

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from itertools import chain
 from math import prod
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
 from vg_core.devices import free_memory
 from vg_core.engines import DescriptorStore
+from vg_core.files import scratch_folder
 from vg_core.paths import cache_root
 
 MEMORY_SHARE = 0.5  # of what is free; beyond it descriptors go to disk
@@ -25,8 +25,7 @@ def has_room(values: int, device: torch.device) -> bool:
 @contextmanager
 def scratch_file() -> Iterator[Path]:
     """A path in the cache folder for descriptors; what is written there goes when the block ends."""
-    cache_root().mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=cache_root()) as folder:
+    with scratch_folder(cache_root()) as folder:
         yield Path(folder) / "descriptors.npy"
 
 

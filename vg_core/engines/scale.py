@@ -1,6 +1,5 @@
 """What each engine costs as the database grows, measured; and how large databases would fare if that goes on."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 
 import faiss
@@ -12,6 +11,7 @@ from vg_core.engines.index import ENGINES, Index
 from vg_core.engines.store import DescriptorStore
 from vg_core.engines.synthetic import SyntheticPlaces
 from vg_core.engines.tuning import SAMPLE, TARGET, Sample, tune
+from vg_core.files import scratch_folder
 
 # how milliseconds a query and seconds of building are taken to grow with N images, by the knob of an engine
 LAWS = {
@@ -39,8 +39,7 @@ def measure(
     an image; memory holds one index at a time.
     """
     shape = (max(sizes), city.dim)
-    paths.cache_root().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=paths.cache_root()) as folder:
+    with scratch_folder(paths.cache_root()) as folder:
         store = DescriptorStore.write(f"{folder}/descriptors.npy", city.database(shape[0]), shape)
         return pd.concat([_at(engines, city, store.first(images), target) for images in sizes], ignore_index=True)
 

@@ -1,13 +1,12 @@
 """Photographs as uint8 tensors, decoded once and memory-mapped afterwards."""
 
-import hashlib
-import os
 import shutil
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from vg_core.files import replacing, reserve
 from vg_core.paths import pixels_folder
+from vg_core.places.contents import digest_of
 from vg_core.places.images import WORKERS, read_image
 from vg_core.watch import bar
 
@@ -31,14 +31,16 @@ def ahead(mapped: bool) -> int:
 class Photographs:
     """The images of a list of files at one size (height, width).
 
-    ``mapped=True`` decodes every file once into a memory-mapped array in the cache folder, keyed by the files' names,
-    sizes and times; later passes read it at memory speed. A set too large for the disk is decoded on every pass.
+    ``mapped=True`` decodes every file once into a memory-mapped file in the cache folder, named after the contents of
+    the photographs; later passes read it at memory speed. Each picture there has a checksum, looked at when the picture
+    is first used: one that does not hold is decoded anew. A set too large for the disk is decoded on every pass.
     """
 
     def __init__(self, paths: Sequence, size: tuple[int, int], mapped: bool = False, progress: bool = True):
         self.paths = [str(path) for path in paths]
         self.size = tuple(size)
-        self.pixels = self._map(progress) if mapped else None  # (N, H, W, 3) uint8
+        self.pixels = self._map(progress) if mapped and self.paths else None  # (N,) of ``_kind``
+        self.checked = np.zeros(len(self.paths), dtype=bool)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -48,7 +50,7 @@ class Photographs:
         fetches them while it computes.
         """
         if self.pixels is not None:
-            rows = self.pixels[np.asarray(indices, dtype=np.int64)]
+            rows = self._mapped(np.asarray(indices, dtype=np.int64))
         else:
             rows = np.stack([read_image(self.paths[i], self.size) for i in indices])
         pixels = torch.from_numpy(rows)
@@ -74,31 +76,43 @@ class Photographs:
         """Bytes that the decoded images take."""
         return len(self.paths) * self.size[0] * self.size[1] * 3
 
-    def _file(self) -> Path:
-        digest = hashlib.sha256(repr(self.size).encode())
-        for path in self.paths:
-            stat = os.stat(path) if os.path.exists(path) else None  # a missing file is named when it is read
-            digest.update(f"{path}|{stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
-        return pixels_folder() / f"{digest.hexdigest()[:20]}_{self.size[0]}x{self.size[1]}.npy"
+    @property
+    def _kind(self) -> np.dtype:
+        """What the file holds of each photograph."""
+        return np.dtype([("pixels", np.uint8, (*self.size, 3)), ("checksum", np.uint32)])
+
+    def _mapped(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 (B, H, W, 3) of the file, of each photograph that it holds no more decoded anew."""
+        rows = self.pixels["pixels"][indices]
+        for place in np.flatnonzero(~self.checked[indices]):
+            photo = indices[place]
+            if crc32(rows[place]) != self.pixels["checksum"][photo]:
+                print(f"{self.pixels.filename}: damaged; {self.paths[photo]} is decoded anew", flush=True)
+                Path(self.pixels.filename).unlink(missing_ok=True)  # made anew by the next run; here it stays mapped
+                rows[place] = read_image(self.paths[photo], self.size)
+            else:
+                self.checked[photo] = True
+        return rows
 
     def _map(self, progress: bool) -> np.ndarray | None:
         """The pixels on disk, put there if they are not; None when the disk has no room for them."""
-        file = self._file()
-        pixels = self._whole(file)
+        name = f"{digest_of(self.paths, progress)[:20]}_{self.size[0]}x{self.size[1]}.npy"
+        file = pixels_folder() / name
+        pixels = self._complete(file)
         if pixels is None and self._has_room(file.parent, progress):
             self._decode_into(file, progress)
             pixels = np.load(file, mmap_mode="r")
         return pixels
 
-    def _whole(self, file: Path) -> np.ndarray | None:
-        """The file's pixels if it holds all of them and a few photographs decoded anew are the same; what was cut,
-        overwritten or written by another decoder since is made anew.
+    def _complete(self, file: Path) -> np.ndarray | None:
+        """The file's pixels if it has a place for each photograph and a few decoded anew are the same: another decoder
+        may have written it.
         """
         some = np.linspace(0, len(self) - 1, min(len(self), CHECKED)).astype(int)
         with suppress(ValueError, EOFError, FileNotFoundError):
             found = np.load(file, mmap_mode="r")
-            if found.shape == (len(self), *self.size, 3) and found.dtype == np.uint8:
-                same = (np.array_equal(found[i], read_image(self.paths[i], self.size)) for i in some)
+            if found.shape == (len(self),) and found.dtype == self._kind:
+                same = (np.array_equal(found["pixels"][i], read_image(self.paths[i], self.size)) for i in some)
                 return found if all(same) else None
         return None
 
@@ -119,11 +133,12 @@ class Photographs:
     def _decode_into(self, file: Path, progress: bool) -> None:
         """Decode into a temporary file, then rename: two processes may both do it, neither harms the other."""
         with replacing(file) as unfinished:
-            pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=(len(self), *self.size, 3))
+            pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=self._kind, shape=(len(self),))
             reserve(unfinished)
 
             def decode(i: int) -> None:
-                pixels[i] = read_image(self.paths[i], self.size)
+                photo = read_image(self.paths[i], self.size)
+                pixels["pixels"][i], pixels["checksum"][i] = photo, crc32(photo)
 
             with ThreadPoolExecutor(WORKERS) as pool:
                 todo = pool.map(decode, range(len(self.paths)))

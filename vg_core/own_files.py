@@ -1,0 +1,153 @@
+"""Own files: believed only while they hold what was written; what `write` wrote, `read` gives back."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vg_core.files import replacing
+
+SUMS = "SHA256SUMS"  # in each folder of own files: a line for every writing, as sha256sum makes them
+
+
+class Damaged(ValueError):
+    """An own file that does not hold what was written, or is gone; the message names it and says what to do."""
+
+
+def write(path, value) -> None:
+    """Write an own file in the format that its suffix names, and its digest to ``SHA256SUMS`` beside it.
+
+    Formats: .json, .csv and .parquet (a table without its index), .npy, .pt (tensors and plain values), .safetensors
+    (bytes). Raises OSError in a sentence; the old file is then still whole, and so it is after a kill at any moment.
+    """
+    path = Path(path)
+    with replacing(path) as unfinished_file, unfinished_file.open("wb") as file:
+        sink = _Sink(file)
+        try:
+            FORMATS[path.suffix][0](value, sink)
+        except Exception as error:  # a library may hide what the disk said behind an error of its own
+            if sink.error:
+                raise sink.error from error
+            raise
+        _append(path.with_name(SUMS), _line(sink.digest.hexdigest(), path.name))
+
+
+def read(path, remedy: str = ""):
+    """What `write` wrote to this path. Raises Damaged, which names the file and says the remedy, by default to delete
+    its folder.
+    """
+    path = Path(path)
+    if not whole(path):
+        what = "is damaged: it does not hold what was written" if path.exists() else "is missing"
+        raise Damaged(f"{path} {what}; {remedy or f'delete {path.parent} and run again'}")
+    return FORMATS[path.suffix][1](path)
+
+
+def whole(path) -> bool:
+    """Does the file hold what `write` once wrote under its name?"""
+    path = Path(path)
+    return path.is_file() and _line(digest(path), path.name) in _sums(path.parent)
+
+
+def check_folder(folder: Path, remedy: str) -> None:
+    """Nothing, or Damaged when a file that ``SHA256SUMS`` names is not whole, or when there are no sums."""
+    names = dict.fromkeys(line[66:] for line in _sums(folder).splitlines()) or [SUMS]
+    for name in names:
+        if not whole(folder / name):
+            raise Damaged(f"{folder / name} is damaged or missing; {remedy}")
+
+
+def known(path) -> bool:
+    """Is there a digest of a file of this name beside it? Files that came from elsewhere have none."""
+    return f"  {Path(path).name}\n" in _sums(Path(path).parent)
+
+
+def digest(path) -> str:
+    """SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sums_of(contents: Mapping[str, bytes]) -> bytes:
+    """The ``SHA256SUMS`` of a folder that is written as a whole."""
+    return "".join(_line(hashlib.sha256(data).hexdigest(), name) for name, data in contents.items()).encode()
+
+
+class _Sink(io.RawIOBase):
+    """Passes bytes on to a file, digests them, and keeps what the disk says."""
+
+    def __init__(self, file: io.BufferedWriter):
+        self.file, self.digest, self.error = file, hashlib.sha256(), None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        try:
+            self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+        self.digest.update(data)
+        return memoryview(data).nbytes
+
+
+def _line(hexadecimal: str, name: str) -> str:
+    return f"{hexadecimal}  {name}\n"
+
+
+def _sums(folder: Path) -> str:
+    """All lines, the empty text where there is no file. A line that a kill has cut does no harm: lines are looked for
+    as parts of the text.
+    """
+    try:
+        return (folder / SUMS).read_text(errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
+def _append(file: Path, line: str) -> None:
+    """In one go and before what it vouches for gets its name: after a kill, the old file has its line, too."""
+    with file.open("ab", buffering=0) as sums:
+        sums.write(os.fsencode(line))
+        os.fsync(sums.fileno())
+
+
+def _write_table(table, sink: _Sink) -> None:
+    sink.write(table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _read_table(path: Path):
+    import pandas as pd  # it takes a second to import, PyTorch several; who renders the city needs neither
+
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path) if path.stat().st_size > 1 else pd.DataFrame()
+
+
+def _write_state(state: dict, sink: _Sink) -> None:
+    import torch
+
+    torch.save(state, sink)
+
+
+def _read_state(path: Path) -> dict:
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+FORMATS: dict[str, tuple[Callable, Callable]] = {  # (value, sink) -> None, path -> value
+    ".json": (lambda value, sink: sink.write((json.dumps(value, indent=1) + "\n").encode()),
+              lambda path: json.loads(path.read_text())),
+    ".csv": (_write_table, _read_table),
+    ".parquet": (lambda table, sink: table.to_parquet(sink, index=False), _read_table),
+    ".npy": (lambda array, sink: np.save(sink, array, allow_pickle=False), partial(np.load, allow_pickle=False)),
+    ".pt": (_write_state, _read_state),
+    ".safetensors": (lambda data, sink: sink.write(data), Path.read_bytes),
+}  # fmt: skip

@@ -1,0 +1,76 @@
+"""Which bytes photographs hold: digests in tables like git's index, so that only what looks touched is read again."""
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+
+from vg_core import own_files, paths
+from vg_core.places.images import WORKERS, UnreadableImage
+from vg_core.watch import bar
+
+COLUMNS = ["path", "size", "changed", "status", "digest"]  # times in ns: of the last writing, and of anything else
+YOUNG = 2_000_000_000  # ns; a file may change again within the same tick of a coarse clock
+
+
+def digests(files: Sequence[str], progress: bool = True) -> list[str]:
+    """SHA-256 of each file's bytes, as 64 hexadecimal digits, in the order given.
+
+    A file is read unless its size and times are those of the last reading, which the cache folder keeps in a table for
+    each folder of files. Raises UnreadableImage, which names the file, where there is none or it cannot be read.
+    """
+    files = [os.path.abspath(file) for file in files]
+    if not files:
+        return []
+    place = _table_of(os.path.commonpath(list(map(os.path.dirname, files))))
+    table, now = _kept(place), time.time_ns()
+    states = {file: _state(file) for file in files}
+    found = {file: table[file][3] for file, state in states.items() if table.get(file, ())[:3] == state}
+    touched = [file for file in states if file not in found]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        read = bar(pool.map(_digest, touched), wanted=progress, total=len(touched), desc="reading photographs")
+        found |= dict(zip(touched, read, strict=True))
+    settled = [file for file in touched if max(states[file][1:]) < now - YOUNG]
+    if settled:
+        table |= {file: (*states[file], found[file]) for file in settled}
+        rows = [(os.fsencode(file), *row) for file, row in table.items()]
+        own_files.write(place, pd.DataFrame(rows, columns=COLUMNS))
+    return [found[file] for file in files]
+
+
+def digest_of(files: Sequence[str], progress: bool = True) -> str:
+    """One digest, 64 hexadecimal digits, of the contents of files in their order, whatever they are called."""
+    return hashlib.sha256("".join(digests(files, progress)).encode()).hexdigest()
+
+
+def _table_of(folder: str) -> Path:
+    return paths.cache_root() / "contents" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:20]}.parquet"
+
+
+def _kept(place: Path) -> dict[str, tuple[int, int, int, str]]:
+    """State and digest of what was read before; nothing where there is no table, or it is damaged."""
+    rows = own_files.read(place).itertuples(index=False, name=None) if own_files.whole(place) else ()
+    return {os.fsdecode(row[0]): row[1:] for row in rows}
+
+
+def _state(file: str) -> tuple[int, int, int]:
+    """Size, and both times. What is no ordinary file, such as a pipe, would be waited for without end."""
+    try:
+        found = os.stat(file)
+    except OSError as error:
+        raise UnreadableImage(f"{file}: {error.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableImage(f"{file}: not an ordinary file; remove it")
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _digest(file: str) -> str:
+    try:
+        return own_files.digest(file)
+    except OSError as error:
+        raise UnreadableImage(f"{file} cannot be read ({error.strerror}); replace or remove it") from error
