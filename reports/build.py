@@ -16,7 +16,8 @@ import numpy as np
 import typst
 from PIL import Image
 
-from vg_core import paths
+from vg_core import own_files, paths
+from vg_core.files import replacing
 
 SOURCE = paths.REPORTS / "report.typ"
 REQUIRED = "10_baseline"  # the chapter that the paper cannot do without; others appear when they are there
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     profile = parser().parse_args(arguments).profile
     try:
         pdf = build(profile)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"no report: {error}", file=sys.stderr)
         return 1
     print(f"wrote {pdf} ({pdf.stat().st_size / 1e6:.1f} MB)")
@@ -51,9 +52,8 @@ def build(profile: str) -> Path:
         print(f"page {page}: a figure or table runs into the margin; move it in reports/sections", file=sys.stderr)
     pdf = compile_paper(manifest)
     target = paths.REPORTS / ("report.pdf" if profile == "full" else "draft.pdf")
-    unfinished = target.with_name(f".{target.name}.new")
-    unfinished.write_bytes(pdf)
-    os.replace(unfinished, target)
+    with replacing(target) as unfinished:
+        unfinished.write_bytes(pdf)
     return target
 
 
@@ -64,21 +64,22 @@ def find_results(folder: Path, profile: str) -> dict:
     if REQUIRED not in chapters:
         command = f"python reports/run_notebooks.py --profile {profile}"
         raise FileNotFoundError(f"{folder} holds no results of {REQUIRED}; make them with: {command}")
-    check_same_city(folder, chapters)
+    check_same_city(folder, chapters, profile)
     sections = [slug for slug in chapters if (paths.REPORTS / "sections" / f"{slug}.typ").exists()]
     for slug in chapters.keys() - set(sections):
         print(f"{slug} has results but no reports/sections/{slug}.typ: it is not in the report")
     return {"profile": profile, "folder": str(folder), "chapters": chapters, "sections": sections}
 
 
-def check_same_city(folder: Path, chapters: dict[str, list[str]]) -> None:
-    """ValueError when the dataset chapter describes another dataset than the baselines were measured on."""
+def check_same_city(folder: Path, chapters: dict[str, list[str]], profile: str) -> None:
+    """ValueError when the dataset chapter describes another dataset than the baselines were measured on, or when a file
+    that a chapter exported is damaged or missing.
+    """
     datasets = {}
     for slug in chapters:
-        origin = folder / slug / "origin.json"
-        if not origin.exists():
-            raise FileNotFoundError(f"{folder / slug} has no origin.json: vg_core did not export it; run {slug} again")
-        datasets[slug] = ", ".join(json.loads(origin.read_text())["datasets"])
+        remedy = f"run {slug} again: python reports/run_notebooks.py --profile {profile} {slug}"
+        own_files.check_folder(folder / slug, remedy)
+        datasets[slug] = ", ".join(own_files.read(folder / slug / "origin.json", remedy)["datasets"])
     described, measured = datasets.get("00_dataset", datasets[REQUIRED]), datasets[REQUIRED]
     if described != measured:
         raise ValueError(

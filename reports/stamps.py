@@ -1,8 +1,8 @@
 """Has anything changed that the results of a notebook follow from, since it was executed?
 
-Its stamp lies in the metadata of the executed copy. It is a digest of its sources (the notebook, its parameters, the
-package, the tables in reports/ and benchmarks/, the installed libraries, what notebooks before it exported) and of the
-files that it reads and writes (photographs by name, size and time, and its own export).
+Its stamp lies in the metadata of the executed copy. It holds digests of the copy itself, of its sources (the notebook,
+its parameters, the package, the tables in reports/ and benchmarks/, the installed libraries, what notebooks before it
+exported) and of the files that it reads and writes (photographs by name, size and times, and its own export).
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 
-from vg_core import paths
+from vg_core import own_files, paths
 from vg_core.files import replacing
 
 KEY = "vg_core_stamp"
@@ -23,10 +23,14 @@ FAILED = ", failed: "  # what a sweep writes of a variant that is missing in its
 def unchanged(notebook: Path, parameters: dict, copy: Path) -> bool:
     """Is the executed copy still what an execution would give?"""
     try:
-        found = json.loads(copy.read_text())["metadata"].get(KEY)
-    except (OSError, ValueError, KeyError):
+        content = json.loads(copy.read_text())
+        found = content["metadata"].pop(KEY)
+        export = _assets(parameters) / notebook.stem
+        if export.exists():
+            own_files.check_folder(export, "it is made again")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # whatever is left of it
         return False
-    return found == [sources(notebook, parameters), files(notebook, parameters)]
+    return found == [_digest(content), sources(notebook, parameters), files(notebook, parameters)]
 
 
 def mark(notebook: Path, parameters: dict, copy: Path, before: str) -> None:
@@ -36,7 +40,7 @@ def mark(notebook: Path, parameters: dict, copy: Path, before: str) -> None:
     content = json.loads(copy.read_text())
     if before != sources(notebook, parameters) or any(FAILED in text for text in _said(content)):
         return
-    content["metadata"][KEY] = [before, files(notebook, parameters)]
+    content["metadata"][KEY] = [_digest(content), before, files(notebook, parameters)]
     with replacing(copy) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False))
 
@@ -61,6 +65,10 @@ def files(notebook: Path, parameters: dict) -> str:
     return hashlib.sha256("\n".join(line for place in read for line in sorted(_listing(place))).encode()).hexdigest()
 
 
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def _assets(parameters: dict) -> Path:
     return paths.assets_folder(parameters.get("profile", "smoke"))
 
@@ -82,9 +90,9 @@ def _paths_in(value: object) -> Iterator[str]:
 
 
 def _listing(place: Path) -> Iterator[str]:
-    """A line for each file at or below a path: name, size, time of its last change."""
+    """A line for each file at or below a path: name, size, times of its last writing and of any other change."""
     below = (Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
     for file in [place] if place.is_file() else below:
         with suppress(FileNotFoundError):  # a link to nothing, or gone meanwhile
             found = file.stat()
-            yield f"{file} {found.st_size} {found.st_mtime_ns}"
+            yield f"{file} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.own import vouch
 from tests.synthetic_assets import baseline_numbers, export_baseline, export_dataset, gains_table, recall_table
 from vg_core import paths
 from vg_core.config import PROFILES
@@ -55,6 +56,7 @@ def relabel(profile: str, dataset: str) -> None:
         shutil.copytree(paths.assets_folder("smoke"), paths.assets_folder(profile))
     for origin in paths.assets_folder(profile).glob("*/origin.json"):
         origin.write_text(origin.read_text().replace('"toycity"', f'"{dataset}"').replace('"smoke"', f'"{profile}"'))
+        vouch(origin.parent)
 
 
 def first_page_has_the_box(profile: str) -> bool:
@@ -120,6 +122,7 @@ def numbers_without(*path: str) -> dict:
 )
 def test_a_missing_number_stops_the_build_in_a_sentence(exported, capsys, numbers, missing):
     (paths.assets_folder("smoke") / "10_baseline" / "numbers.json").write_text(json.dumps(numbers))
+    vouch(paths.assets_folder("smoke") / "10_baseline")
     assert paper.main([]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"no report: 10_baseline exported no number {missing}")
@@ -137,6 +140,7 @@ def test_a_missing_number_stops_the_build_in_a_sentence(exported, capsys, number
 )
 def test_an_incomplete_table_stops_the_build_in_a_sentence(exported, capsys, name, table, missing):
     table.to_csv(paths.assets_folder("smoke") / "10_baseline" / f"{name}.csv", index=False)
+    vouch(paths.assets_folder("smoke") / "10_baseline")
     assert paper.main([]) == 1
     assert f"10_baseline exported no {missing}" in capsys.readouterr().err
 
@@ -145,15 +149,33 @@ def test_an_incomplete_table_stops_the_build_in_a_sentence(exported, capsys, nam
     ("file", "missing"),
     [("gallery.jpg", "figure gallery"), ("gains.csv", "table gains"), ("numbers.json", "numbers")],
 )
-def test_a_missing_file_stops_the_build_in_a_sentence(exported, capsys, file, missing):
+def test_a_file_that_was_never_exported_stops_the_build_in_a_sentence(exported, capsys, file, missing):
     (paths.assets_folder("smoke") / "10_baseline" / file).unlink()
+    vouch(paths.assets_folder("smoke") / "10_baseline")
     assert paper.main([]) == 1
     assert f"10_baseline exported no {missing}: run it again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "file", ["gallery.jpg", "curves.svg", "gains.csv", "numbers.json", "origin.json", "SHA256SUMS"]
+)
+@pytest.mark.parametrize("damage", ["gone", "cut", "empty", "one bit"])
+def test_a_damaged_file_stops_the_build_in_a_sentence(exported, capsys, file, damage):
+    path = paths.assets_folder("smoke") / "10_baseline" / file
+    data = path.read_bytes()
+    path.write_bytes({"cut": data[:-20], "one bit": bytes([data[0] ^ 1]) + data[1:]}.get(damage, b""))
+    if damage == "gone":
+        path.unlink()
+    assert paper.main([]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"no report: {path.parent}") and said.count("\n") == 1
+    assert said.endswith("run 10_baseline again: python reports/run_notebooks.py --profile smoke 10_baseline\n")
 
 
 def test_a_figure_that_was_never_exported_stops_the_build(exported, capsys):
     origin = paths.assets_folder("smoke") / "10_baseline" / "origin.json"
     origin.write_text(json.dumps(json.loads(origin.read_text()) | {"figures": {}}))
+    vouch(origin.parent)
     assert paper.main([]) == 1
     assert "10_baseline exported no figure " in capsys.readouterr().err
 
@@ -161,6 +183,7 @@ def test_a_figure_that_was_never_exported_stops_the_build(exported, capsys):
 def test_a_dataset_chapter_about_other_photographs_is_refused(exported, capsys):
     origin = paths.assets_folder("smoke") / "10_baseline" / "origin.json"
     origin.write_text(origin.read_text().replace("toycity", "my_photos"))
+    vouch(origin.parent)
     assert paper.main([]) == 1
     assert "00_dataset describes toycity, but 10_baseline was run on my_photos" in capsys.readouterr().err
 

@@ -27,7 +27,7 @@ def contents(folder) -> dict[str, bytes]:
 def test_an_export_is_a_folder_of_files():
     folder = export_baseline()
     assert folder == paths.cache_root() / "smoke" / "assets" / "10_baseline"
-    named = "curves.svg gains.csv gallery.jpg hardness.svg numbers.json origin.json recall.csv training.svg"
+    named = "SHA256SUMS curves.svg gains.csv gallery.jpg hardness.svg numbers.json origin.json recall.csv training.svg"
     assert sorted(contents(folder)) == sorted(named.split())
     numbers = json.loads((folder / "numbers.json").read_text())
     assert numbers["gem"]["r1"] == 53.2 and numbers["config"]["image_size"] == list(Config.of("smoke").image_size)

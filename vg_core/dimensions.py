@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vg_core import processes
+from vg_core import own_files, processes
 from vg_core.config import Config
 from vg_core.models import build_model, load_model, save_model
 from vg_core.models.checkpoint import whitened_file
@@ -23,7 +23,7 @@ def whiten(checkpoint: Path) -> None:
     split that the checkpoint names (Arandjelović et al., "NetVLAD", CVPR 2016). The whole network is saved with it in a
     file beside the checkpoint. Raises what loading and describing raise.
     """
-    if whitened_file(checkpoint).exists():
+    if own_files.whole(whitened_file(checkpoint)):
         return
     model = load_model(checkpoint).to(pick_device())
     if model.whitening is not None:

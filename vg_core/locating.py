@@ -1,14 +1,14 @@
 """Where a photograph was taken: the most similar ones of a folder of geo-tagged photographs."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from vg_core import paths
-from vg_core.files import replacing
+from vg_core import own_files, paths
 from vg_core.models import GeoModel, load_model
+from vg_core.models.checkpoint import checkpoint_hash
+from vg_core.places.contents import digest_of
 from vg_core.places.dataset import read_folder
 from vg_core.retrieval import describe, search
 
@@ -28,12 +28,9 @@ def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: i
 
 
 def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, batch_size: int) -> np.ndarray:
-    """(N, D) descriptors of the photographs of a table, made once for their names and times and this checkpoint."""
-    stamps = [(path, Path(path).stat().st_mtime_ns) for path in table.path]
-    key = hashlib.sha256(repr(stamps).encode() + checkpoint.read_bytes()).hexdigest()[:20]
+    """(N, D) descriptors of the photographs of a table, made once for their contents and this checkpoint."""
+    key = digest_of(table.path)[:10] + checkpoint_hash(checkpoint)[:10]
     kept = paths.cache_root() / "descriptors" / f"{key}.npy"
-    if not kept.exists():
-        found = describe(network, table.path, network.config.image_size, batch_size)
-        with replacing(kept) as file:
-            np.save(file, found)
-    return np.load(kept)
+    if not own_files.whole(kept):
+        own_files.write(kept, describe(network, table.path, network.config.image_size, batch_size))
+    return own_files.read(kept)

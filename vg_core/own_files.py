@@ -42,10 +42,15 @@ def read(path, remedy: str = ""):
     its folder.
     """
     path = Path(path)
+    check(path, remedy or f"delete {path.parent} and run again")
+    return FORMATS[path.suffix][1](path)
+
+
+def check(path: Path, remedy: str) -> None:
+    """Nothing, or Damaged, with the remedy, where the file is not `whole`."""
     if not whole(path):
         what = "is damaged: it does not hold what was written" if path.exists() else "is missing"
-        raise Damaged(f"{path} {what}; {remedy or f'delete {path.parent} and run again'}")
-    return FORMATS[path.suffix][1](path)
+        raise Damaged(f"{path} {what}; {remedy}")
 
 
 def whole(path) -> bool:
@@ -55,11 +60,9 @@ def whole(path) -> bool:
 
 
 def check_folder(folder: Path, remedy: str) -> None:
-    """Nothing, or Damaged when a file that ``SHA256SUMS`` names is not whole, or when there are no sums."""
-    names = dict.fromkeys(line[66:] for line in _sums(folder).splitlines()) or [SUMS]
-    for name in names:
-        if not whole(folder / name):
-            raise Damaged(f"{folder / name} is damaged or missing; {remedy}")
+    """`check` of every file that ``SHA256SUMS`` in a folder names; Damaged, too, where that file is missing."""
+    for name in dict.fromkeys(line[66:] for line in _sums(folder).splitlines()) or [SUMS]:
+        check(folder / name, remedy)
 
 
 def known(path) -> bool:

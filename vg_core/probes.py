@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vg_core import paths
+from vg_core import own_files, paths
 from vg_core.config import Config
-from vg_core.files import replacing
 from vg_core.lr_range import range_test
 from vg_core.mining import nearest_positives
 from vg_core.models import GeoModel
@@ -26,11 +25,9 @@ def learning_rate_range(config: Config, low: float = 1e-6, high: float = 1.0, st
     Tuples are mined once, with the untrained network. Weights are not kept, the curve is: asked again, it is read back.
     """
     file = paths.cache_root() / "ranges" / f"{run_id(config)}-{low:g}-{high:g}-{steps}.csv"
-    if not file.exists():
-        curve = _range_curve(config, low, high, steps)
-        with replacing(file) as unfinished:
-            curve.to_csv(unfinished, index=False)
-    return pd.read_csv(file)
+    if not own_files.whole(file):
+        own_files.write(file, _range_curve(config, low, high, steps))
+    return own_files.read(file)
 
 
 def _range_curve(config: Config, low: float, high: float, steps: int) -> pd.DataFrame:

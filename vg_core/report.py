@@ -19,6 +19,8 @@ from PIL import Image
 
 from vg_core import paths
 from vg_core.config import PROFILES
+from vg_core.files import not_written, remove_leftovers, unfinished
+from vg_core.own_files import SUMS, sums_of
 
 SLUG = re.compile(r"\d\d_[a-z0-9_]+")  # of a notebook
 NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a figure, a table or a number: it becomes a file name or a Typst field
@@ -206,19 +208,18 @@ def _version(package: str) -> str:
 
 def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
     """Write a new folder beside the old one, then swap the two names: a killed export leaves the old one whole."""
-    new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    new, old = unfinished(folder), unfinished(folder)
     try:
         new.mkdir(parents=True)
-        for name, content in files.items():
+        remove_leftovers(folder.parent)
+        for name, content in {**files, SUMS: sums_of(files)}.items():
             (new / name).write_bytes(content)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
     except OSError as error:
-        shutil.rmtree(new, ignore_errors=True)
-        message = f"{folder} could not be written ({error.strerror}); free some space and run again"
-        raise OSError(error.errno, message) from error
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        raise not_written(folder, error) from error
+    finally:
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
     return folder
