@@ -45,7 +45,7 @@ def test_memory_is_told_where_the_kernel_tells_no_peak(monkeypatch, tmp_path):
         assert 50 * MIB < now < 1.1 * most
 
 
-@pytest.mark.parametrize("text", ["8GB", "8e9", ""])
+@pytest.mark.parametrize("text", ["8GB", "8e9", "", "-1", "８０００", "1_000", "9" * 400])
 def test_a_limit_that_is_no_number_is_a_sentence(text, street, monkeypatch, capsys):
     monkeypatch.setenv(RAM, text)
     with pytest.raises(ValueError, match=f"VG_RAM='{text}' must be a whole number of bytes, e.g. VG_RAM=8000000000"):

@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-import resource
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -48,14 +48,15 @@ def free_memory(device: torch.device) -> int:
     available = psutil.virtual_memory().available // processes.on_this_machine()
     if RAM not in os.environ:
         return available
-    return min(available, max(0, _allowed(os.environ[RAM]) - psutil.Process().memory_info().rss))
+    return min(available, max(0, allowed_bytes(RAM) - psutil.Process().memory_info().rss))
 
 
-def _allowed(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{RAM}={text!r} must be a whole number of bytes, e.g. {RAM}=8000000000") from None
+def allowed_bytes(variable: str, default: int = 0) -> int:
+    """What an environment variable allows, or the default where it is not set; ValueError where it is no number."""
+    text = os.environ.get(variable, str(default))
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise ValueError(f"{variable}={text!r} must be a whole number of bytes, e.g. {variable}=8000000000")
+    return int(text)
 
 
 def peak_of(call: Callable[[], object], device: torch.device) -> int:
@@ -91,5 +92,9 @@ def used_memory(device: torch.device) -> tuple[int, int]:
     told = dict(line.split(":", 1) for line in STATUS.read_text().splitlines()) if STATUS.exists() else {}
     if "VmHWM" in told:  # getrusage would tell the peak of the process that started this one, if it was higher
         return tuple(1024 * int(told[entry].split()[0]) for entry in ("VmRSS", "VmHWM"))
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return psutil.Process().memory_info().rss, most
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):
+        return memory.rss, memory.peak_wset
+    import resource  # Windows lacks it, and has the above
+
+    return memory.rss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -2,18 +2,16 @@
 
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises on a broken file
+from vg_core.places.images import UnreadableImage, decode
 
 
 def small_photo(path: str | Path, pixels: int) -> Image.Image | None:
     """The photograph upright, in RGB, at most ``pixels`` on its longer side; None when the file cannot be decoded."""
     try:
-        with Image.open(path) as photo:
-            photo.draft("RGB", (2 * pixels, 2 * pixels))  # JPEG decodes faster at a fraction of its size
-            small = ImageOps.exif_transpose(photo).convert("RGB")
-    except BROKEN:
+        small = Image.fromarray(decode(path, about=2 * pixels))
+    except UnreadableImage:
         return None
     small.thumbnail((pixels, pixels))
     return small
