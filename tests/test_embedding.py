@@ -1,5 +1,7 @@
 """t-SNE keeps neighbours and repeats itself; photographs on a map never hide each other."""
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -157,3 +159,11 @@ def test_more_labels_than_colours_are_refused(photos):
 
 def test_nothing_to_show_is_said():
     assert thumbnail_map([], np.empty((0, 2))).texts[0].get_text() == "no data"
+
+
+def test_labels_are_shown_as_they_are(photos):
+    labels = ["a$b^{$c", "_hidden", "caf\udce9", "$\\frac{1}$"]
+    figure = thumbnail_map(photos[:4], np.eye(4, 2), labels)
+    shown = [text.get_text().removeprefix("\u200b") for text in figure.legends[0].get_texts()]
+    assert shown == [*labels[:2], "caf\ufffd", labels[3]]
+    figure.savefig(io.BytesIO(), format="svg")  # outside the style

@@ -1,13 +1,18 @@
 """Galleries show photographs upright and whole, judge them by colour and mark, and survive broken files."""
 
+import io
+
 import numpy as np
 import pytest
 from matplotlib import style
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from tests.hostile import NAMES
+from vg_core.attribution import heat_gallery
 from vg_core.galleries import photo_grid, picture_columns, retrieval_gallery
 from vg_core.plots.canvas import ink
+from vg_core.text import printable
 
 
 @pytest.fixture
@@ -82,3 +87,25 @@ def test_picture_columns_show_every_picture_below_its_name():
     tops = [axes.get_position().y1 for axes in figure.axes]
     assert tops[0] == tops[2] > tops[1] == tops[3]
     assert picture_columns({}).texts[0].get_text() == "no data"
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # DejaVu Sans does not write Chinese
+def test_names_of_files_are_shown_as_they_are():
+    figure = photo_grid([f"there/{name}" for name in NAMES], titles=NAMES, columns=2)
+    for name, axes in zip(NAMES, figure.axes, strict=True):
+        frame, title = (text.replace("\n", "") for text in texts(axes))
+        assert frame == f"cannot be read{printable(name)}" and title.removesuffix("…") == printable(name)[:62].rstrip(
+            "…"
+        )
+    figure.savefig(io.BytesIO(), format="svg")  # outside the style
+
+
+def test_names_of_columns_and_models_are_shown_as_they_are(photos):
+    names = [name for name in NAMES if " " not in name]
+    columns = picture_columns({name: [np.zeros((6, 8, 3), np.uint8)] for name in names})
+    assert [axes.get_title() for axes in columns.axes] == [printable(name) for name in names]
+    seen = {"heat": np.ones((2, 2)), "path": photos[0], "metres": 1.0, "correct": True}
+    heat = heat_gallery([{"query": photos[0], "models": [seen | {"name": name} for name in names[:3]]}])
+    assert {axes.get_title() for axes in heat.axes} == {"", "query", *map(printable, names[:3])}
+    for form in ("png", "pdf"):
+        columns.savefig(io.BytesIO(), format=form)

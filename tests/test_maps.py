@@ -1,7 +1,9 @@
 """Maps put photographs where they were taken, open without a network, stay small, and count what they leave out."""
 
 import io
+import json
 import re
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -11,10 +13,11 @@ import pytest
 from matplotlib import style
 from matplotlib.colors import to_hex
 
+from tests.hostile import FOLDER, NAMES
 from vg_core import maps
-from vg_core.maps.static import SPLIT_COLOURS
 from vg_core.places.labels import to_utm
-from vg_core.plots.canvas import COLOURS, GROUPS
+from vg_core.plots.canvas import GROUPS, ink
+from vg_core.text import printable
 
 
 def photographs(count: int, seed: int = 0, folder="nowhere") -> pd.DataFrame:
@@ -37,13 +40,18 @@ def page(chart) -> str:
     return chart.get_root().render()
 
 
+def given(text: str) -> dict:
+    """What a page is given to draw."""
+    return json.JSONDecoder().raw_decode(text, text.index('{"degrees"'))[0]
+
+
+def without_zones(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(latitude=np.nan, longitude=np.nan)
+
+
 # --- on paper -----------------------------------------------------------------------------------------------------
 def splits() -> dict:
     return {"val": (photographs(20), photographs(10)), "train": (photographs(8, 2), photographs(6, 3))}
-
-
-def test_colours_of_splits_are_those_of_the_plots():
-    assert {split: f"C{COLOURS.index(GROUPS[split])}" for split in ("train", "val", "test")} == SPLIT_COLOURS
 
 
 def test_positions_are_drawn_once_each_and_images_are_counted():
@@ -55,7 +63,7 @@ def test_positions_are_drawn_once_each_and_images_are_counted():
         texts = [text.get_text() for text in axes.get_legend().get_texts()]
         assert texts[:2] == [f"{len(database)} database", f"{len(queries)} queries"]
     with style.context("vg_core.house"):
-        assert to_hex(figure.axes[0].collections[0].get_facecolor()[0]) == to_hex(SPLIT_COLOURS["val"])
+        assert to_hex(figure.axes[0].collections[0].get_facecolor()[0]) == ink(GROUPS["val"])
 
 
 def test_queries_without_positives_are_crossed():
@@ -107,7 +115,7 @@ def test_many_dots_do_not_make_a_large_file():
 def test_a_map_of_nothing_is_refused(pairs):
     with pytest.raises(ValueError, match="there is no position to draw"):
         maps.static_map(pairs)
-    with pytest.raises(ValueError, match="no photograph has a latitude and longitude"):
+    with pytest.raises(ValueError, match="there is no position to draw"):
         maps.folium_map(pairs)
 
 
@@ -151,10 +159,23 @@ def test_photographs_without_degrees_are_counted():
     assert "2 photographs without degrees are not shown" in page(maps.folium_map({"test": (table, photographs(2))}))
 
 
-def test_braces_and_tags_in_names_are_text():
-    table = photographs(1).assign(path="{{ 7 * 7 }}<b>.jpg")
-    chart = maps.locate_map("{{ 6 * 7 }}<i>.jpg", table.assign(metres=0.0, distance=0.0))
-    assert "{{ 6 * 7 }}&lt;i&gt;.jpg" in page(chart) and "<b>.jpg" not in page(chart)
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_data_and_never_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = photographs(2).assign(path=pd.Series([f"there/{name}"] * 2, dtype=object), metres=0.0, distance=0.0)
+    pages = []
+    for chart in (maps.folium_map({name: (table, table.head(0))}), maps.locate_map(f"there/{name}", table)):
+        chart.save("map.html")
+        text = Path("map.html").read_text("utf-8")
+        assert text.count("<script") == text.count("</script") == 3
+        pages.append(given(text))
+        dots = [dot for layer in pages[-1]["layers"] for dot in layer["dots"]]
+        assert {tuple(dot["said"][-1]) for dot in dots} == {("small", printable(name))}
+    shown = pages[0]["layers"][0]
+    assert shown["title"].startswith(f"{printable(name)} database: 2 photographs")
+    assert shown["dots"][0]["said"][0] == ["b", f"{printable(name)} database"]
+    assert pages[1]["remark"][-1] == ["span", f"where is this? {printable(name)}"]
+    assert not (tmp_path / FOLDER).exists()
 
 
 def test_guesses_are_numbered(tmp_path, write_photo):
@@ -163,5 +184,43 @@ def test_guesses_are_numbered(tmp_path, write_photo):
     text = page(maps.locate_map(photo, guesses))
     assert [number for number in "123" if f'"number": "{number}"' in text] == ["1", "2", "3"]
     assert "descriptor distance 0.800" in text and "12 m from the best" in text and "data:image/jpeg" in text
-    with pytest.raises(ValueError, match="a guess has no latitude and longitude"):
-        maps.locate_map(photo, guesses.assign(latitude=np.nan))
+
+
+# --- without zones ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("unknown", [[0], [1, 2], [0, 1, 2]])
+def test_guesses_without_degrees_are_numbered_on_a_grid_of_metres(unknown):
+    guesses = photographs(6).iloc[::2].reset_index(drop=True).assign(metres=[0.0, 12.4, 300.0], distance=0.9)
+    guesses.loc[unknown, ["latitude", "longitude"]] = np.nan
+    chart = maps.locate_map("nowhere/photo.jpg", guesses)
+    facts = given(page(chart))
+    dots = [dot for layer in facts["layers"][::-1] for dot in layer["dots"]]
+    dots.sort(key=lambda dot: dot["number"])
+    np.testing.assert_allclose([dot["at"] for dot in dots], guesses[["easting", "northing"]], atol=1e-6)
+    assert [dot["number"] for dot in dots] == ["1", "2", "3"] and not facts["degrees"]
+    assert "L.CRS.Simple" in page(chart) and "no UTM zone: this is a grid of metres" in facts["remark"][-1][1]
+    position = f"{guesses.easting[1]:.2f} E {guesses.northing[1]:.2f} N"
+    assert ["span", position] in dots[1]["said"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 400])
+@pytest.mark.parametrize("spread", [1.0, 300.0])
+def test_lines_of_the_grid_enclose_the_photographs_evenly(count, spread):
+    table = without_zones(photographs(count))
+    centre = table.easting.mean()
+    table = table.assign(easting=centre + spread * (table.easting - centre))
+    facts = given(page(maps.folium_map({"test": (table, table)})))
+    step = float(re.search(r"a line every (\S+) m", facts["remark"][-1][1])[1].replace(",", ""))
+    for axis, side in ((0, "northing"), (1, "easting")):
+        across = np.array(sorted({line[0][axis] for line in facts["lines"] if line[0][axis] == line[1][axis]}))
+        np.testing.assert_allclose(np.diff(across), step)
+        assert across[0] <= table[side].min() and table[side].max() <= across[-1]
+    assert 4 <= len(facts["lines"]) <= 30
+
+
+def test_a_grid_counts_what_it_shows():
+    table = without_zones(photographs(6))
+    facts = given(page(maps.folium_map({"train": (table, photographs(0)), "test": (table, table)})))
+    assert "6 photographs, 3 positions" in facts["layers"][0]["title"]
+    assert not any("not shown" in text for _, text in facts["remark"])
+    known = photographs(2)
+    assert given(page(maps.folium_map({"train": (table, table), "test": (known, known)})))["degrees"]

@@ -1,6 +1,7 @@
 """Plots show what their tables say, in bytes that do not change, and leave matplotlib as they found it."""
 
 import io
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -27,7 +28,8 @@ from tests.plot_tables import (
     trials,
 )
 from vg_core import plots
-from vg_core.plots.canvas import ink
+from vg_core.plots.canvas import ink, logarithmic
+from vg_core.text import printable
 
 EVERY = {
     "recall_curves": lambda: plots.recall_curves(recalls(4)),
@@ -225,3 +227,66 @@ def test_recall_by_dimension_has_a_tick_for_each_length():
     assert axes.get_xscale() == "log" and list(axes.get_xticks()) == sorted(table.dimension.unique())
     for line, (_, rows) in zip(axes.lines, table.groupby("variant", sort=False), strict=True):
         assert list(line.get_ydata()) == list(rows.sort_values("dimension").recall)
+
+
+# --- names of strangers -------------------------------------------------------------------------------------------
+STRANGE = ["a$b^{$c", "_hidden $\\alpha$", "caf\udce9\x1b", "\uffff{{x}}<b>&--", "$\\frac{1}$", "%s\nb"]
+
+NAMED = {"recall_curves": 4, "gain_forest": 3, "cost_scatter": 4, "metric_grid": 2, "force_field": 2, "phase_bars": 2}
+NAMED |= {"speed_ratios": 3, "training_curves": 2, "time_against_images": 2}  # plots, and how many names each shows
+TICKS = {(1e-6, 1.0): "10⁻⁶ 10⁻⁵ 10⁻⁴ 0.001 0.01 0.1 1", (200, 2e5): "1000 10⁴ 10⁵"}
+TICKS |= {(2e4, 5e4): "2×10⁴ 3×10⁴ 4×10⁴ 5×10⁴", (0.4, 0.6): "0.4 0.5 0.6"}
+
+
+def renamed(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with strange names for its variants, engines, rows or optimizers."""
+    for column in {"variant", "engine", "row", "optimizer"} & set(table):
+        names = dict(zip(table[column].unique(), STRANGE, strict=False))
+        table = table.assign(**{column: pd.Series([names[name] for name in table[column]], table.index, dtype=object)})
+    return table
+
+
+def all_texts(figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(mpl.text.Text)).replace("\u200b", "")
+
+
+@pytest.mark.parametrize(("name", "shown"), NAMED.items())
+def test_a_name_is_shown_as_it_is(name, shown, monkeypatch):
+    draw = getattr(plots, name)
+    monkeypatch.setattr(plots, name, lambda *given: draw(*(renamed(g) if hasattr(g, "columns") else g for g in given)))
+    figure = EVERY[name]()
+    ElementTree.fromstring(svg(figure))  # saved in another style, well-formed
+    text = all_texts(figure)
+    names = [printable(one) for one in STRANGE[:shown]]
+    assert [one for one in names if one.replace("_", " " if name == "speed_ratios" else "_") not in text] == []
+
+
+@pytest.mark.parametrize("form", ["png", "pdf"])
+def test_a_figure_with_strange_names_is_saved_in_any_form(form):
+    plots.recall_curves(renamed(recalls(6))).savefig(io.BytesIO(), format=form)
+
+
+def test_a_name_that_begins_with_a_line_is_in_the_legend():
+    table = recalls(2).assign(variant=np.repeat(["_", "__init__"], 4))
+    assert [name.removeprefix("\u200b") for name in legend(plots.recall_curves(table))] == ["_", "__init__"]
+
+
+@pytest.mark.parametrize("name", ["range_test", "speed_ratios", "cost_scatter", "time_against_images"])
+def test_numbers_of_logarithmic_axes_are_no_formulas(name):
+    figure = EVERY[name]()
+    figure.set_size_inches(9, 9)
+    svg(figure)  # more ticks, made in another style
+    assert "$" not in all_texts(figure) and "mathdefault" not in all_texts(figure)
+
+
+@pytest.mark.parametrize(("ends", "numbers"), TICKS.items())
+def test_numbers_of_logarithmic_axes_are_those_of_the_ticks(ends, numbers):
+    with style.context("vg_core.house", after_reset=True):
+        figure, axes = plt.subplots()
+        plt.close(figure)
+        logarithmic(axes, "x")
+        axes.set_xlim(*ends)
+        figure.draw_without_rendering()
+        ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+        seen = {t.get_loc(): t.label1.get_text() for t in ticks if ends[0] <= t.get_loc() <= ends[1] * 1.001}
+    assert [seen[place] for place in sorted(seen) if seen[place]] == numbers.split()

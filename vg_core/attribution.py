@@ -19,6 +19,7 @@ from vg_core.places.photographs import Photographs
 from vg_core.plots.canvas import FULL, ink
 from vg_core.records import Run, load_places
 from vg_core.retrieval import describe, pick_device
+from vg_core.text import printable
 
 HOTTEST = 5  # where colours end: so many times the weight of an average pixel
 VEIL = 0.85  # opacity of the hottest colour; an average pixel has none
@@ -63,7 +64,7 @@ def heat_gallery(rows: Sequence[Mapping]) -> Figure:
             axes = cell(figure, photo, path, left, LINE + number * step, width, height)
             paint(axes)
             if number == 0:
-                axes.set_title(title, fontsize=7, pad=3)
+                axes.set_title(printable(title), fontsize=7, pad=3)
     if rows:
         _scale_below(figure, left=width + 3.5 * GAP, width=models * (width + GAP) - GAP)
     return finished(figure)

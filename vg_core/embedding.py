@@ -12,7 +12,7 @@ from sklearn.manifold import TSNE
 
 from vg_core.galleries import PIXELS_AN_INCH, finished
 from vg_core.maps.photos import small_photo
-from vg_core.plots.canvas import COLOURS, FULL, ink, legend_below, remark
+from vg_core.plots.canvas import COLOURS, FULL, ink, legend_below, legible, remark
 
 PERPLEXITY = 30.0  # neighbours that count, as the method's authors advise; fewer where there are fewer than 91 points
 ALIKE = 1e-6  # spread of unit vectors in float32 below which they differ by rounding alone
@@ -55,7 +55,7 @@ def thumbnail_map(paths: Sequence, positions: np.ndarray, labels: Sequence[str] 
     are not finite, and for more labels than there are colours. Source of the layout: Liu, Li, Dai, "Stochastic
     attraction-repulsion embedding", ICCV 2019, fig. 9.
     """
-    names = [""] * len(paths) if labels is None else [str(label) for label in labels]
+    names = [""] * len(paths) if labels is None else [legible(label) for label in labels]
     centres, height = _inches(np.asarray(positions, dtype=float).reshape(-1, 2))
     if not len(paths) == len(centres) == len(names):
         raise ValueError(f"{len(paths)} photographs, {len(centres)} positions, {len(names)} labels: give one of each")

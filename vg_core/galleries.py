@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from vg_core.maps.photos import small_photo
 from vg_core.plots.canvas import FULL, ink
+from vg_core.text import printable
 
 PIXELS_AN_INCH = 220  # of a photograph on paper
 GAP, LINE = 0.07, 0.15  # inches: between photographs, and for a line of text
@@ -29,7 +30,7 @@ def photo_grid(paths: Sequence, titles: Sequence[str] | None = None, columns: in
         line, column = divmod(number, columns)
         axes = cell(figure, photo, path, column * (width + GAP), line * step, width, height)
         if titles is not None:
-            _write_below(axes, _shortened(str(titles[number]), width))
+            _write_below(axes, _shortened(printable(titles[number]), width))
     return finished(figure)
 
 
@@ -66,7 +67,7 @@ def picture_columns(pictures: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     """A column of pictures, uint8 arrays (H, W, 3), below each name; all columns in one line."""
     width = (FULL - GAP * (len(pictures) - 1)) / max(len(pictures), 1)
     height = width * max((max(p.shape[0] / p.shape[1] for p in column) for column in pictures.values()), default=0.75)
-    titles = {name: name.replace(" ", "\n") for name in pictures}
+    titles = {name: printable(name).replace(" ", "\n") for name in pictures}
     head = LINE * (1 + max((title.count("\n") for title in titles.values()), default=0))
     most = max((len(column) for column in pictures.values()), default=0)
     figure = plt.figure(figsize=(FULL, max(head + most * (height + GAP), 0.3)), layout="none")
@@ -98,7 +99,7 @@ def cell(figure: Figure, photo, path, left: float, top: float, width: float, hei
         axes.imshow(np.asarray(photo))
     else:
         letters = max(int(width / LETTER), 1)
-        name = Path(path).name
+        name = printable(Path(path).name)
         lines = [name[start : start + letters] for start in range(0, len(name), letters)]
         text = "\n".join(["cannot be read", *lines[:4]])
         axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=5.5, color=ink("grey"))

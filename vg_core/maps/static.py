@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, to_hex
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from scipy.spatial import cKDTree
 
-COLUMN, FULL = 3.4, 7.0  # inches: one column, and both columns, of a two-column paper
-SPLIT_COLOURS = {"train": "C0", "val": "C1", "test": "C2"}  # of the house style
+from vg_core.plots.canvas import COLUMN, FULL, GROUPS, ink
+from vg_core.text import printable
+
 LEGEND = 0.45  # inches, its height
 VECTOR_SHAPES = 5000  # dots or cells drawn one by one; more become pixels, or the file grows by megabytes
 ROUNDING_METRES = 1e-6  # the radius is inclusive; names carry centimetres
@@ -31,7 +32,7 @@ def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m
     figure, panels = _panels([np.concatenate(pair) for pair in dots.values()], list(dots), LEGEND)
     pixels = sum(len(points) for pair in dots.values() for points in pair) > VECTOR_SHAPES
     for number, (axes, (name, (database, queries))) in enumerate(zip(panels, dots.items(), strict=True)):
-        colour = to_hex(SPLIT_COLOURS.get(name, f"C{number}"))
+        colour = ink(GROUPS.get(name, number))
         alone = queries[_to_nearest(database, queries) > radius_m + ROUNDING_METRES]
         for points, label, look in (
             (database, f"{len(database):,} database", {"s": 14, "color": colour, "alpha": 0.3, "lw": 0}),
@@ -66,6 +67,12 @@ def density_map(tables: Mapping[str, pd.DataFrame], cell_m: float = 25.0) -> Fig
     bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.ax.minorticks_off()
     return _finished(figure)
+
+
+def round_length(most: float) -> float:
+    """The longest of 1, 2 and 5 × 10^k metres up to ``most``."""
+    power = 10.0 ** np.floor(np.log10(most))
+    return max(step * power for step in (1, 2, 5) if step * power <= most)
 
 
 def _metres(table: pd.DataFrame) -> np.ndarray:
@@ -103,10 +110,11 @@ def _panels(clouds: Sequence[np.ndarray], names: Sequence[str], below: float = 0
 
 
 def _box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """South-west and north-east corner (2,) around the points, with a margin."""
+    """South-west and north-east corner (2,) around the points, with a margin; a street has some land on either side."""
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = 0.04 * max(*(high - low), 50.0)
-    return low - margin, high + margin
+    reach = max(*(high - low), 50.0)
+    half = np.maximum(high - low, reach / 5) / 2 + 0.04 * reach
+    return (low + high) / 2 - half, (low + high) / 2 + half
 
 
 def _furnish(axes: Axes, name: str, low: np.ndarray, high: np.ndarray) -> None:
@@ -118,14 +126,13 @@ def _furnish(axes: Axes, name: str, low: np.ndarray, high: np.ndarray) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _, origin=origin: f"{value - origin:,.0f}"))
         axis.set_label_text(f"{label} − {origin:,.0f} (m)", fontsize=7)
     axes.tick_params(labelsize=7)
-    axes.set_title(f"{name}   N ↑", loc="right", pad=3)
+    axes.set_title(f"{printable(name)}   N ↑", loc="right", pad=3)
     _scale_bar(axes, (high - low)[0])
 
 
 def _scale_bar(axes: Axes, across_m: float) -> None:
     """A bar of 1, 2 or 5 × 10^k metres above the left end of the map, at most a quarter of its width."""
-    power = 10.0 ** np.floor(np.log10(across_m / 4))
-    length = max(step * power for step in (1, 2, 5) if step * power <= across_m / 4)
+    length = round_length(across_m / 4)
     ends = [axes.get_xlim()[0], axes.get_xlim()[0] + length]
     above = axes.get_xaxis_transform() + ScaledTranslation(0, 5 / 72, axes.figure.dpi_scale_trans)  # 5 points
     axes.plot(ends, [1, 1], color="black", lw=2, solid_capstyle="butt", transform=above, clip_on=False, gid="scale")

@@ -9,20 +9,24 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+from vg_core.text import each_text, printable
 
 COLUMN, FULL = 3.4, 7.0  # inches: one column, and both columns, of a two-column paper
 COLOURS = ("blue", "orange", "green", "vermillion", "purple", "sky", "grey")  # in the order of the house style
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 GROUPS = {"train": "blue", "val": "orange", "test": "green", "database": "sky", "queries": "vermillion"}
 
 
 def plot(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """``draw`` in the house style. Its figure is complete, closed (a notebook shows it once, as the value of the
-    cell), and says so where it has nothing to show."""
+    """``draw`` in the house style, the texts of its tables made legible. Its figure is complete, closed (a notebook
+    shows it once, as the value of the cell), and says so where it has nothing to show."""
 
     @wraps(draw)
     def styled(*args, **kwargs) -> Figure:
         with style.context("vg_core.house", after_reset=True):
-            figure = draw(*args, **kwargs)
+            figure = draw(*map(_fit, args), **{name: _fit(value) for name, value in kwargs.items()})
             plt.close(figure)
             tables = [value for value in (*args, *kwargs.values()) if isinstance(value, pd.DataFrame)]
             for axes in figure.axes:
@@ -40,6 +44,28 @@ def ink(colour: str | int) -> str:
     """'#rrggbb' of a house colour, by name or number; matplotlib's own "C0" would change its meaning after drawing."""
     number = COLOURS.index(colour) if isinstance(colour, str) else colour % len(COLOURS)
     return to_hex(f"C{number}")
+
+
+def legible(text) -> str:
+    """A name as figures can write it. matplotlib would leave out of a legend what begins with "_"."""
+    name = printable(text)
+    return f"\u200b{name}" if name.startswith("_") else name  # behind a space without width
+
+
+class PlainNumbers(LogFormatter):
+    """Numbers along a logarithmic axis, as 0.1 or 2×10⁻⁵; matplotlib's own are formulas, which no figure has."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        factor, power = (float(part) for part in f"{x:.3e}".split("e"))
+        long = f"{factor:g}×".removeprefix("1×") + "10" + f"{power:.0f}".translate(RAISED)
+        number = f"{x:g}" if 1e-3 <= x < 1e4 else long
+        return number if super().__call__(x, pos) else ""  # not every tick has one
+
+
+def logarithmic(axes: Axes, side: str) -> None:
+    """Makes the x or the y axis logarithmic."""
+    axes.set(**{f"{side}scale": "log"})
+    getattr(axes, f"{side}axis").set(major_formatter=PlainNumbers(), minor_formatter=PlainNumbers())
 
 
 def need(table: pd.DataFrame, *columns: str) -> None:
@@ -109,3 +135,7 @@ def protocol(axes: Axes, recalls: pd.DataFrame, interval: str) -> None:
 def remark(axes: Axes, text: str) -> None:
     """A small grey line above the axes, for what a reader must know to read them."""
     axes.set_title(text, fontsize=6.5, color=ink("grey"), loc="right", pad=3)
+
+
+def _fit(value):
+    return each_text(value, legible) if isinstance(value, pd.DataFrame) else value

@@ -5,20 +5,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from vg_core.plots.canvas import (
-    COLUMN,
-    ink,
-    legend_below,
-    look,
-    marker,
-    need,
-    plot,
-    protocol,
-    remark,
-    variants,
-)
+from vg_core.plots.canvas import COLUMN, ink, legend_below, look, marker, need, plot, protocol, remark, variants
 
 METRES_SHOWN = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000)  # ticks of a logarithmic axis
 
@@ -108,7 +96,7 @@ def recall_by_dimension(table: pd.DataFrame) -> Figure:
     _banded_lines(axes, table, "dimension")
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted(table.dimension.unique()))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
     axes.set_xlabel("values of a descriptor")
     axes.set_ylabel("recall@1 (%)")
@@ -158,15 +146,8 @@ def _one_line_each(names: pd.Series) -> tuple[Figure, Axes]:
 
 def _write_at_right(axes: Axes, labels: list[str]) -> None:
     for y, label in enumerate(labels):
-        axes.annotate(
-            label,
-            (1, y),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-        )
+        at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
+        axes.annotate(label, (1, y), (4, 0), fontsize=7, **at)
 
 
 def _p_value(p: float) -> str:
@@ -179,7 +160,7 @@ def _metres_axis(axes: Axes, metres, threshold_m: float | None) -> None:
     metres = np.asarray(metres, dtype=float)  # whole numbers know no infinity
     low, high = np.nanmin(metres, initial=np.inf), np.nanmax(metres, initial=-np.inf)
     axes.set_xticks([tick for tick in METRES_SHOWN if low <= tick <= high])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
     if threshold_m:
         axes.axvline(threshold_m, color=ink("grey"), linewidth=0.8, linestyle=(0, (3, 2)), gid="threshold")

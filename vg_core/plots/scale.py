@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vg_core.plots.canvas import ink, legend_below, marker, need, plot, remark
+from vg_core.plots.canvas import ink, legend_below, logarithmic, marker, need, plot, remark
 
 
 @plot
@@ -22,7 +22,7 @@ def recall_against_time(trials: pd.DataFrame) -> Figure:
         look = {"color": ink(number), "marker": marker(number)}
         axes.plot(rows.ms, rows.agreement, markerfacecolor="white", markersize=2.5, linewidth=0.9, **look)
         axes.plot(chosen.ms, chosen.agreement, linestyle="", markersize=5, label=engine, **look)
-    axes.set_xscale("log")
+    logarithmic(axes, "x")
     axes.set_xlabel("milliseconds a query")
     axes.set_ylabel("nearest image found (%)")
     remark(axes, " · ".join([f"{count:,} images" for count in largest.images.unique()] + ["large: chosen"]))
@@ -48,8 +48,8 @@ def time_against_images(trials: pd.DataFrame, extrapolated: pd.DataFrame) -> Fig
         for column, dash in (("ms_law", "--"), ("ms_trend", ":")):
             ahead = pd.concat([last.ms, beyond[column]])
             axes.plot([*last.images, *beyond.images], ahead, dash, color=colour, linewidth=0.8, gid=column)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    logarithmic(axes, "x")
+    logarithmic(axes, "y")
     axes.set_xlabel("images in the database")
     axes.set_ylabel("milliseconds a query")
     remark(axes, "points: measured · dashes: by law · dots: by trend")

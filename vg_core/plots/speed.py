@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vg_core.plots.canvas import COLUMN, ink, legend_below, need, plot, remark
+from vg_core.plots.canvas import COLUMN, ink, legend_below, logarithmic, need, plot, remark
 
 KINDS = {  # of a bar: columns of its value, its ends, the bar, and what is said behind the row's name
     "time": ("ratio", "ratio_low", "ratio_high", "bar", ""),
@@ -29,8 +29,7 @@ def speed_ratios(results: pd.DataFrame) -> Figure:
         axes.plot(rows.ratio, lines[rows.index], shape, color=ink(colour), markersize=3.5, label=verdict)
     axes.plot(table.bar, lines, "|", color="black", markersize=8, label="bar", gid="bar")
     axes.axvline(1, color=ink("grey"), linewidth=0.6, linestyle="--", gid="reference")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
+    logarithmic(axes, "x")
     axes.set_yticks(lines, table.name)
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")

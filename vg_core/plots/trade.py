@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
-from vg_core.plots.canvas import COLUMN, ink, marker, need, plot, variants
+from vg_core.plots.canvas import COLUMN, ink, logarithmic, marker, need, plot, variants
 
 # where a point's name may stand: offset in points, and which side of the text touches it; the first that fits
 PLACES = [(5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center", "bottom"), (0, -5, "center", "top"),
@@ -68,7 +68,7 @@ def cost_scatter(table: pd.DataFrame, cost: str = "bytes_per_image") -> Figure:
         axes.plot(rows[cost], rows.recall, marker(number), color=ink(number), markersize=4.5)
         axes.vlines(rows[cost], rows.low, rows.high, color=ink(number), linewidth=1.0)
     if len(table) and table[cost].min() > 0 and table[cost].max() > 20 * table[cost].min():
-        axes.set_xscale("log")
+        logarithmic(axes, "x")
     axes.set_xlabel(_words(cost))
     axes.set_ylabel("recall@1 (%)")
     axes.margins(0.12)

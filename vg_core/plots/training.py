@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vg_core.plots.canvas import COLUMN, FULL, ink, legend_below, look, need, plot, variants
+from vg_core.plots.canvas import COLUMN, FULL, ink, legend_below, logarithmic, look, need, plot, variants
 
 THICK, THIN = 1.6, 0.7  # points; two quantities of one run share its colour
 
@@ -78,7 +78,7 @@ def range_test(curve: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots()
     finite = curve[np.isfinite(curve.loss)]
     if len(finite):
-        axes.set_xscale("log")
+        logarithmic(axes, "x")
         lowest, start = finite.loss.min(), finite.loss[finite.lr == finite.lr.min()].max()
         axes.set_ylim(top=start + 0.5 * max(start - lowest, abs(start)))  # an explosion must not flatten the valley
     for number, name, rows in variants(curve):

@@ -1,0 +1,33 @@
+"""Notebook 00 from its first cell to its last on every set that the README allows, whatever its names leave out."""
+
+import json
+
+import nbformat
+import pytest
+
+from vg_core import paths
+from vg_core.places.dataset import SPLITS
+
+SLUG = "00_dataset"
+SHOWN = {"map", "density", "nearest", "per_place", "headings", "times", "photos"}
+
+
+@pytest.mark.parametrize("zone", [{"zone_number": None, "zone_letter": ""}, {}], ids=["no zone", "zone"])
+def test_every_page_of_the_chapter_is_made(zone, tmp_path, write_photo):
+    """One image in each folder, no heading, and a time that is none."""
+    folder = tmp_path / "{{my}} $photos^{ <b>"
+    for split in SPLITS:
+        for role, east in (("database", 400_000), ("queries", 400_004)):
+            write_photo(folder / split / role, east, 5_000_000, timestamp="yesterday", note="{% $^{ <b>", **zone)
+    names = {}
+    for cell in nbformat.read(paths.NOTEBOOKS / f"{SLUG}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+        if "parameters" in cell.metadata.get("tags", []):
+            names["options"] = {"dataset": str(folder)}
+    made = paths.assets_folder("smoke") / SLUG
+    numbers = json.loads((made / "numbers.json").read_text())
+    assert numbers["city"] == folder.name and numbers["nearest_m"] == 4 and numbers["views_per_position"] == 1
+    assert {file.stem for file in made.iterdir()} >= SHOWN
+    chart = names["folium_map"](names["tables"])._repr_html_()
+    assert ("a grid of metres" in chart) == bool(zone)

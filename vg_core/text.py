@@ -1,0 +1,41 @@
+"""Texts of strangers (names of files, datasets and variants) made fit to be shown and to be opened."""
+
+import re
+from collections.abc import Callable
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+# control characters, ends of lines, marks that turn the direction of writing, halves of characters, no characters
+UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+# where a spreadsheet would begin to calculate, in a cell or behind a semicolon, which parts cells in half of the world
+FORMULA = re.compile(r"(^|;)(?=\s*([=＝＋－＠]|[+-](?!\d+(\.\d*)?$)|@(?!\d)))")
+
+
+def printable(text) -> str:
+    """The text in one line that is safe on terminals, pages and figures: each character that is not is a "\ufffd".
+
+    That takes in the bytes of a file name that are no UTF-8, which Python holds as halves of characters.
+    """
+    return UNFIT.sub("\ufffd", str(text))
+
+
+def safe_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as a spreadsheet may open it: a text that would be a formula begins with "'", and all are printable.
+
+    Names as the field has them, "@" and a digit, stay as they are. Source of the characters: OWASP, "CSV Injection".
+    """
+    return each_text(table, lambda text: FORMULA.sub(r"\1'", printable(text)))
+
+
+def each_text(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The table with its texts changed, those of its columns' names too; numbers and whatever else stay."""
+
+    def changed(value):
+        return change(value) if isinstance(value, str) else value
+
+    result = table.rename(columns=changed)
+    for place in range(result.shape[1]):  # names may occur twice
+        if not is_numeric_dtype(result.iloc[:, place]):
+            result.isetitem(place, result.iloc[:, place].map(changed))
+    return result
