@@ -1,6 +1,7 @@
 """Checkpoints that describe themselves, and every way in which a file can be wrong."""
 
 import json
+import os
 import resource
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from safetensors.torch import save_file
 
 from vg_core.config import Config
 from vg_core.models import build_model, load_model, save_model
-from vg_core.models.checkpoint import FORMAT, read_facts
+from vg_core.models.checkpoint import FORMAT, checkpoint_hash, read_facts, whitened_file
 
 CONFIG = Config(weights="none", layer="layer1", freeze="conv1", pooling="netvlad", clusters=3, seed=5)
 
@@ -110,26 +111,56 @@ def test_missing_file(tmp_path):
 @pytest.mark.parametrize("length", [0, 5, 500, -1])
 def test_a_truncated_file(saved, length):
     saved.write_bytes(saved.read_bytes()[:length])
-    with pytest.raises(ValueError, match=r"model\.safetensors is no checkpoint of ours, or is damaged"):
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors cannot be read as a state dict \(.+\): it is damaged, or no"
+    ):
         load_model(saved)
 
 
-def test_a_text_file(saved):
-    saved.write_text("recall@1 71.5\n" * 20)
-    with pytest.raises(ValueError, match="is no checkpoint of ours"):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"recall@1 71.5\n" * 20,
+        b"<!DOCTYPE html><html>a page in place of the file</html>",
+        b"PK\x03\x04" + bytes(100),
+        b"\x80\x02\x8a\n" + bytes(100),
+        bytes(1000),
+        (2**62).to_bytes(8, "little") + b"{",
+        (100).to_bytes(8, "little") + b"[" * 100,
+    ],
+)
+def test_other_bytes(saved, content):
+    saved.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors cannot be read as a state dict \(.+\): it is damaged, or no"
+    ):
         load_model(saved)
 
 
-def test_a_pickle_is_never_opened(saved):
-    torch.save({"model_state_dict": {}}, saved)
-    with pytest.raises(ValueError, match="is no checkpoint of ours"):
+@pytest.mark.parametrize(
+    "content", [{"model_state_dict": {}}, {"epoch": 3}, [torch.ones(1)], torch.ones(1), None, {0: 1}]
+)
+def test_pickles_without_a_network(saved, content):
+    torch.save(content, saved)
+    with pytest.raises(ValueError, match=r"model\.safetensors holds no state dict"):
         load_model(saved)
+
+
+def test_things_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+    for what in (load_model, read_facts, checkpoint_hash, whitened_file):
+        with pytest.raises(OSError, match="pipe is no regular file"):
+            what(tmp_path / "pipe")
+        with pytest.raises(OSError, match=r"is a folder: give a file in it, such as best\.safetensors"):
+            what(tmp_path)
+        with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+            what(tmp_path / "lost")
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_another_safetensors_file(saved, metadata):
     save_file({"conv1.weight": torch.zeros(1)}, saved, metadata)
-    with pytest.raises(ValueError, match="weights of a backbone alone are given as weights=PATH"):
+    with pytest.raises(ValueError, match=r"holds no ResNet and no VGG-16 by names known here, but conv1\.weight"):
         load_model(saved)
 
 
@@ -148,6 +179,75 @@ def test_tensors_that_do_not_fit_the_configuration(saved, tensors, message):
     rewritten(saved, tensors=tensors)
     with pytest.raises(ValueError, match=rf"does not fit its own configuration; tensors {message}"):
         load_model(saved)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "null", "x", "3", '"vg"', "{}", "[" * 100_000, '{"a":' * 100_000, "9" * 5000, '{"version": 1}'),
+        *(json.dumps({"version": v, "config": {}, "facts": {}}) for v in ("1", None, True, 1.5, [], {})),
+        *(json.dumps({"version": 1, "config": {}, "facts": f}) for f in ([], None, "x", 3, {"a": "x"}, {"a": [1]})),
+    ],
+)
+def test_headers_of_another_shape(saved, text):
+    with_header(saved, text)
+    for what in (load_model, read_facts):
+        with pytest.raises(
+            ValueError, match=r"model\.safetensors has another header than save_model writes, or a damaged"
+        ):
+            what(saved)
+
+
+def with_header(file, text):
+    with safe_open(file, "pt") as opened:
+        values = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    save_file(values, file, {FORMAT: text})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *([], None, "x", 3, {"config": {}}, {"clusters": "3"}, {"clusters": 1e12}, {"clusters": 10**12}),
+        *({"clusters": 10**30}, {"clusters": -1}, {"clusters": True}, {"clusters": 60_000}, {"clusters": float("nan")}),
+        *({"image_size": 1e6}, {"image_size": [1e6, 1e6]}, {"image_size": [10**6, 10**6]}, {"image_size": [54]}),
+        *({"profile": []}, {"profile": "other"}, {"preset": {}}, {"backbone": {}}, {"layer": "conv5_3"}, {"freeze": 1}),
+        *({"pooling": ["gem"]}, {"weights": None}, {"backbone": "resnet101", "layer": "layer4"}, {"seed": 10**400}),
+    ],
+)
+def test_configurations_that_no_model_has(saved, config):
+    config = json.loads(CONFIG.to_json()) | config if isinstance(config, dict) else config
+    rewritten(saved, header={"config": config})
+    with pytest.raises(ValueError, match=r"model\.safetensors (has a configuration that this|does not fit its own)"):
+        load_model(saved)
+
+
+def test_a_deep_configuration(saved):
+    deep = '{"version": 1, "facts": {}, "config": {"clusters": ' + "[" * 900 + "]" * 900 + "}}"
+    with_header(saved, deep)
+    with pytest.raises(ValueError, match=r"model\.safetensors has "):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.full((3, 64), float("nan")), "holds NaN or infinity"),
+        (torch.ones(3, 64, dtype=torch.int64), "is no plain one of floating-point numbers"),
+    ],
+)
+def test_values_that_are_no_weights(saved, tensor, message):
+    rewritten(saved, tensors={"pooling.centroids": tensor})
+    with pytest.raises(ValueError, match=rf"model\.safetensors: tensor pooling\.centroids {message}"):
+        load_model(saved)
+
+
+def test_a_model_does_not_change_with_its_file(saved):
+    found = load_model(saved)
+    before = {name: value.clone() for name, value in found.state_dict().items()}
+    size = saved.stat().st_size
+    with saved.open("rb+") as file:
+        file.write(bytes(size))
+    assert all(torch.equal(value, before[name]) for name, value in found.state_dict().items())
 
 
 def test_a_newer_version(saved):

@@ -69,8 +69,8 @@ def test_backbones_are_cut_after_the_named_layer(images, backbone, layer, freeze
 
 
 def test_conv5_3_is_before_its_relu(images):
-    raw, _ = build_backbone("vgg16", "conv5_3", "none", "none")
-    rectified, _ = build_backbone("vgg16", "relu5_3", "none", "none")
+    raw, _ = build_backbone("vgg16", "conv5_3", "none")
+    rectified, _ = build_backbone("vgg16", "relu5_3", "none")
     rectified.load_state_dict(raw.state_dict())
     assert raw(images).min() < 0
     assert torch.equal(rectified(images), raw(images).relu())

@@ -1,5 +1,7 @@
-"""Where the weights of a backbone come from: a file, PyTorch's cache, the network; and every file that does not fit."""
+"""Where weights come from: a file, a model of ours, PyTorch's cache, the network; and every file that does not fit."""
 
+import os
+import re
 from dataclasses import replace
 from urllib.error import URLError
 
@@ -9,10 +11,17 @@ import torchvision
 from safetensors.torch import save_file
 
 from vg_core.config import Config
-from vg_core.models import build_model
-from vg_core.models.backbones import build_backbone
+from vg_core.models import build_model, save_model
+from vg_core.models.whitening import Whitening
 
 BASE = Config(weights="none", layer="layer2", freeze="layer1")
+
+
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch):
+    """Random weights take most of the time here, and a file takes their place."""
+    for name in ("kaiming_normal_", "kaiming_uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *args, **kwargs: tensor)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +70,7 @@ def test_vgg_weights_with_the_numbers_of_torchvision(tmp_path):
     features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"])
     state = {f"features.{name}": value for name, value in features.state_dict().items()}
     file = stored(tmp_path, state | {"classifier.0.weight": torch.zeros(1)})
-    backbone, _ = build_backbone("vgg16", "conv4_3", "none", file)
+    backbone = build_model(Config(backbone="vgg16", layer="conv4_3", freeze="none", weights=file)).backbone
     assert torch.equal(backbone.conv1_1.weight, features[0].weight)
     assert torch.equal(backbone.conv4_3.bias, features[21].bias)
 
@@ -108,8 +117,139 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
 
 def test_missing_weights(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth are no file; give 'imagenet'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no checkpoint at .*nowhere\.pth; .* can also be 'imagenet' or 'none'"
+    ):
         build_model(replace(BASE, weights=str(tmp_path / "nowhere.pth")))
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/weights.pth", "a" * 200 + "/weights.pth"])
+def test_paths_that_lead_nowhere(path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint at "):
+        build_model(replace(BASE, weights=path))
+
+
+def test_things_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")  # reading it would wait for ever
+    with pytest.raises(OSError, match=r"pipe\.pth is no regular file"):
+        build_model(replace(BASE, weights=str(tmp_path / "pipe.pth")))
+    with pytest.raises(OSError, match=r"is a folder: give a file in it, such as best\.safetensors"):
+        build_model(replace(BASE, weights=str(tmp_path)))
+
+
+# --- a model of ours -------------------------------------------------------------------------------------------------
+
+TRAINED = Config(weights="none", layer="layer2", freeze="none", pooling="netvlad", clusters=4, seed=7)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network of ours with its clusters; it is whitened, too."""
+    model = build_model(TRAINED)
+    model.whiten(Whitening(512, 16))
+    return model
+
+
+@pytest.fixture
+def best(trained, tmp_path):
+    save_model(trained, tmp_path / "best.safetensors", recall_5=71.5)
+    return str(tmp_path / "best.safetensors")
+
+
+def test_a_model_of_ours_goes_on(trained, best):
+    found = build_model(replace(TRAINED, weights=best, seed=8, freeze="layer1"))
+    assert found.ready and found.whitening is None
+    for part in ("backbone", "pooling"):
+        wanted = getattr(trained, part).state_dict()
+        assert all(torch.equal(value, wanted[name]) for name, value in getattr(found, part).state_dict().items())
+    told = "is a model of ours; taken: backbone and pooling; left aside: whitening.bias, whitening.weight"
+    assert found.origin == f"{best} {told}"
+    assert not found.backbone.layer1[0].conv1.weight.requires_grad
+    assert found.backbone.layer2[0].conv1.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"clusters": 5}, r"of another shape: centroids \(4, 128\) instead of \(5, 128\), weight .*"),
+        ({"layer": "layer1"}, "of another layer"),
+        ({"pooling": "gem"}, "missing: p; unknown: centroids, weight"),
+        ({"pooling": "average"}, "unknown: centroids, weight"),
+    ],
+)
+def test_a_pooling_that_does_not_fit_is_left_aside(trained, best, changes, reason):
+    found = build_model(replace(TRAINED, weights=best, **changes))
+    assert torch.equal(found.backbone.conv1.weight, trained.backbone.conv1.weight)
+    assert found.ready == (changes.get("pooling", "netvlad") != "netvlad")
+    assert re.search(
+        rf"; taken: backbone; left aside: .*pooling\.centroids.* \(the pooling is {reason}\)$", found.origin
+    )
+
+
+def test_gem_of_ours_goes_on(tmp_path):
+    model = build_model(replace(BASE, pooling="gem"))
+    model.pooling.p.data.fill_(4.5)
+    save_model(model, tmp_path / "best.safetensors")
+    assert build_model(replace(BASE, weights=str(tmp_path / "best.safetensors"))).pooling.p.item() == 4.5
+
+
+@pytest.mark.parametrize(
+    "changes", [{"backbone": "resnet50"}, {"layer": "layer3"}, {"backbone": "vgg16", "layer": "pool1"}]
+)
+def test_another_architecture_is_named(best, changes):
+    wanted = replace(TRAINED, weights=best, **changes)
+    told = f"does not fit {wanted.backbone} up to {wanted.layer}; it is a model of ours, resnet18 up to layer2"
+    with pytest.raises(ValueError, match=told):
+        build_model(wanted)
+
+
+def test_only_networks_with_clusters_need_initialising():
+    assert [build_model(replace(BASE, pooling=pooling)).ready for pooling in ("average", "max", "gem", "netvlad")] == [
+        *(True, True, True, False)
+    ]
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def spoiled(value):
+    return torch.full((64,), 1.0).index_fill(0, torch.tensor([63]), value)
+
+
+VALUES = {
+    "nan": (spoiled(float("nan")), "holds NaN or infinity"),
+    "infinity": (spoiled(float("inf")), "holds NaN or infinity"),
+    "both infinities": (spoiled(float("inf")) - spoiled(float("inf")).flip(0), "holds NaN or infinity"),
+    "half nan": (spoiled(float("nan")).half(), "holds NaN or infinity"),
+    "integers": (torch.ones(64, dtype=torch.int32), r"is no plain one of floating-point numbers \(torch\.int32\)"),
+    "booleans": (torch.ones(64, dtype=torch.bool), "is no plain one of floating-point numbers"),
+    "complex": (torch.ones(64, dtype=torch.complex64), "is no plain one of floating-point numbers"),
+    "sparse": (torch.ones(64).to_sparse(), "is no plain one of floating-point numbers"),
+    "expanded": (torch.ones(1).expand(64), "is no plain one of floating-point numbers"),
+    "virtual": (torch.ones(64, device="meta"), "is no plain one of floating-point numbers"),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_that_are_no_weights(tmp_path, resnet18, name):
+    value, message = VALUES[name]
+    file = stored(tmp_path, resnet18 | {"bn1.bias": value})
+    with pytest.raises(ValueError, match=rf"weights\.pth: tensor bn1\.bias {message}"):
+        build_model(replace(BASE, weights=file))
+
+
+def test_large_numbers_whose_sum_runs_over_are_weights(tmp_path, resnet18):
+    large = torch.full((64,), torch.finfo(torch.float32).max)
+    model = build_model(replace(BASE, weights=stored(tmp_path, resnet18 | {"bn1.bias": large})))
+    assert torch.equal(model.backbone.bn1.bias, large)
+
+
+def test_values_behind_the_cut_are_not_asked_for(tmp_path, resnet18):
+    broken = {"fc.bias": torch.full((1000,), float("nan")), "layer4.0.bn1.bias": torch.ones(512, dtype=torch.int8)}
+    build_model(replace(BASE, weights=stored(tmp_path, resnet18 | broken)))
+
+
+# --- ImageNet --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
-"""Backbones cut at a named layer, frozen up to a named layer, with weights of ImageNet, of a file, or random ones."""
+"""Backbones cut at a named layer and frozen up to a named layer, and where their ImageNet weights lie."""
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 RESNETS = ("resnet18", "resnet50", "resnet101")
+BACKBONES = (*RESNETS, "vgg16")
 HEADS = ("avgpool", "fc", "classifier")  # torchvision's layers behind the features
 
 
@@ -51,23 +50,19 @@ class Backbone(nn.Sequential):
         return self.tail(self.stem(images))
 
 
-def build_backbone(name: str, layer: str, freeze: str, weights: str) -> tuple[Backbone, int]:
-    """(backbone that ends with ``layer``, its number of channels).
+def build_backbone(name: str, layer: str, freeze: str) -> tuple[Backbone, int]:
+    """(backbone that ends with ``layer``, with random weights; its number of channels).
 
-    ``freeze`` names the last frozen layer, or is "none". ``weights`` is "imagenet" (torchvision's IMAGENET1K_V1),
-    "none" (random) or the path of a state dict with torchvision's names. Raises ValueError for an unknown backbone or
-    layer, listing those there are, and for a file whose tensors do not fit, naming them; FileNotFoundError.
+    ``freeze`` names the last frozen layer, or is "none". Raises ValueError for an unknown backbone or layer, listing
+    those there are.
     """
-    layers = _layers(name)
+    layers = all_layers(name)
     end = 1 + _position(layer, list(layers), f"layer={layer!r} is no layer of {name}")
     kept = dict(list(layers.items())[:end])
     frozen = 0
     if freeze != "none":
         frozen = 1 + _position(freeze, list(kept), f"freeze={freeze!r} is neither 'none' nor a layer kept of {name}")
     backbone = Backbone(kept, frozen)
-    if weights != "none":
-        file = imagenet_file(name) if weights == "imagenet" else Path(weights).expanduser()
-        _load(backbone, file, f"{name} up to {layer}", list(layers))
     convolutions = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
     return backbone, convolutions[-1].out_channels
 
@@ -89,50 +84,7 @@ def imagenet_file(name: str) -> Path:
     return file
 
 
-def read_state_dict(file: Path) -> dict[str, Tensor]:
-    """Tensors by name of a ``.safetensors`` or PyTorch file. Nothing but tensors is ever unpickled.
-
-    Raises FileNotFoundError, and ValueError for a file that is no state dict.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(f"weights {file.resolve()} are no file; give 'imagenet', 'none' or an existing path")
-    try:
-        if file.suffix == ".safetensors":
-            found = safetensors.torch.load_file(file)
-        else:
-            found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers share no class of errors
-        raise ValueError(
-            f"{file} cannot be read as a state dict ({type(error).__name__}): it is damaged, or holds more than tensors"
-        ) from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"{file} holds no state dict; save model.state_dict() alone")
-    return {key.removeprefix("module."): value for key, value in found.items()}
-
-
-def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """What keeps the tensors ``found`` from being those ``wanted``, in words; empty when they fit."""
-    faults = {
-        # counters of batches decide nothing, and files of old PyTorch versions lack them
-        "missing": [key for key in wanted if key not in found and not key.endswith("num_batches_tracked")],
-        "unknown": [key for key in found if key not in wanted],
-        "of another shape": [
-            f"{key} {tuple(found[key].shape)} instead of {tuple(wanted[key].shape)}"
-            for key in wanted
-            if key in found and found[key].shape != wanted[key].shape
-        ],
-    }
-    return "; ".join(f"{fault}: {_shortened(keys)}" for fault, keys in faults.items() if keys)
-
-
-def _torchvision() -> ModuleType:
-    """Its models; to import them takes seconds, and reading finished runs back needs none."""
-    from torchvision import models
-
-    return models
-
-
-def _layers(name: str) -> dict[str, nn.Module]:
+def all_layers(name: str) -> dict[str, nn.Module]:
     """All layers of a backbone by name, with torchvision's random initialisation."""
     if name == "vgg16":
         # torchvision's constructor would also draw the 120 million weights of the classifier
@@ -146,7 +98,14 @@ def _layers(name: str) -> dict[str, nn.Module]:
     if name in RESNETS:
         children = _torchvision().get_model(name, weights=None).named_children()
         return {child: module for child, module in children if child not in HEADS}
-    raise ValueError(f"backbone {name!r} is unknown; choose one of: {', '.join(RESNETS)}, vgg16")
+    raise ValueError(f"backbone {name!r} is unknown; choose one of: {', '.join(BACKBONES)}")
+
+
+def _torchvision() -> ModuleType:
+    """Its models; to import them takes seconds, and reading finished runs back needs none."""
+    from torchvision import models
+
+    return models
 
 
 def _vgg_names(features: Iterable[nn.Module]) -> list[str]:
@@ -166,26 +125,3 @@ def _position(wanted: str, names: list[str], fault: str) -> int:
     if wanted not in names:
         raise ValueError(f"{fault}; choose one of: {', '.join(names)}")
     return names.index(wanted)
-
-
-def _load(backbone: Backbone, file: Path, title: str, names: list[str]) -> None:
-    """Fill the backbone; tensors of layers behind the cut are left aside, anything else must fit."""
-    found = {_named(key, names): value for key, value in read_state_dict(file).items()}
-    cut = {*names, *HEADS} - dict(backbone.named_children()).keys()
-    found = {key: value for key, value in found.items() if key.partition(".")[0] not in cut}
-    faults = differences(backbone.state_dict(), found)
-    if faults:
-        raise ValueError(f"{file} does not fit {title}; tensors {faults}")
-    backbone.load_state_dict(found)
-
-
-def _named(key: str, names: list[str]) -> str:
-    """torchvision numbers the layers of VGG: its "features.0.weight" is "conv1_1.weight" here."""
-    numbered = re.fullmatch(r"features\.(\d+)\.(.+)", key)
-    if not numbered or int(numbered[1]) >= len(names):
-        return key
-    return f"{names[int(numbered[1])]}.{numbered[2]}"
-
-
-def _shortened(keys: list[str], most: int = 5) -> str:
-    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vg_core.config import Config
 from vg_core.files import replacing
-from vg_core.models.backbones import differences
 from vg_core.models.network import GeoModel, build_model
+from vg_core.models.weights import differences, options, read_tensors, recognised, regular, sound
 from vg_core.models.whitening import Whitening
 
 FORMAT = "vg_core model"
@@ -23,8 +22,14 @@ VERSION = 1
 def save_model(model: GeoModel, path, **facts: float) -> None:
     """Write a model that ``load_model`` reads back; ``facts`` travel with it, as recall or epoch.
 
-    The same model gives the same bytes. Raises OSError when the disk is full; the old file is then still whole.
+    Raises OSError when the disk is full; the old file is then still whole.
     """
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(model_bytes(model, **facts))
+
+
+def model_bytes(model: GeoModel, **facts: float) -> bytes:
+    """What `save_model` writes: the same model gives the same bytes."""
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -34,18 +39,17 @@ def save_model(model: GeoModel, path, **facts: float) -> None:
     # one metadata entry only: safetensors writes several in random order
     metadata = {FORMAT: json.dumps(header, sort_keys=True)}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    content = safetensors.torch.save(tensors, metadata)
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(content)
+    return safetensors.torch.save(tensors, metadata)
 
 
 def load_model(path, whitened_dim: int = 0) -> GeoModel:
     """The model of a checkpoint, on the CPU in eval mode, with ``config`` as it was trained. Nothing else is read.
 
+    What a file of DVGL or pytorch-NetVlad does not tell, such as the size of images, is as in ``Config``.
     ``whitened_dim`` other than 0 gives descriptors of so many values: whitened as in ``whitened_file(path)``, or in the
-    checkpoint itself if it has a whitening, and cut. Raises FileNotFoundError, and ValueError for a file that
-    ``save_model`` did not write, a newer version, tensors that do not fit the configuration, or more values than the
-    whitening has.
+    checkpoint itself if it has a whitening, and cut. Raises OSError for what is no file, and ValueError for a file that
+    cannot be read, a network that cannot be built here, a newer version, tensors that do not fit the configuration or
+    are not finite, or more values than the whitening has.
     """
     model = _load(Path(path))
     if whitened_dim and model.whitening is None:
@@ -67,55 +71,51 @@ def whitened_file(path) -> Path:
 
 def checkpoint_hash(path) -> str:
     """Twelve hexadecimal digits of the SHA-256 of a checkpoint; FileNotFoundError."""
-    return hashlib.sha256(_existing(Path(path)).read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(regular(Path(path)).read_bytes()).hexdigest()[:12]
 
 
 def read_facts(path) -> dict[str, float]:
-    """What ``save_model`` was told about the model; raises what ``load_model`` raises."""
-    return _read(Path(path))[0]["facts"]
+    """What ``save_model`` was told about the model, nothing of others'; raises what ``load_model`` raises."""
+    return _read(Path(path))[0].get("facts", {})
 
 
 def _load(path: Path) -> GeoModel:
     header, tensors = _read(path)
+    if not header:
+        weights = recognised(tensors, path)
+        header["config"] = options(weights, path)
+        tensors = {f"backbone.{key}": value for key, value in weights.backbone.items()}
+        tensors |= {f"pooling.{key}": value for key, value in weights.pooling.items()}
+    weight = tensors.get("whitening.weight", torch.empty(0))
     try:
         config = replace(Config.from_json(json.dumps(header["config"])), compile=False)  # a choice of each training
-        model = build_model(replace(config, weights="none"))  # all weights are in the file
-        weight = tensors.get("whitening.weight", torch.empty(0))
-        if weight.ndim == 2:  # learned after the training, so the configuration does not know it
-            model.whiten(Whitening(weight.shape[1], weight.shape[0]))
-    except (TypeError, ValueError) as error:
+        with torch.device("meta"):  # no memory: the configuration may ask for any amount
+            model = build_model(replace(config, weights="none"))  # all weights are in the file
+            if weight.ndim == 2:  # learned after the training, so the configuration does not know it
+                model.whiten(Whitening(weight.shape[1], weight.shape[0]))
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{path} has a configuration that this version cannot build: {error}") from error
-    model.config = config
+    model.config, model.ready = config, True
     faults = differences(model.state_dict(), tensors)
     if faults:
         raise ValueError(f"{path} does not fit its own configuration; tensors {faults}")
-    model.load_state_dict(tensors)
+    model.load_state_dict(sound(tensors, path), assign=True)
     return model.eval()
 
 
 def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """Header and tensors of a checkpoint."""
+    """Header and tensors of a checkpoint; the header is empty when it is not ours."""
+    metadata, tensors = read_tensors(path)
+    if FORMAT not in metadata:
+        return {}, tensors
     try:
-        with safe_open(_existing(path), "pt") as file:
-            header = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is no checkpoint of ours, or is damaged ({error}); train again or copy it again"
-        ) from error
-    if not {"version", "config", "facts"} <= header.keys():
-        raise ValueError(
-            f"{path} holds tensors but not the configuration that save_model writes; "
-            "weights of a backbone alone are given as weights=PATH"
-        )
-    if header["version"] > VERSION:
-        raise ValueError(
-            f"{path} has version {header['version']} of the format, this vg_core reads up to {VERSION}: update it"
-        )
-    return header, tensors
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path.resolve()}; train a model or correct the path")
-    return path
+        header = json.loads(metadata[FORMAT])
+        version, config, facts = header["version"], header["config"], header["facts"]
+        good = type(version) is int and all(type(value) in (int, float) for value in facts.values())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        good = False
+    if not good:
+        raise ValueError(f"{path} has another header than save_model writes, or a damaged one; copy it again")
+    if version > VERSION:
+        raise ValueError(f"{path} has version {version} of the format, this vg_core reads up to {VERSION}: update it")
+    return {"config": config, "facts": facts}, tensors

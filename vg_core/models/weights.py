@@ -1,0 +1,217 @@
+"""Files of weights, of ours and of others: what a file holds follows from the names and shapes of its tensors alone."""
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from vg_core.models.backbones import BACKBONES, HEADS, all_layers
+
+COUNTER = "num_batches_tracked"  # of a batch norm: decides nothing, and files of old PyTorch versions lack it
+OURS, COSPLACE = "a model of ours", "a CosPlace or EigenPlaces model"
+MAKERS = {  # whose network it is, by the prefix of its backbone and whether the layers there have numbers for names
+    ("backbone.", False): OURS,
+    ("backbone.", True): "a DVGL model",
+    ("backbone.model.", False): "a GSV-Cities model",
+    ("encoder.", True): "a pytorch-NetVlad model",
+    ("features.", True): "a backbone alone",
+    ("", False): "a backbone alone",
+}
+WRAPPED = re.compile(r"(^|\.)(module|_orig_mod)\.")  # by DataParallel or torch.compile
+FIRST = re.compile(r"(.*\.)?(conv1|conv1_1|0)\.weight")  # convolution of a backbone, whose shape tells the family
+FAMILIES = {(64, 3, 7, 7): "resnet18", (64, 3, 3, 3): "vgg16"}  # all ResNets have the same layers
+POOLING = re.compile(r"(?:pooling|\w+(?:\.gem|\.\d)*\.conv)\.(weight|bias)|\w+(?:\.gem|\.\d)*\.(p|centroids)")
+# networks of DVGL and pytorch-NetVlad that can be built here: options by the names of their tensors behind the backbone
+POOLINGS = {
+    ("aggregation.1.p",): {"pooling": "gem", "l2": "before_pool"},
+    ("aggregation.0.p",): {"pooling": "gem", "l2": "after_pool"},
+    ("aggregation.centroids", "aggregation.conv.weight"): {"pooling": "netvlad"},
+    ("pool.centroids", "pool.conv.weight"): {"pooling": "netvlad"},
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of a network that somebody has saved."""
+
+    kind: str  # whose it is, in words
+    backbone: dict[str, Tensor]  # by the names that layers have here
+    pooling: dict[str, Tensor]  # by the names in GeM and NetVLAD here
+    heads: dict[str, Tensor]  # all behind the backbone, by the names in the file
+
+
+def recognised(tensors: Mapping[str, Tensor], file: Path) -> Weights:
+    """What the tensors of a file are; ValueError for a network of no family that is known here."""
+    tensors = {WRAPPED.sub(r"\1", key): value for key, value in tensors.items()}
+    first = next((key for key in tensors if FIRST.fullmatch(key) and tensors[key].shape in FAMILIES), None)
+    if first is None:
+        raise ValueError(f"{file} holds no ResNet and no VGG-16 by names known here, but {shortened(tensors)}")
+    prefix, name = FIRST.fullmatch(first).groups(default="")
+    numbers = {str(number): layer for number, layer in enumerate(layers_of(FAMILIES[tensors[first].shape]))}
+    backbone, pooling, heads = {}, {}, {}
+    for key, value in tensors.items():
+        layer, _, rest = key.removeprefix(prefix).partition(".")
+        pooled = POOLING.fullmatch(key)
+        if key.startswith(prefix) and layer not in HEADS:
+            backbone[f"{numbers.get(layer, layer)}.{rest}"] = value
+        else:
+            heads[key] = value
+            if pooled:  # others write (K, C) as (K, C, 1, 1)
+                pooling[pooled[pooled.lastindex]] = value.flatten(1) if value.ndim == 4 else value
+    kind = COSPLACE if "aggregation.3.weight" in heads else MAKERS.get((prefix, name == "0"), "a model of others")
+    return Weights(kind, backbone, pooling, heads)
+
+
+def architecture(found: Mapping[str, Tensor]) -> tuple[str, str] | None:
+    """(backbone, last layer with weights) that has all of these tensors and no others; None when none here has."""
+    for name in BACKBONES:
+        wanted = {}
+        for layer, module in layers_of(name).items():
+            own = {f"{layer}.{key}": value for key, value in module.state_dict().items()}
+            wanted |= own
+            if own and not differences(wanted, found):
+                return name, layer
+    return None
+
+
+def options(weights: Weights, file: Path) -> dict:
+    """Options of ``Config`` for a network of others; ValueError for one that cannot be built says what it is."""
+    known, head = architecture(weights.backbone), POOLINGS.get(tuple(sorted(weights.heads)))
+    if known and head:
+        if head.get("l2") == "after_pool":
+            warnings.warn(f"{file} is read as of --l2 after_pool: with none, names would be the same", stacklevel=4)
+        if "centroids" in weights.pooling:
+            head = head | {"clusters": len(torch.atleast_1d(weights.pooling["centroids"]))}
+        return {"backbone": known[0], "layer": known[1], "freeze": "none", "weights": "none"} | head
+    if weights.kind == OURS:
+        raise ValueError(f"{file} is {OURS} without its configuration, as a state.pt; give best.safetensors beside it")
+    linear = [len(value) for key, value in weights.heads.items() if value.ndim == 2 and not POOLING.fullmatch(key)]
+    found = shortened(weights.heads) or "none, so that nothing tells the pooling"
+    end = f"a linear layer of {linear[0]} values" if linear else f"a head unknown here (its tensors: {found})"
+    use = f"is none of {', '.join(BACKBONES)}"
+    if known:
+        use = f"can be used: python -m vg_core train --weights {file} --backbone {known[0]} --layer {known[1]}"
+    raise ValueError(f"{file} is {weights.kind} with {end}, which cannot be built here; its backbone {use}")
+
+
+def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """What keeps the tensors ``found`` from being those ``wanted``, in words; empty when they fit."""
+    faults = {
+        "missing": [key for key in wanted if key not in found and not key.endswith(COUNTER)],
+        "unknown": [key for key in found if key not in wanted],
+        "of another shape": [
+            f"{key} {tuple(found[key].shape)} instead of {tuple(wanted[key].shape)}"
+            for key in wanted
+            if key in found and found[key].shape != wanted[key].shape
+        ],
+    }
+    return "; ".join(f"{fault}: {shortened(keys)}" for fault, keys in faults.items() if keys)
+
+
+def shortened(keys: Iterable[str], most: int = 5) -> str:
+    """The first names of many."""
+    keys = list(keys)
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+
+
+def sound(tensors: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
+    """Copies of tensors that have the right shapes, in float32; ValueError names the first that does not hold finite
+    floating-point numbers.
+    """
+    for name, tensor in tensors.items():
+        counts = name.endswith(COUNTER)
+        # an expanded tensor is larger than what it keeps: a small file could ask for all memory
+        plain = tensor.layout is torch.strided and tensor.is_cpu and tensor.nbytes <= tensor.untyped_storage().nbytes()
+        if not plain or not (counts or tensor.is_floating_point()):
+            raise ValueError(f"{file}: tensor {name} is no plain one of floating-point numbers ({tensor.dtype})")
+        # the sum takes a tenth of the time; of large numbers it may be infinite
+        if not counts and not tensor.float().sum().isfinite() and not tensor.isfinite().all():
+            raise ValueError(f"{file}: tensor {name} holds NaN or infinity; the training diverged, or it is damaged")
+    # copies, because what safetensors reads is the file itself, and changes with it
+    return {
+        name: value.detach().to(torch.int64 if name.endswith(COUNTER) else torch.float32, copy=True)
+        for name, value in tensors.items()
+    }
+
+
+def read_tensors(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """(metadata, tensors by name) of a file of safetensors or of ``torch.save``; nothing but tensors is ever unpickled.
+
+    Of a checkpoint of a training it is the network. Raises what ``regular`` raises, and ValueError for a file that
+    holds no tensors, or more.
+    """
+    with regular(file).open("rb") as opened:
+        pickled = opened.read(4) in (b"PK\x03\x04", b"\x80\x02\x8a\n")  # the latter before PyTorch 1.6
+        opened.seek(0)
+        try:
+            metadata, found = ({}, _unpickled(opened)) if pickled else _parsed(file)
+        except Exception as error:  # the readers share no class of errors
+            raise ValueError(f"{file} {_fault(str(error) or type(error).__name__)}") from error
+    for wrapper in ("model_state_dict", "state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+    named = found.items() if isinstance(found, dict) else ()
+    tensors = {key: value for key, value in named if isinstance(key, str) and isinstance(value, Tensor)}
+    if not tensors:
+        raise ValueError(f"{file} holds no state dict; save model.state_dict() alone")
+    return metadata, tensors
+
+
+def regular(file: Path) -> Path:
+    """The file itself; FileNotFoundError when there is none, OSError for a folder or a pipe, which nobody may feed."""
+    if file.is_file():
+        return file
+    if file.exists():
+        what = "a folder: give a file in it, such as best.safetensors" if file.is_dir() else "no regular file"
+        raise OSError(f"{file} is {what}")
+    advice = "train a model or correct the path (weights can also be 'imagenet' or 'none')"
+    raise FileNotFoundError(f"no checkpoint at {file.resolve()}; {advice}")
+
+
+def layers_of(name: str) -> dict[str, nn.Module]:
+    """All layers of a backbone, with shapes but without memory."""
+    with torch.device("meta"):
+        return all_layers(name)
+
+
+def _parsed(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    with safe_open(file, "pt") as opened:
+        return opened.metadata() or {}, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+
+
+def _unpickled(opened: BinaryIO):
+    """What ``torch.save`` wrote, from an open file: given a path, PyTorch looks at the end of its name, too."""
+    with torch.serialization.safe_globals(_OF_NUMPY):
+        return torch.load(opened, map_location="cpu", weights_only=True)
+
+
+class _LeftAside:
+    """Takes the place of NumPy's numbers and arrays, in which others save recalls: none of its code runs for them."""
+
+    def __init__(self, *parts):
+        pass
+
+    __setstate__ = __init__
+
+
+_MULTIARRAY = [f"{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")]
+_OF_NUMPY = [(_LeftAside, f"numpy.{name}") for name in ("dtype", "ndarray", *_MULTIARRAY)]
+
+
+def _fault(said: str) -> str:
+    """What is wrong with a file, from what a reader said about it, and what to do."""
+    pickled = re.search(r"GLOBAL ([\w.]+)", said)
+    if not pickled:
+        said = said.partition("\n")[0]
+        return f"cannot be read as a state dict ({said}): it is damaged, or no file of tensors; copy it again"
+    return (
+        f"holds more than tensors: a pickled {pickled[1]}, as when a whole network is saved. To unpickle it would run "
+        "what its writer likes and is never done here; where its class is at hand, save its tensors alone, with "
+        "torch.save(model.state_dict(), PATH)"
+    )
