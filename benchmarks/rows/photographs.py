@@ -1,7 +1,11 @@
-"""Reading photographs: the first pass over them and every later one."""
+"""Reading photographs: what they hold, the first pass over them and every later one."""
 
+import hashlib
+import shutil
+import time
 from collections import deque
 from itertools import cycle, islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,13 +16,16 @@ from benchmarks import reference
 from benchmarks.measure import Case, difference
 from benchmarks.rows.registry import row
 from vg_core.paths import cache_root
+from vg_core.places.contents import YOUNG, digests
 from vg_core.places.images import WORKERS, normalise
 from vg_core.places.photographs import Photographs
 
 BATCH = 16
+IN_TURN = "SHA-256 of one file after the other"
 RIVAL = "Pillow, ToTensor and Normalize in as many worker processes"
 FULL = {"images": 512, "height": 480, "width": 640}
 QUICK = {"images": 20, "height": 24, "width": 32}
+MANY = FULL | {"images": 10_000}  # 440 MB
 DISTINCT = 32  # photographs; all others are copies of them
 
 
@@ -30,6 +37,16 @@ def first_pass(device: torch.device, images: int, height: int, width: int) -> Ca
 @row("later passes, shuffled, from the pixel cache", RIVAL, FULL, QUICK, bar=0.12, tolerance=1e-5)
 def later_passes(device: torch.device, images: int, height: int, width: int) -> Case:
     return _passes(images, (height, width), mapped=True)
+
+
+@row("contents of 10,000 photographs, first start", IN_TURN, MANY, QUICK, bar=0.8, tolerance=0)
+def first_contents(device: torch.device, images: int, height: int, width: int) -> Case:
+    return _contents(images, (height, width), known=False)
+
+
+@row("contents of 10,000 photographs, second start", IN_TURN, MANY, QUICK, bar=0.4, tolerance=0)
+def known_contents(device: torch.device, images: int, height: int, width: int) -> Case:
+    return _contents(images, (height, width), known=True)
 
 
 def write_photographs(count: int, size: tuple[int, int]) -> list[str]:
@@ -70,3 +87,21 @@ def _passes(count: int, size: tuple[int, int], mapped: bool) -> Case:
         lambda: deque(photographs.batches(parts), maxlen=1)[0],
         compare=lambda a, b: difference(a, normalise(b)),
     )
+
+
+def _contents(count: int, size: tuple[int, int], known: bool) -> Case:
+    """Digests of all files, which are in the system's memory for either way, ours with or without its table."""
+    paths = write_photographs(count, size)
+    if known:
+        time.sleep(2 * YOUNG / 1e9)  # what was written just now is not trusted
+        digests(paths, progress=False)
+
+    def ours() -> list[str]:
+        if not known:
+            shutil.rmtree(cache_root() / "contents", ignore_errors=True)
+        return digests(paths, progress=False)
+
+    def reference() -> list[str]:
+        return [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
+
+    return Case(reference, ours, compare=lambda a, b: float(a != b))

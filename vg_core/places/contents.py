@@ -15,6 +15,8 @@ from vg_core.places.images import WORKERS, UnreadableImage
 from vg_core.watch import bar
 
 COLUMNS = ["path", "size", "changed", "status", "digest"]  # times in ns: of the last writing, and of anything else
+AT_A_TIME = 64  # files that a thread reads between two looks at the others
+LARGE = 2**24  # bytes
 YOUNG = 2_000_000_000  # ns; a file may change again within the same tick of a coarse clock
 
 
@@ -32,9 +34,14 @@ def digests(files: Sequence[str], progress: bool = True) -> list[str]:
     states = {file: _state(file) for file in files}
     found = {file: table[file][3] for file, state in states.items() if table.get(file, ())[:3] == state}
     touched = [file for file in states if file not in found]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        read = bar(pool.map(_digest, touched), wanted=progress, total=len(touched), desc="reading photographs")
-        found |= dict(zip(touched, read, strict=True))
+    parts = [touched[start : start + AT_A_TIME] for start in range(0, len(touched), AT_A_TIME)]
+    with (
+        ThreadPoolExecutor(WORKERS) as pool,
+        bar(wanted=progress, total=len(touched), desc="reading photographs") as done,
+    ):
+        for part, read in zip(parts, pool.map(_read, parts), strict=True):
+            found |= dict(zip(part, read, strict=True))
+            done.update(len(part))
     settled = [file for file in touched if max(states[file][1:]) < now - YOUNG]
     if settled:
         table |= {file: (*states[file], found[file]) for file in settled}
@@ -69,8 +76,15 @@ def _state(file: str) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+def _read(files: Sequence[str]) -> list[str]:
+    return [_digest(file) for file in files]
+
+
 def _digest(file: str) -> str:
     try:
-        return own_files.digest(file)
+        if os.path.getsize(file) > LARGE:
+            return own_files.digest(file)
+        with open(file, "rb", buffering=0) as photo:  # in one go, which takes half the time
+            return hashlib.sha256(photo.read()).hexdigest()
     except OSError as error:
         raise UnreadableImage(f"{file} cannot be read ({error.strerror}); replace or remove it") from error
