@@ -40,6 +40,7 @@ def mark(notebook: Path, parameters: dict, copy: Path, before: str) -> None:
     content = json.loads(copy.read_text())
     if before != sources(notebook, parameters) or any(FAILED in text for text in _said(content)):
         return
+    content["metadata"].pop(KEY, None)
     content["metadata"][KEY] = [_digest(content), before, files(notebook, parameters)]
     with replacing(copy) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False))

@@ -24,21 +24,27 @@ def own_folders(tmp_path, monkeypatch):
 @pytest.fixture
 def write_photo():
     """Function that writes one photograph with coordinates in its name and returns its path."""
-
-    def write(folder: Path, easting: float, northing: float, seed: int = 0, size=(48, 64), **fields) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
-        label = Label(easting, northing, **({"zone_number": 32, "zone_letter": "T", "pano_id": str(seed)} | fields))
-        path = folder / format_name(label)
-        pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC).save(path, quality=90)
-        return path
-
     return write
 
 
 @pytest.fixture
-def street(tmp_path, write_photo):
-    """Dataset ``street`` below VG_DATA: places 30 m apart, two database views and two queries of each, three splits.
+def street(tmp_path):
+    """Dataset ``street`` below VG_DATA."""
+    return make_street(tmp_path / "data" / "street")
+
+
+def write(folder: Path, easting: float, northing: float, seed: int = 0, size=(48, 64), **fields) -> Path:
+    """Path of a photograph written with coordinates in its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    label = Label(easting, northing, **({"zone_number": 32, "zone_letter": "T", "pano_id": str(seed)} | fields))
+    path = folder / format_name(label)
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC).save(path, quality=90)
+    return path
+
+
+def make_street(folder: Path) -> Path:
+    """The folder with a dataset in it: places 30 m apart, two database views and two queries of each, three splits.
 
     Photographs of one place look alike (blurred noise of the same seed, brightened for the queries).
     """
@@ -47,12 +53,12 @@ def street(tmp_path, write_photo):
         with Image.open(path) as image:
             image.point(lambda v: min(255, int(v * 1.15) + 8)).save(path, quality=90)
 
-    root = tmp_path / "data" / "street" / "images"
+    root = folder / "images"
     for number, (split, places) in enumerate({"train": 12, "val": 8, "test": 8}.items()):
         for place in range(places):
             east, seed = 400_000 + 1000 * number + 30 * place, 1000 * number + place
             for view in range(2):
-                write_photo(root / split / "database", east + view, 5_000_000, seed, tile=str(view))
-                path = write_photo(root / split / "queries", east + 3 + view, 5_000_004, seed, tile=str(view))
+                write(root / split / "database", east + view, 5_000_000, seed, tile=str(view))
+                path = write(root / split / "queries", east + 3 + view, 5_000_004, seed, tile=str(view))
                 brighten(path)
-    return tmp_path / "data" / "street"
+    return folder

@@ -7,8 +7,8 @@ import numpy as np
 
 from vg_core import own_files, processes
 from vg_core.config import Config
-from vg_core.models import build_model, load_model, save_model
-from vg_core.models.checkpoint import whitened_file
+from vg_core.models import build_model, load_model
+from vg_core.models.checkpoint import model_bytes, whitened_file
 from vg_core.models.whitening import LEARNED_ON, Whitening
 from vg_core.records import load_places
 from vg_core.retrieval import describe_photographs, photographs_of, pick_device
@@ -34,7 +34,7 @@ def whiten(checkpoint: Path) -> None:
     descriptors = describe_photographs(model, images, config.infer_batch_size, np.sort(chosen))
     model.cpu().whiten(Whitening.learn(descriptors, widest(model.pooled_dim, len(places.database))))
     if processes.first():
-        save_model(model, whitened_file(checkpoint))
+        own_files.write(whitened_file(checkpoint), model_bytes(model))
     processes.wait()
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -43,7 +44,8 @@ def read(path, remedy: str = ""):
     """
     path = Path(path)
     check(path, remedy or f"delete {path.parent} and run again")
-    return FORMATS[path.suffix][1](path)
+    with path.open("rb") as file:  # some libraries take no path that is not UTF-8
+        return FORMATS[path.suffix][1](file)
 
 
 def check(path: Path, remedy: str) -> None:
@@ -125,12 +127,17 @@ def _write_table(table, sink: _Sink) -> None:
     sink.write(table.to_csv(index=False, lineterminator="\n").encode())
 
 
-def _read_table(path: Path):
+def _read_table(file: BinaryIO):
     import pandas as pd  # it takes a second to import, PyTorch several; who renders the city needs neither
 
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    return pd.read_csv(path) if path.stat().st_size > 1 else pd.DataFrame()
+    text = file.read()
+    return pd.read_csv(io.BytesIO(text)) if text.strip() else pd.DataFrame()
+
+
+def _read_parquet(file: BinaryIO):
+    import pandas as pd
+
+    return pd.read_parquet(file)
 
 
 def _write_state(state: dict, sink: _Sink) -> None:
@@ -139,18 +146,17 @@ def _write_state(state: dict, sink: _Sink) -> None:
     torch.save(state, sink)
 
 
-def _read_state(path: Path) -> dict:
+def _read_state(file: BinaryIO) -> dict:
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
-FORMATS: dict[str, tuple[Callable, Callable]] = {  # (value, sink) -> None, path -> value
-    ".json": (lambda value, sink: sink.write((json.dumps(value, indent=1) + "\n").encode()),
-              lambda path: json.loads(path.read_text())),
+FORMATS: dict[str, tuple[Callable, Callable]] = {  # (value, sink) -> None, file -> value
+    ".json": (lambda value, sink: sink.write((json.dumps(value, indent=1) + "\n").encode()), json.load),
     ".csv": (_write_table, _read_table),
-    ".parquet": (lambda table, sink: table.to_parquet(sink, index=False), _read_table),
+    ".parquet": (lambda table, sink: table.to_parquet(sink, index=False), _read_parquet),
     ".npy": (lambda array, sink: np.save(sink, array, allow_pickle=False), partial(np.load, allow_pickle=False)),
     ".pt": (_write_state, _read_state),
-    ".safetensors": (lambda data, sink: sink.write(data), Path.read_bytes),
-}  # fmt: skip
+    ".safetensors": (lambda data, sink: sink.write(data), lambda file: file.read()),
+}

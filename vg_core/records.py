@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vg_core import paths
+from vg_core import own_files, paths
 from vg_core.config import Config
 from vg_core.models import GeoModel, load_model
 from vg_core.places.dataset import PlaceSet
@@ -43,14 +43,13 @@ class Run:
 
     def model(self) -> GeoModel:
         """The best model of the run, whitened as it was tested."""
+        restore_best(self.checkpoint.parent)
         return load_model(self.checkpoint, self.config.whitened_dim)
 
     def retrieved(self) -> np.ndarray:
         """Database indices (Q, K) retrieved for each test query, nearest first."""
-        file = self.checkpoint.with_name(f"{test_name(self.config)}.npy")
-        if not file.exists():
-            raise FileNotFoundError(f"{file}: only tables came with this run; delete its folder to run it again")
-        return np.load(file)
+        tables = paths.runs_folder(self.config.profile) / self.id / test_name(self.config)
+        return own_files.read(retrieved_file(self.config, self.id), f"delete {tables} to test the run again")
 
     def examples(self, count: int = 6, shown: int = 5) -> list[dict]:
         """Rows for a retrieval gallery: ``count`` queries, half of them right and half wrong at the first image.
@@ -93,35 +92,63 @@ def test_name(config: Config) -> str:
     return f"{Path(config.tested_on).name}-{height}x{width}-{config.test_method}{whitened}"
 
 
-def is_tested(config: Config, name: str) -> bool:
-    """True when the finished test saw the photographs that the test set holds now."""
-    test = paths.runs_folder(config.profile) / name / test_name(config)
-    if not (test / "ranks.parquet").exists():
-        return False
-    return json.loads((test / "card.json").read_text())["fingerprint"] == load_places(config, "test").fingerprint
+def retrieved_file(config: Config, name: str) -> Path:
+    """Where the database indices that a test retrieved lie."""
+    return paths.checkpoints_folder(config.profile) / name / f"{test_name(config)}.npy"
+
+
+def is_trained(config: Config, name: str) -> bool:
+    """True when the tables of a finished training and its best model are there and whole."""
+    tables = paths.runs_folder(config.profile) / name
+    has_best = restore_best(paths.checkpoints_folder(config.profile) / name)
+    return has_best and all(own_files.whole(tables / file) for file in ("config.json", "history.csv", "validation.csv"))
+
+
+def restore_best(folder: Path) -> bool:
+    """Is the best model in a folder of checkpoints whole? One that is not is taken from the training's state."""
+    best, state = folder / "best.safetensors", folder / "state.pt"
+    if not own_files.whole(best) and own_files.whole(state):
+        kept = own_files.read(state)["best"]
+        if len(kept):
+            print(f"{best} was missing or damaged: it is taken from {state.name} again")
+            own_files.write(best, kept.numpy().tobytes())
+    return own_files.whole(best)
+
+
+def read_tested(config: Config, name: str) -> Run | None:
+    """The run of this name if it is finished and saw the photographs that the test set holds now.
+
+    A file of it that is damaged is said: what it holds has to be made again.
+    """
+    tables, again = paths.runs_folder(config.profile) / name, "it is made again"
+    if not (tables / test_name(config) / "ranks.parquet").exists():  # which is written last
+        return None
+    try:
+        found = read_run(config, name, again)
+        own_files.check(tables / "config.json", again)
+        if found.checkpoint.exists():  # only tables may have come from another machine
+            own_files.check(retrieved_file(config, name), again)
+    except own_files.Damaged as error:
+        print(error)
+        return None
+    return found if found.card["fingerprint"] == load_places(config, "test").fingerprint else None
 
 
 def find_tables(config: Config) -> str:
     """Name of a run of this very configuration whose tables are here, photographs or not; empty when there is none."""
     wanted = json.loads(config.training().to_json())
-    for file in sorted(paths.runs_folder(config.profile).glob("*/config.json")):
-        if json.loads(file.read_text()) == wanted and (file.parent / test_name(config) / "ranks.parquet").exists():
+    for file in filter(own_files.whole, sorted(paths.runs_folder(config.profile).glob("*/config.json"))):
+        if own_files.read(file) == wanted and (file.parent / test_name(config) / "ranks.parquet").exists():
             return file.parent.name
     return ""
 
 
-def read_run(config: Config, name: str) -> Run:
-    """The finished run of this name."""
+def read_run(config: Config, name: str, remedy: str = "fetch the tables of this run again") -> Run:
+    """The finished run of this name. Raises Damaged, which names the file and says the remedy."""
     tables = paths.runs_folder(config.profile) / name
-    test, history = tables / test_name(config), tables / "history.csv"
-    return Run(
-        config,
-        name,
-        json.loads((test / "card.json").read_text()),
-        pd.read_parquet(test / "ranks.parquet"),
-        pd.read_csv(history) if history.stat().st_size > 1 else pd.DataFrame(),  # untrained: no rounds
-        pd.read_csv(tables / "validation.csv"),
-    )
+    files = [tables / test_name(config) / "card.json", tables / test_name(config) / "ranks.parquet"]
+    files += [tables / "history.csv", tables / "validation.csv"]
+    return Run(config, name, *(own_files.read(file, remedy) for file in files))
 
 
 def load_places(config: Config, split: str) -> PlaceSet:

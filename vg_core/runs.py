@@ -13,16 +13,25 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vg_core import paths, processes
+from vg_core import own_files, paths, processes
 from vg_core.config import Config
 from vg_core.devices import RAM, cores, free_memory
 from vg_core.dimensions import check_whitened_dim, whiten
-from vg_core.files import replacing
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.dataset import PlaceSet
 from vg_core.preflight import after_test, after_training, preflight
-from vg_core.records import Run, find_tables, is_tested, load_places, read_run, run_id, test_name
+from vg_core.records import (
+    Run,
+    find_tables,
+    is_trained,
+    load_places,
+    read_run,
+    read_tested,
+    retrieved_file,
+    run_id,
+    test_name,
+)
 from vg_core.retrieval import Evaluation, evaluate, pick_device
 from vg_core.statistics import recall_table
 from vg_core.strategies import evaluate_with, make_strategy
@@ -48,8 +57,7 @@ def run(config: Config) -> Run:
         return finished
     check_whitened_dim(config)
     name = run_id(config)
-    model = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
-    if not (paths.runs_folder(config.profile) / name / "config.json").exists() or not model.exists():
+    if not is_trained(config, name):
         _train(config, name)
     _test(config, name)
     processes.wait()  # for what the first process writes
@@ -70,7 +78,7 @@ def read_back(config: Config) -> Run | None:
         if not name:
             raise
         return read_run(config, name)
-    return read_run(config, name) if is_tested(config, name) else None
+    return read_tested(config, name)
 
 
 def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: str = "auto") -> pd.DataFrame:
@@ -185,7 +193,7 @@ def _train(config: Config, name: str) -> None:
         print(expected)
         expected.check()
     if processes.first():
-        (tables / "config.json").unlink(missing_ok=True)  # weights were lost, tables not: it is unfinished again
+        (tables / "config.json").unlink(missing_ok=True)  # something was lost: it is unfinished again
         if expected:
             expected.save(tables)
     state = train(config.training(), checkpoints, load_places(config, "train"), load_places(config, "val"))
@@ -194,11 +202,9 @@ def _train(config: Config, name: str) -> None:
         return
     history, validation = pd.DataFrame(state.history), pd.DataFrame(state.validation)
     after_training(tables, history, validation)
-    for table, rows in (("history", history), ("validation", validation)):
-        with replacing(tables / f"{table}.csv") as file:
-            rows.to_csv(file, index=False)
-    with replacing(tables / "config.json") as file:
-        file.write_text(json.dumps(json.loads(config.training().to_json()), indent=1, sort_keys=True) + "\n")
+    own_files.write(tables / "history.csv", history)
+    own_files.write(tables / "validation.csv", validation)
+    own_files.write(tables / "config.json", json.loads(config.training().to_json()))
 
 
 def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluation, dict]:
@@ -231,10 +237,7 @@ def _test(config: Config, name: str) -> None:
     seconds = time.monotonic() - started
     if not processes.first():
         return
-    with replacing(checkpoint.with_name(f"{test_name(config)}.npy")) as file:
-        np.save(file, result.indices.astype(np.int32))
-    with replacing(tables / "card.json") as file:
-        file.write_text(json.dumps(card, indent=1) + "\n")
+    own_files.write(retrieved_file(config, name), result.indices.astype(np.int32))
+    own_files.write(tables / "card.json", card)
     after_test(tables.parent, config, seconds)
-    with replacing(tables / "ranks.parquet") as file:
-        result.ranks.to_parquet(file, index=False)
+    own_files.write(tables / "ranks.parquet", result.ranks)

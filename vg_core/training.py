@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from vg_core import processes
+from vg_core import own_files, processes
 from vg_core.augmentation import make_augmentation
 from vg_core.clock import Clock, Timed
 from vg_core.config import Config
 from vg_core.devices import forget_peak, pick_device, used_memory
-from vg_core.files import replacing
 from vg_core.learner import Learner, add_gradients, check_resources, learning_rate, make_optimizer
-from vg_core.models import build_model, save_model
+from vg_core.models import build_model
+from vg_core.models.checkpoint import model_bytes
 from vg_core.models.norms import share_batch_norms
 from vg_core.models.pooling import NetVLAD
 from vg_core.places.dataset import PlaceSet
@@ -95,6 +95,7 @@ class Trainer:
         self.optimizer = make_optimizer(config, [*self.model.parameters(), *self.task.parameters()])
         self.augment = make_augmentation(config.augmentation)
         self.state, self.clock = State(), Clock(self.device)  # the clock: since the last round ended
+        self.best = b""  # the file of the best model so far; the state carries it, too
         with self.clock.phase("decode"):  # it comes last: it takes long, and every fault above is found at once
             self.images, self.val_images = (photographs_of(s, config.image_size) for s in (train_set, self.val_set))
 
@@ -130,7 +131,8 @@ class Trainer:
         if not file.exists():
             self.start()
             return
-        saved = torch.load(file, map_location="cpu", weights_only=True)
+        saved = own_files.read(file, f"delete {self.folder} to train it again from the start")
+        self.best = saved.pop("best").numpy().tobytes()
         self.model.load_state_dict(saved.pop("model"))
         self.task.load_state_dict(saved.pop("task"))
         self.optimizer.load_state_dict(saved.pop("optimizer"))
@@ -232,7 +234,8 @@ class Trainer:
             if improved:
                 state.best_recall_5, state.best_epoch = recalls["recall_5"], state.epoch
             if improved and processes.first():
-                save_model(self.model, self.folder / "best.safetensors", **recalls, epoch=state.epoch)
+                self.best = model_bytes(self.model, **recalls, epoch=state.epoch)
+                own_files.write(self.folder / "best.safetensors", self.best)
         state.finished = state.epoch >= config.epochs_num or state.not_improved >= config.patience
         self.save()
         self.progress.epoch(state.validation)
@@ -240,9 +243,10 @@ class Trainer:
     def save(self) -> None:
         if not processes.first():
             return
-        with replacing(self.folder / "state.pt") as file:
-            parts = {"model": self.model, "task": self.task, "optimizer": self.optimizer}
-            torch.save({name: part.state_dict() for name, part in parts.items()} | asdict(self.state), file)
+        parts = {"model": self.model, "task": self.task, "optimizer": self.optimizer}
+        saved = {name: part.state_dict() for name, part in parts.items()} | asdict(self.state)
+        saved["best"] = torch.from_numpy(np.frombuffer(self.best, np.uint8).copy())
+        own_files.write(self.folder / "state.pt", saved)
 
     def divergence(self, number: int, batch: np.ndarray) -> str:
         """Sentence for a loss that is not finite."""

@@ -109,7 +109,7 @@ class Photographs:
         may have written it.
         """
         some = np.linspace(0, len(self) - 1, min(len(self), CHECKED)).astype(int)
-        with suppress(ValueError, EOFError, FileNotFoundError):
+        with suppress(ValueError, EOFError, OSError):
             found = np.load(file, mmap_mode="r")
             if found.shape == (len(self),) and found.dtype == self._kind:
                 same = (np.array_equal(found["pixels"][i], read_image(self.paths[i], self.size)) for i in some)

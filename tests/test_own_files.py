@@ -1,0 +1,493 @@
+"""Every file that the project writes, under every fault of the disk; every own file that it reads, in every damage.
+
+Both tables are complete: the sources are searched for places that write or read, and a place without its row fails.
+"""
+
+import ast
+import os
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.conftest import make_street
+from tests.own import DAMAGES, cut, empty, full_disk, killed, one_bit
+from tests.tiny import TINY
+from vg_core import __main__ as command_line
+from vg_core import files, own_files, paths, probes, records, report, runs
+from vg_core.chapters import exported
+from vg_core.dimensions import whiten
+from vg_core.engines import DescriptorStore, Index
+from vg_core.locating import locate
+from vg_core.models import load_model, save_model
+from vg_core.models.checkpoint import whitened_file
+from vg_core.own_files import Damaged
+from vg_core.places import contents
+from vg_core.places.photographs import Photographs
+from vg_core.records import load_places, restore_best, retrieved_file, run_id
+from vg_core.records import test_name as name_of_test
+from vg_core.training import Trainer
+
+sys.path.insert(0, str(paths.REPORTS))
+import build
+import stamps
+
+TABLE = pd.DataFrame({"variant": ["GeM", "NetVLAD"], "recall": [0.25, 1.0]})
+VALUES = {
+    ".json": {"a": [1, 2.5, "ü"]},
+    ".csv": TABLE,
+    ".parquet": TABLE,
+    ".npy": np.arange(200.0).reshape(20, 10),
+    ".pt": {"model": {"weight": torch.arange(300.0)}, "history": [{"epoch": 1, "loss": 0.5}], "best": torch.zeros(0)},
+    ".safetensors": b"header and tensors" * 20,
+}
+
+
+# --- formats -------------------------------------------------------------------------------------------------------
+def same(a, b) -> bool:
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, pd.DataFrame):
+        return a.equals(b)
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("suffix", own_files.FORMATS)
+def test_what_was_written_is_read(tmp_path, suffix):
+    file = tmp_path / "new folder" / f"@table é\udcff{suffix}"  # names need not be UTF-8
+    own_files.write(file, VALUES[suffix])
+    assert same(own_files.read(file), VALUES[suffix])
+    own_files.write(file, VALUES[suffix])
+    assert same(own_files.read(file), VALUES[suffix]) and len(list(file.parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("suffix", own_files.FORMATS)
+def test_nothing_else_is_read(tmp_path, suffix, damage):
+    file = tmp_path / f"table{suffix}"
+    own_files.write(file, VALUES[suffix])
+    damage(file)
+    assert not own_files.whole(file)
+    with pytest.raises(Damaged, match=rf"table\{suffix} is (damaged|missing).*; delete {tmp_path} and run again"):
+        own_files.read(file)
+
+
+def test_a_whole_file_of_another_shape_is_not_read(tmp_path):
+    own_files.write(tmp_path / "ranks.parquet", TABLE)
+    TABLE[:1].to_parquet(tmp_path / "ranks.parquet")
+    with pytest.raises(Damaged, match="does not hold what was written"):
+        own_files.read(tmp_path / "ranks.parquet")
+
+
+def test_sums_are_those_of_sha256sum_and_survive_a_line_that_was_cut(tmp_path):
+    own_files.write(tmp_path / "a.json", [1])
+    sums = tmp_path / own_files.SUMS
+    assert sums.read_text() == f"{own_files.digest(tmp_path / 'a.json')}  a.json\n"
+    sums.write_text(sums.read_text() + "0123456789abcdef")  # a kill in the middle of a line
+    own_files.write(tmp_path / "b.json", [2])
+    assert own_files.read(tmp_path / "a.json") == [1] and own_files.read(tmp_path / "b.json") == [2]
+
+
+def test_an_empty_table_is_a_table(tmp_path):
+    own_files.write(tmp_path / "history.csv", pd.DataFrame())
+    assert own_files.read(tmp_path / "history.csv").empty
+
+
+# --- a finished run, once for all ------------------------------------------------------------------------------------
+SHORT = replace(TINY, epochs_num=1, queries_per_epoch=8, whitened_dim=4)
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """Data and cache of a finished run."""
+    root = tmp_path_factory.mktemp("shelf")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VG_DATA", str(root / "data"))
+        patch.setenv("VG_CACHE", str(root / "cache"))
+        make_street(root / "data" / "street")
+        runs.run(SHORT)
+    records._load.cache_clear()
+    return root
+
+
+@pytest.fixture
+def world(shelf, tmp_path, monkeypatch, capsys):  # with capsys nothing that is printed goes to a file
+    """A copy of it, and paths in it."""
+    shutil.copytree(shelf / "cache", tmp_path / "cache")
+    monkeypatch.setenv("VG_DATA", str(shelf / "data"))
+    monkeypatch.setattr(contents, "YOUNG", 0)
+    name, profile = run_id(SHORT), SHORT.profile
+    tables, checkpoints = paths.runs_folder(profile) / name, paths.checkpoints_folder(profile) / name
+    return SimpleNamespace(
+        name=name, tables=tables, tested=tables / name_of_test(SHORT), checkpoints=checkpoints, out=tmp_path / "out",
+        best=checkpoints / "best.safetensors", places=load_places(SHORT, "val"), patch=monkeypatch, capsys=capsys,
+    )  # fmt: skip
+
+
+def photo(world) -> str:
+    return world.places.queries.path[0]
+
+
+def database(world) -> str:
+    return os.path.dirname(world.places.database.path[0])
+
+
+def trainer(world) -> Trainer:
+    made = Trainer(SHORT.training(), world.checkpoints, load_places(SHORT, "train"), world.places)
+    made.resume()
+    made.progress = SimpleNamespace(epoch=lambda *_: None)
+    return made
+
+
+# --- writers: place in the sources -> a function that writes there and says what it writes --------------------------
+def by_command(*words):
+    """A command of the command line that ends well or raises the sentence that it prints."""
+
+    def write(world):
+        text = [str(word(world) if callable(word) else word) for word in words]
+        if command_line.main(text):
+            raise OSError(world.capsys.readouterr().err)
+        return world.out / text[-1]
+
+    return write
+
+
+def validate(world):
+    made = trainer(world)
+    made.state.best_recall_5 = -1.0
+    made.validate()
+    return world.best
+
+
+def restore(world):
+    world.best.unlink(missing_ok=True)
+    restore_best(world.checkpoints)
+    return world.best
+
+
+def lay_range(world):
+    world.patch.setattr(probes, "_range_curve", lambda *_: TABLE)
+    file = paths.cache_root() / "ranges" / f"{run_id(SHORT)}-1e-06-1-60.csv"
+    file.unlink(missing_ok=True)
+    probes.learning_rate_range(SHORT)
+    return file
+
+
+def whiten_again(world):
+    file = whitened_file(world.best)
+    file.unlink(missing_ok=True)
+    whiten(world.best)
+    return file
+
+
+def after(work, file):
+    """A writer that does some work and writes the file that a function of the world names."""
+
+    def write(world):
+        work(world)
+        return file(world)
+
+    return write
+
+
+def export(world):
+    report.export("20_optimizer", datasets={}, tables={"gains": TABLE})
+    return paths.assets_folder("smoke") / "20_optimizer" / "gains.csv"
+
+
+def decode(world):
+    for file in paths.pixels_folder().iterdir():
+        file.unlink()
+    Photographs(world.places.queries.path, (24, 32), mapped=True)
+    return next(paths.pixels_folder().iterdir())
+
+
+def build_pdf(world):
+    world.patch.setattr(build, "find_results", lambda *_: {})
+    world.patch.setattr(build, "crowded", lambda *_: [])
+    world.patch.setattr(build, "compile_paper", lambda *_: b"%PDF of a page")
+    world.patch.setattr(paths, "REPORTS", world.out)
+    return build.build("smoke")
+
+
+def execute(world):
+    world.patch.setattr(stamps, "sources", lambda *_: "sources")
+    world.patch.setattr(stamps, "files", lambda *_: "files")
+    copy = world.out / "10_baseline.ipynb"
+    if not copy.exists():
+        copy.write_text('{"cells": [], "metadata": {}}')
+    stamps.mark(Path("10_baseline.ipynb"), {}, copy, "sources")
+    return copy
+
+
+def search_index(world):
+    Index.build("exact", np.eye(8, dtype=np.float32)).save(world.out / "index.faiss")
+    return world.out / "index.faiss"
+
+
+def store(world):
+    DescriptorStore.write(world.out / "store.npy", [np.eye(8)], (8, 8))
+    return world.out / "store.npy"
+
+
+def locate_kept(world):
+    shutil.rmtree(paths.cache_root() / "descriptors", ignore_errors=True)
+    locate(photo(world), world.best, database(world), 1)
+    return next((paths.cache_root() / "descriptors").glob("*.npy"))
+
+
+def digest_anew(world):
+    shutil.rmtree(paths.cache_root() / "contents", ignore_errors=True)
+    contents.digests(world.places.queries.path)
+    return next((paths.cache_root() / "contents").glob("*.parquet"))
+
+
+MODEL = ("--model", lambda world: world.best)
+WRITERS = {
+    "vg_core.own_files:write": after(
+        lambda world: own_files.write(world.out / "table.parquet", TABLE), lambda world: world.out / "table.parquet"
+    ),
+    "vg_core.runs:_train": after(lambda world: runs._train(SHORT, world.name), lambda w: w.tables / "history.csv"),
+    "vg_core.runs:_test": after(
+        lambda world: runs._test(SHORT, world.name), lambda world: retrieved_file(SHORT, world.name)
+    ),
+    "vg_core.training:save": after(lambda world: trainer(world).save(), lambda world: world.checkpoints / "state.pt"),
+    "vg_core.training:validate": validate,
+    "vg_core.records:restore_best": restore,
+    "vg_core.dimensions:whiten": whiten_again,
+    "vg_core.probes:learning_rate_range": lay_range,
+    "vg_core.locating:_described": locate_kept,
+    "vg_core.places.contents:digests": digest_anew,
+    "vg_core.places.photographs:_decode_into": decode,
+    "vg_core.models.checkpoint:save_model": after(
+        lambda world: save_model(load_model(world.best), world.out / "mine.safetensors"),
+        lambda world: world.out / "mine.safetensors",
+    ),
+    "vg_core.engines.index:save": search_index,
+    "vg_core.engines.store:write": store,
+    "vg_core.report:_replace_folder": export,
+    "reports.build:build": build_pdf,
+    "reports.stamps:mark": execute,
+    "vg_core.__main__:Test": by_command("test", *MODEL, "--ranks", lambda world: world.out / "ranks.csv"),
+    "vg_core.__main__:Describe": by_command(
+        "describe", *MODEL, "--images", database, "--output", lambda world: world.out / "all.npz"
+    ),
+    "vg_core.__main__:Locate": by_command(
+        "locate", photo, *MODEL, "--database", database, "--map", lambda world: world.out / "map.html"
+    ),
+}
+ELSEWHERE = {  # places that write and have no row, and why
+    "vg_core.devices:forget_peak": "a switch of the kernel",
+    "vg_core.runs:_logged": "lines are added to a log, which nothing reads",
+}
+
+
+def writes(folder: str) -> set[str]:
+    """Places below a folder of sources where a file is written, as ``module:function`` (of a command its class)."""
+    found = set()
+    for file in (paths.ROOT / folder).rglob("*.py"):
+        module = ".".join(file.relative_to(paths.ROOT).with_suffix("").parts)
+        for node in ast.walk(tree := ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and _writes(node):
+                found.add(f"{module}:{_around(tree, node)}")
+    return found
+
+
+def _writes(call: ast.Call) -> bool:
+    words = ast.unparse(call.func).split(".")
+    texts = [a.value for a in [*call.args, *(k.value for k in call.keywords)] if isinstance(a, ast.Constant)]
+    opens = words[-1] == "open" and any(
+        re.fullmatch(r"[rwax]b?\+?|\+?[wax]b?", str(text)) and text[0] != "r" for text in texts
+    )
+    own = words[-1] in {"replacing", "write_text", "write_bytes", "mkdtemp", "scratch_folder"}
+    return opens or own or ast.unparse(call.func) == "own_files.write"
+
+
+def _around(tree: ast.AST, wanted: ast.AST) -> str:
+    """The function around a node, of a method that is called like a function its class."""
+    around = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef) and wanted in ast.walk(n)]
+    names = [node.name for node in around if node.name != "__call__"]
+    return names[-1]
+
+
+def test_every_place_that_writes_has_its_row():
+    found = writes("vg_core") | writes("reports") | writes("data_scripts")
+    assert found - WRITERS.keys() - ELSEWHERE.keys() == set(), "give it a row in WRITERS"
+    assert WRITERS.keys() | ELSEWHERE.keys() <= found, "rows of places that write no more"
+
+
+@pytest.fixture
+def written(world, request):
+    """The writer of a row after it has written once: how to write, what is written, and its content."""
+    write = WRITERS[request.param]
+    world.out.mkdir()
+    file = write(world)
+    return SimpleNamespace(again=lambda: write(world), file=file, content=file.read_bytes())
+
+
+def tidy(file: Path) -> bool:
+    return not [entry for entry in file.parent.iterdir() if files.OWNED.fullmatch(entry.name)]
+
+
+def is_as_before(written) -> bool:
+    """What is under the name is whole, and nothing else is left; some writers remove what they replace first."""
+    return (not written.file.exists() or written.file.read_bytes() == written.content) and tidy(written.file)
+
+
+@pytest.mark.parametrize("written", WRITERS, indirect=True)
+def test_a_full_disk_is_a_sentence(written):
+    with pytest.raises(OSError, match=r"could not be written \(.*\); (free some space|choose another)"), full_disk():
+        written.again()
+    assert is_as_before(written)
+    assert written.again().exists()
+
+
+@pytest.mark.parametrize("written", WRITERS, indirect=True)
+def test_a_folder_that_cannot_be_written_is_a_sentence(written, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_owner", lambda: ".vg-" + 300 * "0")  # no file system takes such a name
+        with pytest.raises(OSError, match=r"could not be written \(.*\); choose another place or check"):
+            written.again()
+    assert is_as_before(written)
+
+
+KILLS = [("vg_core.own_files:write", "fsync"), *((site, "rename") for site in WRITERS)]  # before and after its digest
+
+
+@pytest.mark.parametrize(("written", "name"), KILLS, indirect=["written"])
+def test_a_kill_leaves_the_old_file_and_the_next_command_tidies_up(written, name, monkeypatch):
+    def moment(die):
+        monkeypatch.setattr(os, "fsync", die if name == "fsync" else os.fsync)
+        for owner, rename in ((Path, "replace"), (Path, "rename"), (os, "replace")):
+            monkeypatch.setattr(owner, rename, die)
+
+    assert killed(written.again, moment)
+    assert not written.file.exists() or written.file.read_bytes() == written.content
+    assert written.again().exists() and tidy(written.file)
+
+
+# --- readers: own file -> where it is, what reads it, and whether it is then made again ------------------------------
+def run_again(world):
+    """Ranks of the run, which is not trained for it."""
+    world.patch.setattr(Trainer, "training_round", lambda *_: pytest.fail("trained again"))
+    found = runs.run(SHORT)
+    return pd.concat([found.ranks, found.history.loss, found.validation, pd.Series(found.card["checkpoint"])], axis=1)
+
+
+def describe_by(world):
+    return runs.run(SHORT).model().state_dict()
+
+
+def guesses(world):
+    return locate(photo(world), world.best, database(world), 3)
+
+
+def pixels(world):
+    return {"pixels": Photographs(world.places.queries.path, (24, 32), mapped=True).batch(range(16))}
+
+
+READERS = {
+    "history.csv": (lambda world: world.tables / "history.csv", run_again),
+    "validation.csv": (lambda world: world.tables / "validation.csv", run_again),
+    "config.json": (lambda world: world.tables / "config.json", run_again),
+    "card.json": (lambda world: world.tested / "card.json", run_again),
+    "ranks.parquet": (lambda world: world.tested / "ranks.parquet", run_again),
+    "retrieved images": (lambda world: retrieved_file(SHORT, world.name), lambda world: runs.run(SHORT).retrieved()),
+    "best.safetensors": (lambda world: world.best, describe_by),
+    "whitening": (lambda world: whitened_file(world.best), lambda world: whiten(world.best) or describe_by(world)),
+    "range of rates": (lay_range, lambda world: probes.learning_rate_range(SHORT)),
+    "kept descriptors": (locate_kept, guesses),
+    "digests": (digest_anew, lambda world: contents.digests(world.places.queries.path)),
+    "pixels": (decode, pixels),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", READERS)
+def test_a_damaged_file_is_made_again(world, name, damage):
+    world.out.mkdir()
+    find, use = READERS[name]
+    file, expected = find(world), use(world)
+    damage(file)
+    assert same(use(world), expected)
+    assert same(use(world), expected), "and it stays so"
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_folder_in_the_place_of_a_file_is_a_sentence(world, name):
+    world.out.mkdir()
+    find, use = READERS[name]
+    file = find(world)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises((OSError, Damaged), match=re.escape(str(file))):
+        use(world)
+
+
+def test_a_lost_state_says_which_folder_to_delete(world):
+    """It is needed only where the best model or a table of the training is lost, too."""
+    expected = runs.run(SHORT).ranks
+    (world.checkpoints / "state.pt").write_bytes(b"damaged")
+    assert runs.run(SHORT).ranks.equals(expected)
+    world.best.unlink()
+    (world.tested / "ranks.parquet").unlink()
+    with pytest.raises(Damaged, match=rf"state\.pt is damaged.*; delete {world.checkpoints} to train it again"):
+        runs.run(SHORT)
+
+
+def test_a_damaged_best_model_is_restored_before_a_training_goes_on(world):
+    content = world.best.read_bytes()
+    (world.tables / "config.json").unlink()  # as long as it is not there, the training is not finished
+    one_bit(world.best)
+    runs.run(SHORT)
+    assert world.best.read_bytes() == content
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_export_is_a_sentence_for_the_summary(world, damage):
+    damage(export(world))
+    with pytest.raises(
+        (Damaged, FileNotFoundError), match=r"gains\.csv.*run_notebooks\.py --profile smoke 20_optimizer"
+    ):
+        exported("gains", ["20_optimizer"], "smoke")
+
+
+@pytest.mark.parametrize("damage", [cut, empty, one_bit])
+def test_a_damaged_executed_copy_or_export_is_made_again(world, damage):
+    world.out.mkdir()
+    copy = execute(world)
+    notebook = Path("20_optimizer.ipynb")
+    assert stamps.unchanged(notebook, {}, copy)
+    file = export(world)
+    assert stamps.unchanged(notebook, {}, copy)
+    damage(file)
+    assert not stamps.unchanged(notebook, {}, copy)
+    export(world)
+    damage(copy)
+    assert not stamps.unchanged(notebook, {}, copy)
+
+
+def test_every_module_that_reads_own_files_is_tested_here():
+    tested = [
+        "records",
+        "training",
+        "dimensions",
+        "probes",
+        "locating",
+        "contents",
+        "chapters",
+        "build",
+        "stamps",
+        "preflight",
+        "checkpoint",
+    ]
+    files = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
+    reading = {f.stem for f in files if re.search(r"own_files\.(read|whole|check|check_folder)\(", f.read_text())}
+    assert reading == set(tested)
