@@ -46,6 +46,21 @@ def test_every_extension_in_any_case(extension):
     assert parse_name(f"@500000@4000000@10@S@@@@@@@@@@@{extension}").extension == extension
 
 
+NO_NUMBERS = [
+    "",
+    " 545981.19",
+    "545981.19 ",
+    "545_981",
+    "５４５９８１",
+    "545981,19",
+    "0x8534d",
+    "5" * 400,
+    "0" * 400,
+    "1e",
+    "--5",
+]
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -54,12 +69,22 @@ def test_every_extension_in_any_case(extension):
         ("@abc@4184971.70@.jpg", "easting 'abc' is not a number"),
         ("@0545981.19@nan@.jpg", "northing 'nan' is not a finite number"),
         ("@4184971.70@0545981.19@10@S@.jpg", "easting 4.18497e+06 is outside"),
+        ("@4184971.70@0545981.19@10@S@.jpg", "easting and northing look swapped"),
         ("@0545981.19@-5@.jpg", "northing -5 is outside"),
-        ("@0545981.19@4184971.70@61@S@.jpg", "zone number 61 is outside"),
-        ("@0545981.19@4184971.70@1x@S@.jpg", "zone number '1x' is not a whole number"),
-        ("@0545981.19@4184971.70@10@I@.jpg", "zone letter 'I'"),
-        ("@0545981.19@4184971.70@10@S@97@0@.jpg", "latitude 97 is outside"),
-        ("@0545981.19@4184971.70@10@S@37@0@p@@361@@@@@@.jpg", "heading 361 is outside"),
+        ("@0545981.19@5e400@.jpg", "northing '5e400' is not a finite number"),
+        ("@40.43776@-80.00627@.jpg", "these look like degrees"),
+        ("@-122.47762@37.81098@10@S@.jpg", "these look like degrees"),
+        ("@7@45@.jpg", "these look like degrees"),
+        ("@0@12000@@@@@12@@@@@@@@.jpg", "easting 0 is outside 100000…1000000 metres: UTM has no such position"),
+        ("@0@2.3@.jpg", "UTM has no such position"),
+        ("@0000010.00@0000000.00@@@@@@@@@@@.png", "UTM has no such position"),
+        *((f"@{text}@4184971.70@10@S@.jpg", f"easting '{text}' is not a number") for text in NO_NUMBERS),
+        ("@0500000@10000000@32@X@.jpg", "northing 1e+07 is outside 7938933…9378094 metres, where zone letter X (71"),
+        ("@0500000@7900000@32@X@.jpg", "is outside 7938933"),
+        ("@0500000@9900000@32@n@.jpg", "is outside 0…9378094 metres, where zone letter n"),
+        ("@0500000@0500000@55@H@.jpg", "where zone letter H (-41…-31° of latitude) lies: one of them is wrong"),
+        ("@0584291.21@4476924.92@17@H@.jpg", "where zone letter H"),
+        ("@0320704.45@5812911.70@55@T@.jpg", "where zone letter T (39…49° of latitude) lies"),
     ],
 )
 def test_bad_names_get_a_sentence_that_names_the_file(name, sentence):
@@ -68,26 +93,89 @@ def test_bad_names_get_a_sentence_that_names_the_file(name, sentence):
     assert sentence in str(caught.value)
 
 
+# after easting and northing: zone, letter, latitude, longitude, pano, tile, heading; what is understood, what is not
+UNUSED = [
+    ("10@S@037.8@-122.4@p@@174", {"zone_number": 10, "zone_letter": "S", "heading": 174.0}, []),
+    ("10.0@S", {"zone_number": 10}, []),
+    ("010@s", {"zone_number": 10, "zone_letter": "s"}, []),
+    ("61@S", {"zone_number": None, "zone_letter": "S"}, ["zone number"]),
+    ("0@S", {"zone_number": None}, ["zone number"]),
+    ("1x@S", {"zone_number": None}, ["zone number"]),
+    ("10.5@S", {"zone_number": None}, ["zone number"]),
+    ("１０@S", {"zone_number": None}, ["zone number"]),
+    (f"{'1' * 200}@S", {"zone_number": None}, ["zone number"]),
+    ("10S", {"zone_number": None, "zone_letter": ""}, ["zone number"]),
+    ("None@None", {"zone_number": None, "zone_letter": ""}, ["zone letter", "zone number"]),
+    ("10@I", {"zone_number": 10, "zone_letter": ""}, ["zone letter"]),
+    ("10@ß", {"zone_letter": ""}, ["zone letter"]),
+    ("10", {"zone_number": 10, "zone_letter": ""}, []),
+    ("10@S@nan@nan", {"latitude": None, "longitude": None}, ["latitude", "longitude"]),
+    ("10@S@97@0", {"latitude": None, "longitude": 0.0}, ["latitude"]),
+    ("10@S@37_8@-181", {"latitude": None, "longitude": None}, ["latitude", "longitude"]),
+    ("10@S@1e999", {"latitude": None}, ["latitude"]),
+    ("10@S@-37.8@-122.4", {"zone_letter": "", "latitude": -37.8}, ["zone letter"]),
+    ("10@S@62.8@-122.4", {"zone_letter": "S", "latitude": None, "longitude": None}, ["latitude"]),
+    ("10@N@37.8@-122.4", {"zone_letter": "N", "latitude": 37.8}, []),
+    ("10@S@@@p@@-5", {"heading": 355.0}, []),
+    ("10@S@@@p@@361", {"heading": 1.0}, []),
+    ("10@S@@@p@@360", {"heading": 360.0}, []),
+    ("10@S@@@p@@-180.5", {"heading": 179.5}, []),
+    ("10@S@@@p@@201409", {"heading": None}, ["heading"]),
+    ("10@S@@@p@@north", {"heading": None}, ["heading"]),
+]
+
+
+@pytest.mark.parametrize(("fields", "known", "doubts"), UNUSED)
+def test_fields_that_metres_do_not_need_refuse_no_photograph(fields, known, doubts):
+    label = parse_name(f"@0545981.19@4184971.70@{fields}@.jpg")
+    assert {name: getattr(label, name) for name in known} == known
+    assert [what for what, _ in label.doubts] == doubts
+    assert (label.easting, label.northing) == (545981.19, 4184971.70)
+
+
+@pytest.mark.parametrize("latitude", ["", "-37.81361"])
+def test_s_is_a_band_and_not_the_south(latitude):
+    label = parse_name(f"@0320704.45@5812911.70@55@S@{latitude}@@@@@@@@@.jpg")
+    assert (label.zone_number, label.zone_letter) == (55, "")
+    assert label.doubts == (("zone letter", "S: a band of latitude, 32…40° north, not the south"),)
+
+
+@given(st.floats(-79.9, 83.9), st.floats(-180, 179.9))
+def test_every_position_lies_within_its_band(lat, lon):
+    easting, northing, number, letter = to_utm(lat, lon)
+    name = f"@{easting:.2f}@{northing:.2f}@{number}@{letter}@{lat:.5f}@{lon:.5f}@.jpg"
+    assert (parse_name(name).doubts, parse_name(name).zone_letter) == ((), letter)
+
+
 words = st.text("abcXYZ019_-", max_size=12)
-labels = st.builds(
-    Label,
-    easting=st.integers(10_000_000, 99_999_999).map(lambda cm: cm / 100),
-    northing=st.integers(0, 999_999_999).map(lambda cm: cm / 100),
-    zone_number=st.none() | st.integers(1, 60),
-    zone_letter=st.sampled_from(["", "C", "S", "X"]),
-    latitude=st.none() | st.integers(-9_000_000, 9_000_000).map(lambda x: x / 1e5),
-    longitude=st.none() | st.integers(-18_000_000, 18_000_000).map(lambda x: x / 1e5),
-    pano_id=words,
-    tile=words,
-    heading=st.none() | st.integers(0, 360).map(float),
-    timestamp=words,
-    note=words,
-    extension=st.sampled_from([".jpg", ".PNG"]),
-    prefix=words,
+band = st.sampled_from(
+    [("", 0, 10_000_000), ("C", 1_200_000, 2_000_000), ("S", 3_600_000, 4_400_000), ("n", 0, 9_000_000)]
 )
 
 
-@given(labels)
+@st.composite
+def labels(draw):
+    letter, low, high = draw(band)
+    latitude = {"": (-90, 90), "C": (-80, -72), "S": (32, 40), "n": (0, 84)}[letter]
+    whole, hundredth = draw(st.integers(low, high - 1)), draw(st.integers(0, 99))
+    return Label(
+        easting=draw(st.integers(10_000_000, 99_999_999)) / 100,
+        northing=whole + hundredth / 100,
+        zone_number=draw(st.none() | st.integers(1, 60)),
+        zone_letter=letter,
+        latitude=draw(st.none() | st.integers(*(int(1e5) * end for end in latitude)).map(lambda x: x / 1e5)),
+        longitude=draw(st.none() | st.integers(-18_000_000, 18_000_000).map(lambda x: x / 1e5)),
+        pano_id=draw(words),
+        tile=draw(words),
+        heading=draw(st.none() | st.integers(0, 360).map(float)),
+        timestamp=draw(words),
+        note=draw(words),
+        extension=draw(st.sampled_from([".jpg", ".PNG"])),
+        prefix=draw(words),
+    )
+
+
+@given(labels())
 def test_any_label_survives_a_round_trip(label):
     assert parse_name(format_name(label)) == label
 

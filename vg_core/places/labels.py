@@ -6,13 +6,21 @@ Source: dataset format of the Turin group (VPR-datasets-downloader).
 """
 
 import math
+import os
+import re
 from dataclasses import dataclass
-from pathlib import PurePath
+from itertools import pairwise
 
+import numpy as np
 import utm
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-ZONE_LETTERS = "CDEFGHJKLMNPQRSTUVWX"
+ZONE_LETTERS = "CDEFGHJKLMNPQRSTUVWX"  # bands of latitude from south to north; N begins at the equator
+BAND_EDGES = (*range(-80, 80, 8), 84)  # degrees
+BAND_SLACK = 50_000  # metres: parallels bend away from the equator towards the sides of a zone
+EASTING, NORTHING = (100_000, 1_000_000), (0, 10_000_000)  # metres
+NUMBER = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?(e[+-]?\d{1,3})?|nan|inf)", re.ASCII | re.IGNORECASE)
+ZONE = re.compile(r"(\d{1,3})(\.0*)?", re.ASCII)  # 17.0 is what a table with gaps makes of 17
 
 
 @dataclass(frozen=True)
@@ -35,62 +43,43 @@ class Label:
     note: str = ""
     extension: str = ".jpg"
     prefix: str = ""  # text before the first "@", as in "night@…"
+    doubts: tuple[tuple[str, str], ...] = ()  # (field, its text) of what makes no sense, and is taken as unknown
 
 
 def parse_name(path) -> Label:
     """Label of a photograph from its base name; folders may contain ``@``.
 
-    Raises ValueError, naming the file, when coordinates are missing, not numbers, or outside the UTM range.
+    Raises ValueError, naming the file, when easting or northing are missing, not numbers, or where UTM has no place.
+    Of the other fields, what makes no sense is unknown, and listed in ``doubts``.
     """
-    name = PurePath(path).name
-    stem, extension = _split_extension(name)
+    stem, extension = _split_extension(os.path.basename(path))
     prefix, *fields = stem.split("@")
     if len(fields) < 2:
         raise ValueError(f"{path}: no coordinates in the name; expected '@easting@northing@….jpg'")
     fields += [""] * (14 - len(fields))
-    label = Label(
-        easting=_number(fields[0], "easting", path),
-        northing=_number(fields[1], "northing", path),
-        zone_number=_zone_number(fields[2], path),
-        zone_letter=fields[3],
-        latitude=_optional(fields[4], "latitude", path),
-        longitude=_optional(fields[5], "longitude", path),
-        pano_id=fields[6],
-        tile=fields[7],
-        heading=_optional(fields[8], "heading", path),
-        pitch=fields[9],
-        roll=fields[10],
-        height=fields[11],
-        timestamp=fields[12],
-        note="@".join(fields[13:]).removesuffix("@"),
-        extension=extension,
-        prefix=prefix,
-    )
-    _check_range(label, path)
-    return label
+    easting, northing = _metres(fields, path)
+    doubts: list[tuple[str, str]] = []
+    latitude, longitude = _angle(fields[4], "latitude", 90, doubts), _angle(fields[5], "longitude", 180, doubts)
+    heading = _angle(fields[8], "heading", 720, doubts)
+    heading = heading % 360 if heading not in (None, 360) else heading
+    letter = _zone_letter(fields[3], northing, latitude, doubts, path)
+    if letter and latitude is not None and not BANDS[letter.upper()][2] <= latitude <= BANDS[letter.upper()][3]:
+        doubts.append(("latitude", f"{fields[4]} in zone letter {letter}"))
+        latitude = longitude = None
+    number, note = _zone_number(fields[2], doubts), "@".join(fields[13:]).removesuffix("@")
+    place, view = (easting, northing, number, letter, latitude, longitude), (*fields[6:8], heading, *fields[9:13], note)
+    return Label(*place, *view, extension, prefix, tuple(doubts))
 
 
 def format_name(label: Label) -> str:
     """File name of a label, in the field's widths: 7 + 2 digits of metres, signed zero-padded degrees."""
-    fields = [
-        label.prefix,
-        f"{label.easting:010.2f}",
-        f"{label.northing:010.2f}",
-        "" if label.zone_number is None else f"{label.zone_number:02d}",
-        label.zone_letter,
-        "" if label.latitude is None else f"{label.latitude:0{9 + (label.latitude < 0)}.5f}",
-        "" if label.longitude is None else f"{label.longitude:0{9 + (label.longitude < 0)}.5f}",
-        label.pano_id,
-        label.tile,
-        "" if label.heading is None else f"{label.heading:g}",
-        label.pitch,
-        label.roll,
-        label.height,
-        label.timestamp,
-        label.note,
-        label.extension,
-    ]
-    return "@".join(fields)
+    metres = [f"{label.easting:010.2f}", f"{label.northing:010.2f}"]
+    zone = ["" if label.zone_number is None else f"{label.zone_number:02d}", label.zone_letter]
+    angles = label.latitude, label.longitude
+    degrees = ["" if angle is None else f"{angle:0{9 + (angle < 0)}.5f}" for angle in angles]
+    view = [label.pano_id, label.tile, "" if label.heading is None else f"{label.heading:g}", label.pitch, label.roll]
+    rest = [label.height, label.timestamp, label.note, label.extension]
+    return "@".join([label.prefix, *metres, *zone, *degrees, *view, *rest])
 
 
 def to_utm(lat: float, lon: float) -> tuple[float, float, int, str]:
@@ -107,38 +96,85 @@ def _split_extension(name: str) -> tuple[str, str]:
     return name, ""
 
 
+def _metres(fields: list[str], path) -> tuple[float, float]:
+    """(easting, northing), or ValueError that says what they most likely are instead."""
+    easting, northing = _number(fields[0], "easting", path), _number(fields[1], "northing", path)
+    for what, value, (low, high) in (("easting", easting, EASTING), ("northing", northing, NORTHING)):
+        if not low <= value <= high:
+            raise ValueError(f"{path}: {what} {value:g} is outside {low}…{high} metres: {_likely(easting, northing)}")
+    return easting, northing
+
+
+def _likely(easting: float, northing: float) -> str:
+    if 0 < min(abs(easting), abs(northing)) <= 90 and max(abs(easting), abs(northing)) <= 180:
+        return "these look like degrees, turn them into UTM coordinates"
+    swapped = EASTING[0] <= northing <= EASTING[1] and NORTHING[0] <= easting <= NORTHING[1]
+    return "easting and northing look swapped" if swapped else "UTM has no such position"
+
+
 def _number(text: str, what: str, path) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{path}: {what} '{text}' is not a number") from None
+    if not NUMBER.fullmatch(text):
+        raise ValueError(f"{path}: {what} '{text}' is not a number")
+    value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{path}: {what} '{text}' is not a finite number")
     return value
 
 
-def _optional(text: str, what: str, path) -> float | None:
-    return _number(text, what, path) if text else None
+def _angle(text: str, what: str, limit: float, doubts: list[tuple[str, str]]) -> float | None:
+    """Degrees, or None, in doubt where something else than nothing stands."""
+    if not text:
+        return None
+    if NUMBER.fullmatch(text) and abs(value := float(text)) <= limit:
+        return value
+    doubts.append((what, text))
+    return None
 
 
-def _zone_number(text: str, path) -> int | None:
-    if text and not text.isdecimal():
-        raise ValueError(f"{path}: UTM zone number '{text}' is not a whole number")
-    return int(text) if text else None
+def _zone_number(text: str, doubts: list[tuple[str, str]]) -> int | None:
+    if not text:
+        return None
+    found = ZONE.fullmatch(text)
+    if found and 1 <= int(found[1]) <= 60:
+        return int(found[1])
+    doubts.append(("zone number", text))
+    return None
 
 
-def _check_range(label: Label, path) -> None:
-    """A value outside what UTM and degrees allow is most often a swapped field."""
-    limits = [
-        ("easting", label.easting, 100_000, 1_000_000),
-        ("northing", label.northing, 0, 10_000_000),
-        ("UTM zone number", label.zone_number, 1, 60),
-        ("latitude", label.latitude, -90, 90),
-        ("longitude", label.longitude, -180, 180),
-        ("heading", label.heading, 0, 360),
-    ]
-    for what, value, low, high in limits:
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"{path}: {what} {value:g} is outside {low}…{high}")
-    if label.zone_letter and (len(label.zone_letter) != 1 or label.zone_letter.upper() not in ZONE_LETTERS):
-        raise ValueError(f"{path}: UTM zone letter '{label.zone_letter}' is not one of {ZONE_LETTERS}")
+def _zone_letter(text: str, northing: float, latitude: float | None, doubts: list[tuple[str, str]], path) -> str:
+    """The letter of the band that a northing lies in; ValueError when it lies elsewhere."""
+    if not text:
+        return ""
+    letter = text.upper()
+    if letter not in BANDS:
+        doubts.append(("zone letter", text))
+        return ""
+    low, high, south, north = BANDS[letter]
+    fits = low <= northing <= high
+    if letter == "S" and (not fits or (latitude or 0) < 0):
+        doubts.append(("zone letter", "S: a band of latitude, 32…40° north, not the south"))
+        return ""
+    if not fits:
+        raise ValueError(
+            f"{path}: northing {northing:g} is outside {max(low, 0):.0f}…{high:.0f} metres, where zone letter {text} "
+            f"({south}…{north}° of latitude) lies: one of them is wrong"
+        )
+    return text
+
+
+def _bands() -> dict[str, tuple[float, float, float, float]]:
+    """Least and largest northing (metres) and latitude (degrees) of each zone letter, with some room at the edges.
+
+    N is often meant as north: it goes with all northings of that half.
+    """
+    edges = np.array(BAND_EDGES, dtype=float)
+    reach = np.sign(edges) * utm.from_latlon(abs(edges), np.full(len(edges), -177.0))[1]  # metres from the equator
+    bands = {}
+    for letter, metres, (south, north) in zip(ZONE_LETTERS, pairwise(reach), pairwise(BAND_EDGES), strict=True):
+        low, high = metres + np.array([-BAND_SLACK, BAND_SLACK]) + (NORTHING[1] if letter < "N" else 0)
+        bands[letter] = (float(low), float(high), south - 1, north + 1)
+    bands["N"] = (bands["N"][0], bands["X"][1], bands["N"][2], bands["X"][3])
+    return bands
+
+
+BANDS = _bands()
