@@ -1,5 +1,7 @@
 """Sets of places: reading folders, radius neighbours against brute force, and a sentence for each kind of bad input."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,6 +64,133 @@ def test_queries_without_positives_are_listed(street, write_photo):
     places = PlaceSet.load("street", "test")
     assert places.without_positives(25) == [str(lost)]
     assert places.card(25)["queries_without_positives"] == 1
+
+
+def test_fingerprint_follows_what_photographs_hold(street):
+    """Two exchange their bytes: names, sizes and times are the same as before."""
+    before, folder = PlaceSet.load("street", "val").fingerprint, street / "images" / "val" / "database"
+    first, second = sorted(folder.iterdir())[:4:2]
+    stat, longest = first.stat(), max(first.stat().st_size, second.stat().st_size)
+    contents = [file.read_bytes().ljust(longest, b"\0") for file in (second, first)]
+    for file, content in zip((first, second), contents, strict=True):
+        file.write_bytes(content)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert PlaceSet.load("street", "val").fingerprint != before
+
+
+def test_what_is_left_out_is_said_once_and_counted(street, capsys):
+    split = street / "images" / "val"
+    for number in range(3):
+        (split / "queries" / f"{number}.HEIC").write_bytes(b"x")
+    (split / "database" / ".ipynb_checkpoints").mkdir()
+    places = PlaceSet.load("street", "val")
+    assert capsys.readouterr().out.splitlines() == [
+        f"{split}/database: 16 photographs; left out: 1 hidden folder (.ipynb_checkpoints)",
+        f"{split}/queries: 16 photographs; left out: 3 .heic (convert them to JPEG)",
+    ]
+    assert places.left_out == places.card(25)["others_left_out"] == 4
+    for file in (split / "queries").glob("@*"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"0 photographs; left out: 3 \.heic .*: no image found"):
+        PlaceSet.load("street", "val")
+
+
+def test_a_split_that_is_linked_is_read(street, tmp_path):
+    (tmp_path / "kept").mkdir()
+    database = street / "images" / "val" / "database"
+    database.rename(tmp_path / "kept" / "part")
+    database.mkdir()
+    (database / "part").symlink_to(tmp_path / "kept" / "part")
+    assert len(PlaceSet.load("street", "val").database) == 16
+
+
+def test_fields_that_make_no_sense_are_counted_in_one_line(tmp_path, capsys):
+    for number in range(12):
+        write_name(tmp_path / "set", f"@{500000 + number}@5000000@17.0@T@nan@nan@p@@{'x' if number % 3 else 7}@.jpg")
+    table = read_folder(tmp_path / "set")
+    assert capsys.readouterr().out == (
+        f"{tmp_path / 'set'}: taken as unknown: latitude of 12 names ('nan'), longitude of 12 names ('nan'), "
+        "heading of 8 names ('x')\n"
+    )
+    assert table.heading.count() == 4 and table.latitude.between(45, 46).all() and (table.zone_number == 17).all()
+
+
+def write_name(folder, name):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"")
+
+
+MELBOURNE, TURIN = "@0320704.45@5812911.70@55", "@0396000.00@4991000.00@32"
+
+
+@pytest.mark.parametrize(
+    ("database", "queries", "latitude"),
+    [
+        (f"{TURIN}@T", f"{TURIN}@", 45.1),
+        (f"{TURIN}@", f"{TURIN}@T", 45.1),
+        (f"{TURIN}@N", f"{TURIN}@T", 45.1),  # north is meant
+        (f"{TURIN}@", f"{TURIN}@", np.nan),
+        (f"{TURIN}@?", f"{TURIN}@", np.nan),
+        (f"{MELBOURNE}@H", f"{MELBOURNE}@", -37.8),
+        (f"{MELBOURNE}@H", f"{MELBOURNE}@S", -37.8),
+        (f"{MELBOURNE}@S", f"{MELBOURNE}@S", np.nan),
+        (f"{MELBOURNE}@S@-37.8@144.9", f"{MELBOURNE}@H", -37.8),
+        (f"{MELBOURNE}@H@-37.8@", f"{MELBOURNE}@H@@144.9", -37.8),  # one without the other is filled
+        (f"{TURIN}.0@T", f"{TURIN}@T", 45.1),
+        (TURIN[:-3], TURIN[:-3], np.nan),
+    ],
+)
+def test_a_name_without_zone_letter_goes_with_those_that_have_one(tmp_path, database, queries, latitude):
+    write_name(tmp_path / "database", f"{database}@.jpg")
+    write_name(tmp_path / "queries", f"{queries}@.jpg")
+    places = PlaceSet.from_folders(tmp_path / "database", tmp_path / "queries")
+    for table in (places.database, places.queries):
+        assert table.latitude[0] == pytest.approx(latitude, abs=0.1, nan_ok=True)
+        assert np.isnan(table.longitude[0]) == np.isnan(latitude)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ([f"{TURIN}@T", "@0396000.00@4991000.00@33"], r"32 north \(1 images\), 33 \(1 images\)"),
+        ([f"{TURIN}@T", "@0396000.00@4991000.00"], r"no zone \(1 images\), 32 north \(1 images\)"),
+        (["@0396000@0004000@32@N", "@0396000@9994000@32@M"], r"32 north \(1 images\), 32 south \(1 images\)"),
+        (["@0396000@0004000@32@N", "@0396000@9994000@32@M", "@0397000@4000@32"], r"32 \(1 images\)"),
+    ],
+)
+def test_grids_that_differ_never_meet(tmp_path, names, sentence):
+    for number, name in enumerate(names):
+        write_name(tmp_path / "set", f"{name}@.jpg")
+        write_name(tmp_path / str(number), f"{name}@.jpg")
+    with pytest.raises(ValueError, match=f"mixed UTM zones: .*{sentence}"):
+        read_folder(tmp_path / "set")
+    with pytest.raises(ValueError, match="mixed UTM zones"):
+        PlaceSet.from_folders(tmp_path / "0", tmp_path / "1")
+
+
+def test_names_that_are_no_utf_8_are_read(tmp_path, capsys):
+    write_name(tmp_path / "set", os.fsdecode(b"@0500000@5000000@17@T@@@p\xff@@\xfe@.jpg"))
+    table = read_folder(tmp_path / "set")
+    assert os.path.exists(table.path[0]) and table.pano_id[0] == "p\udcff"
+    assert "heading of 1 names ('\ufffd')" in capsys.readouterr().out
+    write_name(tmp_path / "plain", "@0500001@5000000@17@T@.jpg")
+    for database, queries in (("plain", "set"), ("set", "plain")):
+        places = PlaceSet.from_folders(tmp_path / database, tmp_path / queries)
+        assert len(places.card(25)["fingerprint"]) == 12
+
+
+def test_a_split_without_a_single_positive_is_refused(street):
+    places = PlaceSet.load("street", "val")
+    places.check_positives(25)
+    places.check_positives(5)  # exactly
+    with pytest.raises(
+        ValueError, match=r"street val: none of the 16 queries .* within 4 m, the nearest is 4\.5 m away"
+    ):
+        places.check_positives(4)
+    some = PlaceSet("street", "val", places.database[:5], places.queries)
+    some.check_positives(25, 4)
+    with pytest.raises(ValueError, match="street val: recall@5 takes more than the 5 images of this database"):
+        some.check_positives(25, 5)
 
 
 def test_fingerprint_follows_the_file_list(street, write_photo):

@@ -4,28 +4,26 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import utm
 from scipy.spatial import cKDTree
 
 from vg_core import paths
+from vg_core.places.contents import digests
 from vg_core.places.images import unreadable
-from vg_core.places.labels import IMAGE_SUFFIXES, parse_name
+from vg_core.places.listing import image_files as image_files
+from vg_core.places.tables import one_zone, read_folder, with_degrees
 
 SPLITS = ("train", "val", "test")
 GENERATED = ("toycity", "toycity_drive")  # rendered on first use, nothing is downloaded
 SPOTS_AT_A_TIME = 1024  # whose neighbours are listed together: what the cache of a core holds
 ROUNDING_METRES = 1e-6  # names carry centimetres; binary fractions must not push 25.00 m over the line
-NUMBERS = ["easting", "northing", "latitude", "longitude", "heading"]
-COLUMNS = [*NUMBERS, "zone_number", "zone_letter", "pano_id", "timestamp", "note"]
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,16 @@ class PlaceSet:
     split: str
     database: pd.DataFrame
     queries: pd.DataFrame
-    skipped: tuple[str, ...] = field(default=())  # sentences about unreadable files that were left out
+    skipped: tuple[str, ...] = ()  # sentences about unreadable files that were left out
+    left_out: int = 0  # files and folders beside the photographs, such as .heic, links to nothing, hidden folders
 
     @classmethod
     def from_folders(cls, database, queries, name: str = "photographs", split: str = "test") -> "PlaceSet":
-        """PlaceSet of two folders, searched recursively. Raises FileNotFoundError or ValueError in a sentence."""
+        """PlaceSet of two folders, searched recursively. Raises OSError or ValueError as `read_folder` does."""
         tables = read_folder(database), read_folder(queries)
-        _one_zone(list(pd.concat(tables)[["zone_number", "zone_letter"]].itertuples()))
-        return cls(name, split, *tables)
+        half = one_zone(pd.concat(tables))
+        left_out = sum(table.attrs["left_out"] for table in tables)
+        return cls(name, split, *(with_degrees(table, half) for table in tables), left_out=left_out)
 
     @classmethod
     def load(cls, name: str, split: str, skip_unreadable: bool = False) -> "PlaceSet":
@@ -90,13 +90,36 @@ class PlaceSet:
         alone = self.nearest_m() > radius_m + ROUNDING_METRES
         return list(self.queries.path[alone])
 
+    def check_positives(self, radius_m: float, n: int = 1) -> None:
+        """Raises ValueError when recall@n could not tell one model from another, whatever they retrieve."""
+        name, nearest = f"{self.name} {self.split}", self.nearest_m().min()
+        if nearest > radius_m + ROUNDING_METRES:
+            raise ValueError(
+                f"{name}: none of the {len(self.queries)} queries has a database image within {radius_m:g} m, the "
+                f"nearest is {nearest:.1f} m away; check the coordinates, or raise val_positives_dist_threshold"
+            )
+        if len(self.database) <= n:
+            raise ValueError(f"{name}: recall@{n} takes more than the {len(self.database)} images of this database")
+
+    @cached_property
+    def contents(self) -> tuple[list[str], list[str]]:
+        """Digests of the bytes of the database images and of the queries, in order."""
+        found = digests([*self.database.path, *self.queries.path])
+        return found[: len(self.database)], found[len(self.database) :]
+
+    @cached_property
+    def queries_in_database(self) -> int:
+        """Number of queries that are database images byte for byte, which any model finds."""
+        images = set(self.contents[0])
+        return sum(query in images for query in self.contents[1])
+
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits that change when a file is added, removed, renamed or changes its size."""
+        """Twelve hexadecimal digits that change when a file is added, removed, renamed or changes its content."""
         digest = hashlib.sha256()
-        for table in (self.database, self.queries):
-            for path in table.path:
-                digest.update(f"{os.path.basename(path)}|{os.stat(path).st_size}\n".encode())
+        for table, contents in zip((self.database, self.queries), self.contents, strict=True):
+            for path, content in zip(table.path, contents, strict=True):
+                digest.update(os.fsencode(os.path.basename(path)) + f"|{content}\n".encode())
             digest.update(b"--\n")
         return digest.hexdigest()[:12]
 
@@ -108,8 +131,10 @@ class PlaceSet:
             "database": len(self.database),
             "queries": len(self.queries),
             "queries_without_positives": len(self.without_positives(threshold_m)),
+            "queries_in_database": self.queries_in_database,
             "threshold_m": threshold_m,
             "unreadable_left_out": len(self.skipped),
+            "others_left_out": self.left_out,
             "fingerprint": self.fingerprint,
         }
 
@@ -130,31 +155,6 @@ def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> li
     blocks = (near[start : start + SPOTS_AT_A_TIME] for start in range(0, len(near), SPOTS_AT_A_TIME))
     found = [one for block in blocks for one in _images_at(block, images, first)]
     return [found[s] for s in spot_of]
-
-
-def read_folder(folder) -> pd.DataFrame:
-    """One row for each image below ``folder``, sorted by path; the columns of PlaceSet.
-
-    Raises FileNotFoundError for a missing folder and ValueError when it holds no image or a name has no coordinates.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: there is no such folder")
-    files = image_files(folder)
-    if not files:
-        raise ValueError(f"{folder}: no image found ({' '.join(IMAGE_SUFFIXES)}, in any case)")
-    labels = [parse_name(file) for file in files]
-    _one_zone(labels)
-    table = pd.DataFrame({column: [getattr(label, column) for label in labels] for column in COLUMNS})
-    table[NUMBERS] = table[NUMBERS].astype(float)
-    table.insert(0, "path", files)
-    return _with_degrees(table)
-
-
-def image_files(folder) -> list[str]:
-    """Sorted paths of the image files below ``folder``; hidden files are no photographs."""
-    found = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
-    return sorted(f for f in found if f.lower().endswith(IMAGE_SUFFIXES) and not os.path.basename(f).startswith("."))
 
 
 def find_split(name: str, split: str) -> Path:
@@ -200,26 +200,3 @@ def _images_at(places: Sequence[list[int]], images: np.ndarray, first: np.ndarra
     for part in parts:
         part.sort()
     return parts
-
-
-def _with_degrees(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill latitude and longitude (degrees) from UTM where the name gives a zone but no degrees."""
-    known = table.zone_number.notna() & (table.zone_letter != "")
-    for (number, letter), rows in table[known & table.latitude.isna()].groupby(["zone_number", "zone_letter"]):
-        degrees = utm.to_latlon(rows.easting.to_numpy(), rows.northing.to_numpy(), int(number), letter, strict=False)
-        table.loc[rows.index, "latitude"], table.loc[rows.index, "longitude"] = degrees
-    return table
-
-
-def _one_zone(labels: Sequence) -> None:
-    """Distances are planar, so eastings of two UTM grids must never meet. Letters are bands of one grid, N and beyond
-    north of the equator."""
-    grids = Counter(
-        "no zone"
-        if pd.isna(label.zone_number)
-        else f"{int(label.zone_number)} {'north' if label.zone_letter.upper() >= 'N' else 'south'}"
-        for label in labels
-    )
-    if len(grids) > 1:
-        counts = ", ".join(f"{grid} ({n} images)" for grid, n in grids.most_common())
-        raise ValueError(f"mixed UTM zones: {counts}. Distances in metres need one zone: split the set by zone.")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from vg_core.evaluation import average_precisions, cells, first_hits
 from vg_core.places import benchmarks, time_machine
-from vg_core.places.dataset import image_files
+from vg_core.places.listing import listed
 from vg_core.registry import ByName
 from vg_core.views import Size, View, own_size
 
@@ -78,7 +78,7 @@ def read_benchmark(name: str, folder) -> tuple[Benchmark, dict]:
 
 
 def _left_out(folder: Path, layout: Layout, found: Benchmark) -> int:
-    files = {file for part in layout.parts for file in image_files(folder / part)}
+    files = {file for part in layout.parts if (folder / part).is_dir() for file in listed(folder / part).paths}
     return len(files.difference(found.database, *(shown for _, shown in found.shown if isinstance(shown, list))))
 
 

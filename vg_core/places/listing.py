@@ -1,0 +1,102 @@
+"""The photographs below a folder, and what lies beside them: nothing is left out without a word."""
+
+import heapq
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from vg_core.places.labels import IMAGE_SUFFIXES
+from vg_core.text import printable
+
+PICTURES = (".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".jfif", ".jpe", ".jp2", ".jxl", ".dng")
+SUFFIX = re.compile(r"\.[a-z0-9]{1,9}")
+SAID = 5  # kinds that a sentence names
+
+
+@dataclass
+class Listing:
+    """Photographs below a folder, and what was left out there: of each kind the number and the name of one."""
+
+    folder: str
+    paths: list[str] = field(default_factory=list)  # sorted
+    left_out: Counter = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def leave_out(self, kind: str, name: str) -> None:
+        """Count one more."""
+        self.left_out[kind] += 1
+        self.examples.setdefault(kind, name)
+
+    def __str__(self) -> str:
+        """In one line what was found, what was left out and why."""
+        said, rest = [], self.left_out.total()
+        for kind, count in self.left_out.most_common(SAID):
+            why = "convert them to JPEG" if kind in PICTURES else printable(self.examples[kind])
+            said.append(f"{count} {kind}{'s' if count > 1 and kind[0] != '.' else ''} ({why})")
+            rest -= count
+        left_out = f"; left out: {', '.join([*said, f'{rest} others'] if rest else said)}" if said else ""
+        return f"{printable(self.folder)}: {len(self.paths)} photographs{left_out}"
+
+
+def image_files(folder) -> list[str]:
+    """Sorted paths of the photographs below ``folder``; says in one line what is left out. Raises as `listed` does."""
+    found = listed(folder)
+    if found.left_out:
+        print(found)
+    return found.paths
+
+
+def listed(folder) -> Listing:
+    """Listing of ``folder`` and all below it: links are followed, and no folder is read twice, so that loops end.
+
+    Hidden files and folders are no photographs, nor are pipes, devices and links to nothing. Raises an OSError in a
+    sentence about what cannot be listed, FileNotFoundError where there is no ``folder``.
+    """
+    found, seen = Listing(os.fspath(folder)), set()
+    todo = [(False, found.folder)]
+    while todo:
+        place = heapq.heappop(todo)[1]  # links last: what they lead to may be met without them
+        try:
+            _read(place, found, todo, seen)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{place}: no images there: there is no such folder; correct the path") from None
+        except OSError as error:
+            raise OSError(
+                f"{error.filename or place} cannot be listed ({error.strerror}); mend or remove it"
+            ) from error
+    found.paths.sort()
+    return found
+
+
+def _read(place: str, found: Listing, todo: list[tuple[bool, str]], seen: set[tuple[int, int]]) -> None:
+    """Add the files of one folder to ``found``, and its folders to ``todo``, each with whether it is a link."""
+    status = os.stat(place)
+    if (status.st_dev, status.st_ino) in seen:
+        found.leave_out("repeated folder", os.path.basename(place))
+        return
+    seen.add((status.st_dev, status.st_ino))
+    with os.scandir(place) as entries:
+        for entry in entries:
+            kind = _kind(entry)
+            if kind == "photograph":
+                found.paths.append(entry.path)
+            elif kind == "folder":
+                heapq.heappush(todo, (entry.is_symlink(), entry.path))
+            elif kind:
+                found.leave_out(kind, entry.name)
+
+
+def _kind(entry: os.DirEntry) -> str:
+    """ "photograph", "folder", or why it is left out; "" for hidden files that are no photographs anyway."""
+    photo = entry.name.lower().endswith(IMAGE_SUFFIXES)
+    if entry.name.startswith("."):
+        return "hidden folder" if entry.is_dir(follow_symlinks=False) else "hidden photograph" if photo else ""
+    if entry.is_symlink() and not os.path.exists(entry.path):
+        return "broken link"
+    if entry.is_dir():
+        return "folder"
+    if not entry.is_file():
+        return "pipe or device"
+    suffix = os.path.splitext(entry.name)[1].lower()
+    return "photograph" if photo else suffix if SUFFIX.fullmatch(suffix) else "other file"
