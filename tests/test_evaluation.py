@@ -131,7 +131,7 @@ def test_ranks_table_has_one_row_a_query():
     queries = table(np.array([0.0, -1.0]), np.array([10.0, 10.0]), "query")
     ranks = ranks_table(queries, database, np.array([[2, 1, 0], [1, 2, 0]]), [[0], []], 25)
     columns = "query easting northing heading place positives rank metres within_1 within_5 within_10 within_20 top_1"
-    assert list(ranks) == [*columns.split(), "threshold"]
+    assert list(ranks) == [*columns.split(), "threshold", "database"] and ranks["database"].tolist() == [3, 3]
     assert ranks["query"].tolist() == ["query0.jpg", "query1.jpg"]
     assert ranks["place"].tolist() == ["e0_n0", "e-1_n0"]
     assert ranks["positives"].tolist() == [1, 0] and ranks["rank"].tolist() == [3, 0]
@@ -157,6 +157,15 @@ def test_recall_grows_with_n_and_with_the_threshold(seed, width):
         assert found == [ranks["rank"].between(1, n).mean() for n in (1, 5, 10, 20)]
         assert found == sorted(found) and found[0] >= before
         before = found[0]
+
+
+def test_names_that_are_no_utf_8_go_into_tables(tmp_path):
+    database = table([0.0, 5.0]).assign(path=pd.Series(["db/\udcff.jpg", "db/b.jpg"], dtype=object))
+    queries = table([0.0, 5.0]).assign(path=pd.Series(["q/\udcff.jpg", "q/\udcfe.jpg"], dtype=object))
+    ranks = ranks_table(queries, database, np.array([[0, 1], [1, 0]]), [[0], [1]], 25)
+    ranks.to_parquet(tmp_path / "ranks.parquet")
+    assert pd.read_parquet(tmp_path / "ranks.parquet")["query"].tolist() == [r"\udcff.jpg", r"\udcfe.jpg"]
+    assert ranks["top_1"].tolist() == [r"\udcff.jpg", "b.jpg"]
 
 
 def test_nothing_to_rank_is_said():

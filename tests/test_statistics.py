@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from vg_core import plots
 from vg_core.bootstrap import gain_samples, recall_interval
+from vg_core.report import headline
 from vg_core.statistics import (
     compare_all,
     divisible,
@@ -95,6 +97,38 @@ def test_recall_table_shows_both_sources_of_variance():
     assert recall_table(ranks, at=[1], threshold=2)["recall"].tolist() == [0, 0]
     with pytest.raises(KeyError, match="no column within_3"):
         recall_table(ranks, at=[3], threshold=25)
+
+
+@pytest.mark.parametrize(
+    ("database", "kept"),
+    [(21, [1, 5, 10, 20]), (20, [1, 5, 10]), (10, [1, 5]), (6, [1, 5]), (5, [1]), (2, [1]), (np.nan, [1, 5, 10, 20])],
+)
+def test_a_recall_that_retrieves_the_whole_database_is_left_out(database, kept):
+    ranks = ranks_of({"small": np.ones((2, 12)), "large": np.ones((2, 12))}, np.arange(12) % 4)
+    ranks["database"] = np.where(ranks["variant"] == "small", database, 400)
+    table = recall_table(ranks)
+    assert table["n"].tolist() == [*kept, 1, 5, 10, 20]
+    assert recall_table(ranks, threshold=25)["n"].tolist() == table["n"].tolist()
+    assert headline(table, "small").keys() == {f"r{n}{end}" for n in kept for end in ("", "_low", "_high")}
+    for figure in (plots.recall_curves(table), plots.recall_bars(table, 20), plots.recall_bars(table)):
+        figure.canvas.draw()
+
+
+def test_no_recall_at_all_is_a_sentence():
+    ranks = ranks_of({"a": np.ones((1, 4)), "b": np.zeros((1, 4))}, list("xxyy")).assign(database=10)
+    sentence = r"recall@{} of 'a' says nothing: its database has {} images"
+    for at in ([10], [20, 10]):
+        with pytest.raises(ValueError, match=sentence.format(10, 10)):
+            recall_table(ranks, at)
+    with pytest.raises(ValueError, match=sentence.format(1, 1)):
+        recall_table(ranks.assign(database=1))
+    for n in (10, 20):
+        with pytest.raises(ValueError, match=sentence.format(n, 10)):
+            compare_all(ranks, "a", n)
+        with pytest.raises(ValueError, match=sentence.format(n, 10)):
+            paired_gain(ranks, "a", "b", n, threshold=25)
+    assert paired_gain(ranks, "a", "b", 5)["gain"] == 100
+    assert recall_table(ranks, at=(20, 1))["n"].tolist() == [1, 1]
 
 
 def test_intervals_widen_when_queries_of_a_place_agree():

@@ -107,7 +107,8 @@ def ranks_table(
     ``queries`` and ``database`` have columns path, easting, northing (metres, one UTM zone) and heading; ``indices``
     (Q, K) are the retrieved images, nearest first, of which 20 count. ``within_N`` is the distance in metres to the
     closest of the first N (of all K when the database is smaller), so recall@N at any threshold t is the mean of
-    ``within_N <= t``; ``place`` is the 25 m cell of the query. Raises ValueError when nothing can be ranked.
+    ``within_N <= t``; ``place`` is the 25 m cell of the query, ``database`` the number of its images. Raises ValueError
+    when nothing can be ranked.
     """
     indices = np.asarray(indices)[:, : max(AT)]
     if not indices.size or (indices[:, 0] < 0).any():
@@ -117,10 +118,9 @@ def ranks_table(
     metres = np.where(indices < 0, np.inf, metres.round(6))  # 25.00 m stays within 25 m, as for the positives
     closest = np.minimum.accumulate(metres, axis=1)
     within = {f"within_{n}": closest[:, min(n, closest.shape[1]) - 1] for n in AT}
-    names = np.array([os.path.basename(path) for path in database["path"]], dtype=object)
     return pd.DataFrame(
         {
-            "query": [os.path.basename(path) for path in queries["path"]],
+            "query": _names(queries["path"]),
             "easting": here[:, 0],
             "northing": here[:, 1],
             "heading": queries["heading"].to_numpy(float),
@@ -129,8 +129,9 @@ def ranks_table(
             "rank": first_hits(indices, positives),
             "metres": metres[:, 0],
             **within,
-            "top_1": names[indices[:, 0]],
+            "top_1": _names(database["path"].iloc[indices[:, 0]]),
             "threshold": float(threshold_m),
+            "database": len(database),
         }
     )
 
@@ -138,6 +139,11 @@ def ranks_table(
 def cells(positions: np.ndarray) -> list[str]:
     """Names of the 25 m cells that positions (Q, 2) in metres lie in: the places that count as independent."""
     return [f"e{east}_n{north}" for east, north in np.floor(positions / CELL_METRES).astype(int)]
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """Base names; bytes that are no UTF-8 are written out, since tables do not hold them."""
+    return [os.path.basename(path).encode(errors="backslashreplace").decode() for path in paths]
 
 
 def _members(indices: np.ndarray, sets: Sequence[np.ndarray]) -> np.ndarray:

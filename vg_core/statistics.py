@@ -24,16 +24,19 @@ def recall_table(
     ``recall`` is the mean over queries and seeds. ``low`` and ``high`` bound it with 95 % confidence over other queries
     of other places, for these very weights: a bootstrap over places of hits averaged over seeds (see
     `recall_interval`). ``seed_std`` is the standard deviation of the recall over seeds, NaN with a single one. With
-    ``threshold`` (metres) a hit is ``within_N <= threshold``, otherwise ``rank <= N``.
+    ``threshold`` (metres) a hit is ``within_N <= threshold``, otherwise ``rank <= N``. There are no rows for an N that
+    is not below the number of ``database`` images, all of which would be retrieved; ValueError where none is left.
     """
     rows = []
     for variant in ranks["variant"].unique():
-        hits, index, _ = _hits(ranks, variant, at, threshold)  # (Q, n, seeds)
+        most = _database(ranks[ranks["variant"] == variant])
+        kept = [n for n in at if n < most] or [min(at)]
+        hits, index, _ = _hits(ranks, variant, kept, threshold)  # (Q, n, seeds)
         sums, sizes = by_place(hits.mean(axis=2), index)
         low, high = 100.0 * recall_interval(sums, sizes, draws, seed)
         recalls = 100.0 * hits.mean(axis=0)  # (n, seeds)
         spread = recalls.std(axis=1, ddof=1) if recalls.shape[1] > 1 else np.full(len(recalls), np.nan)
-        columns = {"n": at, "recall": recalls.mean(axis=1), "low": low, "high": high, "seed_std": spread}
+        columns = {"n": kept, "recall": recalls.mean(axis=1), "low": low, "high": high, "seed_std": spread}
         counts = {"seeds": hits.shape[2], "queries": len(hits), "places": len(sizes)}
         rows.append(pd.DataFrame({"variant": variant, **columns, **counts}))
     return pd.concat(rows, ignore_index=True)
@@ -199,6 +202,8 @@ def _hits(ranks: pd.DataFrame, variant: str, at: Sequence[int], threshold: float
     if part.empty:
         known = ", ".join(map(str, ranks["variant"].unique()))
         raise KeyError(f"no variant '{variant}' in these ranks; there are: {known}")
+    if max(at) >= _database(part):
+        raise ValueError(f"recall@{max(at)} of '{variant}' says nothing: its database has {_database(part):g} images")
     missing = {f"within_{n}" for n in at} - set(ranks) if threshold is not None else ()
     if missing:
         raise KeyError(f"ranks have no column {', '.join(sorted(missing))}: recall within metres is kept for N in {AT}")
@@ -210,3 +215,8 @@ def _hits(ranks: pd.DataFrame, variant: str, at: Sequence[int], threshold: float
     if table.isna().any(axis=None):
         raise ValueError(f"the seeds of variant '{variant}' were tested on different queries: run them on the same set")
     return table.to_numpy(float).reshape(len(table), len(at), -1), table.index, table.columns.unique("seed")
+
+
+def _database(ranks: pd.DataFrame) -> float:
+    """Number of database images, infinite where the ranks do not tell."""
+    return float(ranks["database"].fillna(np.inf).min()) if "database" in ranks else np.inf
