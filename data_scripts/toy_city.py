@@ -5,24 +5,46 @@
 """
 
 import argparse
+import os
 import sys
+import time
+from threading import Thread
 
-if __package__:
-    from .city.dataset import build_city
-    from .city.shots import SIZES, SPLITS
-else:  # run as a script: its own folder is on the path
-    from city.dataset import build_city
-    from city.shots import SIZES, SPLITS
+from vg_core import interrupts
 
-__all__ = ["build_city"]
+PARENT = "VG_PARENT"  # environment variable: number of the process that started this one, which ends with it
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    sizes = "; ".join(f"{k}: {s.database} + {s.queries} of {s.height}x{s.width}" for k, s in SIZES.items())
+def main() -> int:
+    """Exit status of the command. What takes a second to import is imported here, where Ctrl-C is a sentence."""
+    interrupts.once()
+    try:
+        if PARENT in os.environ:
+            Thread(target=end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
+        if __package__:
+            from .city import dataset, shots
+        else:  # run as a script: its own folder is on the path
+            from city import dataset, shots
+        args = parser(shots).parse_args()
+        counts = {"database": args.database, "queries": args.queries}
+        for name in shots.SPLITS if args.city == "all" else [args.city]:
+            dataset.build_city(name, args.size, args.seed, args.workers, force=args.force, **counts)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        interrupts.no_more()
+        print("\nstopped; nothing unfinished is left, the same command begins again", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser(shots) -> argparse.ArgumentParser:
+    """The command line; ``shots`` is the module that knows cities and sizes."""
+    sizes = "; ".join(f"{k}: {s.database} + {s.queries} of {s.height}x{s.width}" for k, s in shots.SIZES.items())
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--city", choices=[*SPLITS, "all"], default="all", help="which city to draw (default: all)")
-    p.add_argument("--size", choices=[*SIZES], default="small", help=f"database + queries of each split: {sizes}")
+    p.add_argument("--city", choices=[*shots.SPLITS, "all"], default="all", help="which city to draw (default: all)")
+    p.add_argument("--size", choices=[*shots.SIZES], default="small", help=f"database + queries of each split: {sizes}")
     p.add_argument("--seed", type=int, default=0, help="another number is another city (default: 0)")
     p.add_argument("--workers", type=int, help="processes (default: one for each core); never changes a byte")
     p.add_argument("--database", type=int, metavar="N", help="database photographs of each split")
@@ -31,15 +53,12 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main() -> None:
-    args = parser().parse_args()
-    counts = {"database": args.database, "queries": args.queries}
-    try:
-        for name in SPLITS if args.city == "all" else [args.city]:
-            build_city(name, args.size, args.seed, args.workers, force=args.force, **counts)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+def end_with(parent: int) -> None:
+    """End this process as soon as its parent is another one than that."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

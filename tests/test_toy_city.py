@@ -10,11 +10,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import utm
 
 from data_scripts.city import dataset
-from data_scripts.toy_city import build_city
+from data_scripts.city.dataset import build_city
 from vg_core.paths import DATA_SCRIPTS, data_root
 from vg_core.places.labels import parse_name
 
@@ -199,18 +200,99 @@ def test_the_slower_of_two_processes_gives_way(quick, monkeypatch):
     assert [path.name for path in data_root().iterdir()] == ["toycity"]
 
 
-def test_a_killed_run_leaves_nothing_that_looks_finished():
-    line = [sys.executable, str(DATA_SCRIPTS / "toy_city.py"), "--city", "toycity", "--size", "small", "--workers", "1"]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+# --- what ends before it is done --------------------------------------------------------------------------------------
+def start(*options: str, **environment: str) -> subprocess.Popen:
+    line = [sys.executable, str(DATA_SCRIPTS / "toy_city.py"), "--city", "toycity", *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(line, env=os.environ | environment, preexec_fn=feel_interrupts, **pipes)
+
+
+def feel_interrupts() -> None:
+    """Jobs in the background may be told to ignore Ctrl-C, and tell their own."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def drawing(process: subprocess.Popen) -> list[psutil.Process]:
+    """The processes that it has started, once there are photographs."""
+    deadline = time.monotonic() + 60
+    while not list(data_root().glob(".vg-*/toycity/images/train/database/*.jpg")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def are_gone(processes: list[psutil.Process]) -> bool:
+    psutil.wait_procs([one for one in processes if not is_over(one)], timeout=10)
+    return all(map(is_over, processes))
+
+
+def is_over(process: psutil.Process) -> bool:
+    """Nobody may be there to bury it."""
     try:
-        deadline = time.monotonic() + 60
-        while not list(data_root().glob(".toycity-*/images/train/database/*.jpg")):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    assert not (data_root() / "toycity").exists()
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_killed_run_takes_its_processes_along_and_the_next_one_cleans_up():
+    process = start("--size", "small", "--workers", "2")
+    children = drawing(process)
+    process.kill()
+    process.communicate()
+    assert len(children) >= 2 and are_gone(children)
+    assert [path.name[:4] for path in data_root().iterdir()] == [".vg-"]
+    (data_root() / ".vg-0000000000-1-kept").mkdir()  # of another machine
+    (data_root() / ".hidden").mkdir()
+    made = command("--city", "toycity_drive", "--size", "tiny", "--database", "1", "--queries", "1", "--workers", "1")
+    assert made.returncode == 0, made.stderr
+    left = sorted(path.name for path in data_root().iterdir())
+    assert left == [".hidden", ".vg-0000000000-1-kept", "toycity_drive"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_is_a_sentence_and_leaves_nothing(workers):
+    process = start("--size", "small", "--workers", workers)
+    children = drawing(process)
+    for _ in range(3):  # in a row, as a terminal sends it: to all of them
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.02)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130 and "Traceback" not in said
+    assert said.endswith("\nstopped; nothing unfinished is left, the same command begins again\n")
+    assert list(data_root().iterdir()) == [] and are_gone(children)
+
+
+def test_ctrl_c_while_libraries_are_imported_is_a_sentence(tmp_path):
+    (tmp_path / "numpy.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)")
+    process = start(PYTHONPATH=str(tmp_path))
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130 and said.startswith("\nstopped; ")
+
+
+def test_a_process_that_is_killed_is_a_sentence():
+    process = start("--size", "small", "--workers", "2")
+    next(child for child in drawing(process) if "spawn_main" in " ".join(child.cmdline())).kill()
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 1 and "Traceback" not in said
+    assert said.splitlines()[-1].startswith("error: a process that draws was killed, perhaps for want of memory")
+    assert list(data_root().iterdir()) == []
+
+
+def test_a_run_ends_with_the_process_that_it_is_told():
+    code = """
+import os, subprocess, sys
+environment = os.environ | {"VG_PARENT": str(os.getpid())}
+process = subprocess.Popen([sys.executable, sys.argv[1], "--size", "small", "--workers", "1"], env=environment)
+print(process.pid, flush=True)
+process.wait()
+"""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    parent = subprocess.Popen([sys.executable, "-c", code, str(DATA_SCRIPTS / "toy_city.py")], **pipes)
+    child = psutil.Process(int(parent.stdout.readline()))
+    assert drawing(parent) == [child]
+    parent.kill()
+    parent.wait()
+    assert are_gone([child])
 
 
 def test_command_line():

@@ -5,18 +5,23 @@ import math
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
-import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import lru_cache
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from vg_core.files import remove_leftovers, unfinished
 from vg_core.paths import data_root
 
 from .light import develop
@@ -49,18 +54,18 @@ def build_city(
     if workers is not None and workers < 1:
         raise ValueError(f"workers {workers} must be at least 1")
     target = data_root() / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target.parent)
     if _keep(target, plan, force):
         print(f"{target}: already there, made by the same recipe")
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    scratch = unfinished(target)
     try:
-        _draw(plan, folder, workers or usable_cores())
-        (folder / RECIPE).write_text(json.dumps(recipe(plan), indent=1) + "\n")
-        folder.chmod(0o755)
-        _move(folder, target, plan, force)
+        _draw(plan, scratch / name, workers or usable_cores())
+        (scratch / name / RECIPE).write_text(json.dumps(recipe(plan), indent=1) + "\n")
+        _move(scratch / name, target, plan, force)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     print(f"{target}: {sum(plan.counts()) * len(SPLITS[name])} photographs")
     return target
 
@@ -111,10 +116,8 @@ def _keep(target: Path, plan: Plan, force: bool) -> bool:
 def _move(folder: Path, target: Path, plan: Plan, force: bool) -> None:
     """Give the finished folder its name. Where another process was faster with the same recipe, its work stays."""
     if force and target.exists():
-        folder_of_old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-        target.rename(folder_of_old / "old")
+        target.rename(folder.with_name("old"))
         folder.rename(target)
-        shutil.rmtree(folder_of_old)
         return
     try:
         folder.rename(target)
@@ -133,24 +136,59 @@ def _draw(plan: Plan, folder: Path, workers: int) -> None:
         jobs += [(plan, split, start, min(start + CHUNK, total), folder) for start in range(0, total, CHUNK)]
     total = sum(job[3] - job[2] for job in jobs)
     with tqdm(total=total, desc=plan.city, unit="image", mininterval=1.0 if sys.stderr.isatty() else 20.0) as bar:
-        for done in map(draw_shots, *zip(*jobs, strict=True)) if workers == 1 else _shared(jobs, workers):
-            bar.update(done)
+        if workers > 1:
+            _share(jobs, workers, bar.update)
+            return
+        for job in jobs:
+            bar.update(draw_shots(*job))
 
 
-def _shared(jobs: list[tuple], workers: int):
-    """Numbers of photographs drawn, as processes finish their jobs.
+def _share(jobs: list[tuple], workers: int, tell: Callable[[int], object]) -> None:
+    """Let processes do the jobs and ``tell`` numbers of photographs as they are drawn.
 
-    Each process gets a stretch of consecutive jobs, because photographs of one street share textures.
+    Each process gets a stretch of consecutive jobs, because photographs of one street share textures. All of them end
+    as soon as this process closes its end of a pipe, which it does even when it is killed.
     """
-    with ExitStack() as stack:
+    end, held = multiprocessing.Pipe(duplex=False)
+    with ExitStack() as stack, held:
         stretch = math.ceil(len(jobs) / workers)
         futures = []
         for start in range(0, len(jobs), stretch):
-            pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _end_with, (end,))
             stack.callback(pool.shutdown, cancel_futures=True)
-            futures += [pool.submit(draw_shots, *job) for job in jobs[start : start + stretch]]
-        for future in as_completed(futures):
-            yield future.result()
+            with _uninterrupted():
+                futures += [pool.submit(draw_shots, *job) for job in jobs[start : start + stretch]]
+        try:
+            for future in as_completed(futures):
+                tell(future.result())
+        except BrokenProcessPool:
+            raise OSError("a process that draws was killed, perhaps for want of memory; lower --workers") from None
+
+
+def _end_with(pipe: Connection) -> None:
+    """From here on this process ends as soon as the other end of the pipe is closed."""
+
+    def wait() -> None:
+        pipe.poll(None)
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Within the block Ctrl-C waits; processes that start there never feel it, where the system can block it."""
+    pressed, blocks = [], hasattr(signal, "pthread_sigmask")  # Windows does not
+    handler = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))  # other threads receive it all the same
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
+    try:
+        yield
+    finally:
+        if blocks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
 
 
 def draw_shots(plan: Plan, split: str, start: int, stop: int, folder: Path) -> int:
