@@ -55,36 +55,29 @@ def listed(folder) -> Listing:
     """
     found, seen = Listing(os.fspath(folder)), set()
     todo = [(False, found.folder)]
-    while todo:
-        place = heapq.heappop(todo)[1]  # links last: what they lead to may be met without them
-        try:
-            _read(place, found, todo, seen)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{place}: no images there: there is no such folder; correct the path") from None
-        except OSError as error:
-            raise OSError(
-                f"{error.filename or place} cannot be listed ({error.strerror}); mend or remove it"
-            ) from error
+    try:
+        while todo:
+            place = heapq.heappop(todo)[1]  # links last: what they lead to may be met without them
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in seen:
+                found.leave_out("repeated folder", os.path.basename(place))
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    kind = _kind(entry)
+                    if kind == "photograph":
+                        found.paths.append(entry.path)
+                    elif kind == "folder":
+                        heapq.heappush(todo, (entry.is_symlink(), entry.path))
+                    elif kind:
+                        found.leave_out(kind, entry.name)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{place}: no images there: there is no such folder; correct the path") from None
+    except OSError as error:
+        raise OSError(f"{error.filename or place} cannot be listed ({error.strerror}); mend or remove it") from error
     found.paths.sort()
     return found
-
-
-def _read(place: str, found: Listing, todo: list[tuple[bool, str]], seen: set[tuple[int, int]]) -> None:
-    """Add the files of one folder to ``found``, and its folders to ``todo``, each with whether it is a link."""
-    status = os.stat(place)
-    if (status.st_dev, status.st_ino) in seen:
-        found.leave_out("repeated folder", os.path.basename(place))
-        return
-    seen.add((status.st_dev, status.st_ino))
-    with os.scandir(place) as entries:
-        for entry in entries:
-            kind = _kind(entry)
-            if kind == "photograph":
-                found.paths.append(entry.path)
-            elif kind == "folder":
-                heapq.heappush(todo, (entry.is_symlink(), entry.path))
-            elif kind:
-                found.leave_out(kind, entry.name)
 
 
 def _kind(entry: os.DirEntry) -> str:
@@ -92,11 +85,12 @@ def _kind(entry: os.DirEntry) -> str:
     photo = entry.name.lower().endswith(IMAGE_SUFFIXES)
     if entry.name.startswith("."):
         return "hidden folder" if entry.is_dir(follow_symlinks=False) else "hidden photograph" if photo else ""
-    if entry.is_symlink() and not os.path.exists(entry.path):
+    try:
+        if entry.is_dir():
+            return "folder"
+        if not entry.is_file():
+            return "pipe or device" if os.path.exists(entry.path) else "broken link"
+    except OSError:  # it leads to itself, or behind a folder that is locked
         return "broken link"
-    if entry.is_dir():
-        return "folder"
-    if not entry.is_file():
-        return "pipe or device"
     suffix = os.path.splitext(entry.name)[1].lower()
     return "photograph" if photo else suffix if SUFFIX.fullmatch(suffix) else "other file"
