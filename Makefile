@@ -11,7 +11,7 @@ STRIP = metadata.papermill cell.metadata.papermill cell.metadata.execution metad
 COURSEWORK = 00 10 20 21 22 23 24 25 32 90
 CONTRIBUTION = 30 31 70 71
 
-.PHONY: help report contribution test lab bench strip
+.PHONY: help report contribution test lab fuzz bench strip
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ test: $(READY) ## run the tests
 lab: $(READY) ## render the toy city, open the notebooks in JupyterLab
 	$(RUN) data_scripts/toy_city.py
 	.venv/bin/jupyter lab notebooks
+
+fuzz: $(READY) ## feed changed names, files and tables to all that reads them, for five minutes
+	$(RUN) -m tests.fuzz
 
 bench: $(READY) ## time every stage against the field's reference code
 	$(THREADS) $(RUN) benchmarks/run.py
