@@ -6,7 +6,9 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
+from vg_core.bounds import BOUNDS
 from vg_core.config import PROFILES, Config
+from vg_core.dimensions import WIDEST
 from vg_core.models import build_model
 
 
@@ -36,11 +38,11 @@ def test_a_config_cannot_be_changed():
         ({"poolng": "gem"}, "no option 'poolng'; did you mean pooling"),
         ({"pooling": "gemm"}, "pooling='gemm' is unknown; choose one of: average, max, gem, netvlad"),
         ({"mining": "hard"}, "choose one of: full, partial, random"),
-        ({"lr": 0}, "lr=0 must be above zero"),
+        ({"lr": 0}, "lr=0 must be from 1e-12 to 1000"),
         ({"queries_per_epoch": 1500}, "must be a multiple of cache_refresh_rate=1000"),
         ({"image_size": [480, 20]}, r"image_size=\(480, 20\) must be \(height, width\)"),
-        ({"epochs_num": -1}, "must not be negative"),
-        ({"whitened_dim": -1}, "whitened_dim=-1 must not be negative"),
+        ({"epochs_num": -1}, "epochs_num=-1 must be from 0 to 2147483647"),
+        ({"whitened_dim": -1}, "whitened_dim=-1 must be from 0 to 4096"),
         ({"train_positives_min_dist": 10}, r"min_dist=10 must be below train_positives_dist_threshold=10\.0"),
         ({"joint_normaliser": "tuples"}, "choose one of: pairs, queries"),
         ({"preset": "sare"}, "preset 'sare' is unknown; choose one of: none, sare_paper"),
@@ -54,6 +56,39 @@ def test_a_config_cannot_be_changed():
 def test_bad_options_are_sentences(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         Config.of("full", **options)
+
+
+NUMBERS = [field.name for field in fields(Config) if type(field.default) in (int, float)]
+
+
+def test_every_number_has_bounds():
+    assert {*NUMBERS, "image_size", "test_image_size"} <= BOUNDS.keys()
+    assert BOUNDS["whitened_dim"][1] == WIDEST
+
+
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "-inf", "-1e-9", "1e300", -1, 2**31, 10**400, True], ids=lambda v: f"{v}"[:9]
+)
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_that_mean_nothing_are_sentences(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}=\S+ must be (from|a whole number|a number)"):
+        Config.of("full", **{name: float(value) if isinstance(value, str) else value})
+
+
+@pytest.mark.parametrize("size", [(23, 640), (480, 16_385), (480, -1), (2**70, 480), (0, 0)])
+@pytest.mark.parametrize("name", ["image_size", "test_image_size"])
+def test_sizes_that_mean_nothing_are_sentences(name, size):
+    with pytest.raises(ValueError, match=rf"{name}=.* must be \(height, width\), each from 24 to 16384"):
+        Config.of("full", **{name: size})
+
+
+TOGETHER = {"queries_per_epoch", "cache_refresh_rate", "train_positives_min_dist", "train_positives_dist_threshold"}
+
+
+@pytest.mark.parametrize("name", sorted({*NUMBERS} - TOGETHER))
+def test_numbers_at_their_bounds_are_good(name):
+    for bound in BOUNDS[name]:
+        assert getattr(Config.of("full", **{name: bound}), name) == bound
 
 
 def test_unknown_profile():
@@ -105,6 +140,49 @@ def test_every_pooling_that_may_be_asked_for_exists():
     for pooling in get_args(get_type_hints(Config)["pooling"]):
         config = Config.of("smoke", pooling=pooling, layer="layer1", clusters=2)
         assert build_model(config).dim == (128 if pooling == "netvlad" else 64)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[]", r"a configuration is a JSON object of options, not \[\]"),
+        ("null", "not None"),
+        ('"x"', "not 'x'"),
+        ("1", "not 1"),
+        ("NaN", "not nan"),
+        ("", "Expecting value"),
+        ("{", "Expecting property name"),
+        ("[" * 100_000, "a configuration is a JSON object of options: "),
+        ('{"lr":' * 100_000, "a configuration is a JSON object of options: "),
+        ('{"lr": ' + "[" * 300 + "]" * 300 + "}", r"lr=.* must be a number"),
+        ('{"lr": {"lr": 1}}', r"lr=\{'lr': 1\} must be a number"),
+        ('{"lr": 1, "lr": 2}', "'lr' stands there twice"),
+        ('{"lr": NaN}', "lr=nan must be from"),
+        ('{"lr": -Infinity}', "lr=-inf must be from"),
+        ('{"margin": 1e999}', "margin=inf must be from"),
+        ('{"seed": 1' + "0" * 4000 + "}", "seed=10000.*00000 must be from"),
+        ('{"seed": 1' + "0" * 5000 + "}", "a configuration is a JSON object of options: "),
+        ('{"seed": 1.0}', "seed=1.0 must be a whole number"),
+        ('{"compile": 1}', "compile=1 must be true or false"),
+        ('{"clusters": 1000000000000}', "clusters=1000000000000 must be from 1 to 65536"),
+        ('{"image_size": [1000000, 1000000]}', "each from 24 to 16384"),
+        ('{"image_size": [[1], {}]}', r"must be \(height, width\)"),
+        ('{"image_size": [480, 640, 3]}', r"must be \(height, width\)"),
+        ('{"test_image_size": "480"}', r"must be \(height, width\)"),
+        ('{"pooling": []}', r"pooling=\(\) must be a text"),
+        ('{"profile": []}', r"profile \[\] is unknown"),
+        ('{"preset": {}}', r"preset \{\} is unknown"),
+        ('{"cls": 1}', "no option 'cls'"),
+        ('{"": 1}', "no option ''"),
+        ('{"poolng": "gem"}', "no option 'poolng'; did you mean pooling"),
+        ('{"%s": 1}' % ("x" * 100_000), r"no option 'x+\.\.\.x+'"),
+    ],
+    ids=lambda text: text[:24],
+)
+def test_a_json_that_is_no_configuration_is_a_short_sentence(text, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        Config.from_json(text)
+    assert len(str(error.value)) < 1500
 
 
 def test_json_holds_every_field():

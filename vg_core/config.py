@@ -5,7 +5,8 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args, get_origin, get_type_hints
 
-SMALLEST_IMAGE = 24  # pixels; below, a stride of 16 leaves one row of locations
+from vg_core.bounds import check_numbers, shortened
+
 Optimizer = Literal["adam", "adamw", "sgd"]
 Mining = Literal["full", "partial", "random"]
 
@@ -75,7 +76,8 @@ class Config:
     def __post_init__(self):
         _check_types(self)
         _check_choices(self)
-        _check_numbers(self)
+        check_numbers(self)
+        _check_pairs(self)
 
     @classmethod
     def of(cls, profile: str, /, preset: str = "none", **options) -> "Config":
@@ -83,12 +85,12 @@ class Config:
         is known.
         """
         for what, name, known in (("profile", profile, PROFILES), ("preset", preset, PRESETS)):
-            if name not in known:
-                raise ValueError(f"{what} '{name}' is unknown; choose one of: {', '.join(known)}")
+            if name not in [*known]:  # from a file it may be anything, which need not be hashable
+                raise ValueError(f"{what} {shortened(name)} is unknown; choose one of: {', '.join(known)}")
         known = [field.name for field in fields(cls) if field.name != "profile"]
         for name in options.keys() - set(known):
             near = difflib.get_close_matches(name, known, 1) or [", ".join(known)]
-            raise ValueError(f"there is no option '{name}'; did you mean {near[0]}?")
+            raise ValueError(f"there is no option {shortened(name)}; did you mean {near[0]}?")
         pairs = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}  # of JSON
         return cls(**PROFILES[profile] | PRESETS[preset] | options | pairs)
 
@@ -109,8 +111,13 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> "Config":
-        """Config of a JSON object that ``to_json`` made; ValueError names an option that is unknown."""
-        options = json.loads(text)
+        """Config of a JSON object that ``to_json`` made; ValueError, in a sentence, for any other text."""
+        try:
+            options = json.loads(text, object_pairs_hook=_each_once)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"a configuration is a JSON object of options: {error}") from error
+        if not isinstance(options, dict):
+            raise ValueError(f"a configuration is a JSON object of options, not {shortened(options)}")
         return cls.of(options.pop("profile", "full"), **options)
 
 
@@ -124,28 +131,17 @@ def _check_types(config: Config) -> None:
             good = type(value) is kind or (kind is float and type(value) is int)
             wanted = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}[kind]
         if not good:
-            raise ValueError(f"{field.name}={value!r} must be {wanted}")
+            raise ValueError(f"{field.name}={shortened(value)} must be {wanted}")
 
 
 def _check_choices(config: Config) -> None:
     for name, hint in get_type_hints(Config).items():
         if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
             known = ", ".join(get_args(hint))
-            raise ValueError(f"{name}={getattr(config, name)!r} is unknown; choose one of: {known}")
+            raise ValueError(f"{name}={shortened(getattr(config, name))} is unknown; choose one of: {known}")
 
 
-def _check_numbers(config: Config) -> None:
-    positive = (
-        "clusters train_batch_size accumulate infer_batch_size queries_per_epoch cache_refresh_rate negs_num_per_query "
-        "neg_samples_num lr patience train_positives_dist_threshold val_positives_dist_threshold"
-    )
-    for name in positive.split():
-        if not getattr(config, name) > 0:
-            raise ValueError(f"{name}={getattr(config, name)} must be above zero")
-    not_negative = "epochs_num lr_halving_epochs val_queries whitened_dim train_positives_min_dist"
-    for name in not_negative.split():
-        if not getattr(config, name) >= 0:
-            raise ValueError(f"{name}={getattr(config, name)} must not be negative")
+def _check_pairs(config: Config) -> None:
     if config.train_positives_min_dist >= config.train_positives_dist_threshold:
         raise ValueError(
             f"train_positives_min_dist={config.train_positives_min_dist} must be below "
@@ -156,9 +152,16 @@ def _check_numbers(config: Config) -> None:
             f"queries_per_epoch={config.queries_per_epoch} must be a multiple of "
             f"cache_refresh_rate={config.cache_refresh_rate}: each mining round serves as many queries"
         )
-    for name, size in (("image_size", config.image_size), ("test_image_size", config.test_image_size)):
-        if size is not None and min(size) < SMALLEST_IMAGE:
-            raise ValueError(f"{name}={size} must be (height, width), both at least {SMALLEST_IMAGE} pixels")
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The dict of a JSON object; ValueError for a name that stands there twice."""
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{shortened(name)} stands there twice")
+        found[name] = value
+    return found
 
 
 PROFILES: dict[str, dict] = {

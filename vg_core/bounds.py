@@ -1,0 +1,36 @@
+"""Which numbers an option may have, in configurations and on the command line."""
+
+import reprlib
+
+LARGEST = 2**31 - 1  # Faiss takes its seed, and indices are stored, as 32 bits
+BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is not finite lies outside
+    name: (low, high)
+    for names, low, high in (
+        ("image_size test_image_size", 24, 16_384),  # pixels; below, a stride of 16 leaves one row of locations
+        ("clusters", 1, 65_536),
+        ("whitened_dim", 0, 4096),
+        ("train_batch_size infer_batch_size batch_size accumulate patience top", 1, LARGEST),
+        ("queries_per_epoch cache_refresh_rate negs_num_per_query neg_samples_num", 1, LARGEST),
+        ("epochs_num lr_halving_epochs val_queries seed", 0, LARGEST),
+        ("train_positives_dist_threshold val_positives_dist_threshold", 0.001, 20_000_000),  # metres, to the antipodes
+        ("train_positives_min_dist", 0, 20_000_000),
+        ("lr", 1e-12, 1000),
+        ("weight_decay margin", 0, 1000),
+        ("momentum", 0, 0.999_999),
+        ("older_than", 0, 36_500),  # days
+    )
+    for name in names.split()
+}
+_short = reprlib.Repr()  # what a file gives may be of any length and depth
+_short.maxstring = 100
+shortened = _short.repr
+
+
+def check_numbers(options: object) -> None:
+    """Nothing, or a ValueError for a number (one of several, where an option has them) outside its ``BOUNDS``."""
+    for name, (low, high) in BOUNDS.items():
+        value = getattr(options, name, None)
+        numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+        if not all(low <= number <= high for number in numbers):
+            order = "(height, width), each " if name.endswith("image_size") else ""
+            raise ValueError(f"{name}={shortened(value)} must be {order}from {low} to {high}")
