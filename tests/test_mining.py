@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.hungry import peak_is_told
-from vg_core.mining import draw_pool, excluded, hardness, mine, nearest_positives, products, random_negatives
+from vg_core.mining import TooFew, draw_pool, excluded, hardness, mine, nearest_positives, products, random_negatives
 from vg_core.rounds import _places
 
 
@@ -172,6 +172,20 @@ def test_bad_input_is_named(change, sentence):
     mine(**good)
     with pytest.raises(ValueError, match=sentence):
         mine(**(good | change))
+
+
+@pytest.mark.parametrize(
+    ("pool", "remedy"), [(np.arange(1, 4), "draw a larger pool, or"), (np.arange(9), "too few\\):")]
+)
+def test_too_few_negatives_name_the_query_and_advise_no_pool_beyond_the_database(pool, remedy):
+    ones = np.ones((2, 2)), np.ones((9, 2))
+    for candidates in (pool, np.stack([pool, pool])):
+        with pytest.raises(TooFew, match=f"{remedy} ask for fewer negatives$") as error:
+            mine(*ones, [[0], [0]], [[0], np.arange(8)], candidates, 3)
+        assert error.value.row == 1
+    with pytest.raises(TooFew, match=r"2 candidate negatives, needs 3 .*: ask for fewer negatives") as error:
+        random_negatives([np.arange(3), np.arange(7)], 9, 3, np.random.default_rng(0))
+    assert error.value.row == 1
 
 
 def test_hardness_of_a_square():

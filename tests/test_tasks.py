@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,41 @@ def test_positives_that_are_too_near_are_left_out(places, least, left):
 def test_no_positive_between_the_two_distances_is_a_sentence(places):
     with pytest.raises(ValueError, match="no query has a database image more than 6 m and within 10 m"):
         make_task(replace(TINY, train_positives_min_dist=6), places, 8)
+
+
+# On the street database images stand in pairs 30 m apart, so each query has two positives and ten images beyond 25 m.
+def test_a_database_of_too_few_negatives_is_a_sentence_before_anything_is_mined(places):
+    beyond = len(places.database) - max(len(near) for near in places.neighbours(25))
+    make_task(replace(TINY, negs_num_per_query=beyond), places, 8)
+    make_task(replace(TINY, negs_num_per_query=99, epochs_num=0), places, 8)  # nothing is mined
+    with pytest.raises(
+        ValueError, match="street train: a database of 24 leaves fewer than negs_num_per_query"
+    ) as error:
+        make_task(replace(TINY, negs_num_per_query=beyond + 1), places, 8)
+    said = str(error.value)
+    assert any(Path(path).name in said for path in places.queries.path)
+    assert said.endswith("; lower negs_num_per_query") and "neg_samples_num" not in said
+
+
+@pytest.mark.parametrize("mining", ["full", "partial"])
+def test_a_pool_of_too_few_negatives_names_the_photograph_and_what_helps(places, mining):
+    task = make_task(replace(TINY, negs_num_per_query=4, neg_samples_num=4, mining=mining), places, 8)
+    with pytest.raises(
+        ValueError, match=r"neg_samples_num=4 leaves fewer than negs_num_per_query=4 .* 25 m from @"
+    ) as error:
+        for seed in range(99):
+            drawn(task, seed)
+    said = str(error.value)
+    assert sum(Path(path).name in said for path in places.queries.path) == 1
+    assert "raise neg_samples_num, to 24 at most, or lower negs_num_per_query" in said
+
+
+def test_other_faults_of_mining_blame_no_option(places):
+    with pytest.raises(ValueError, match=r"street train: .* is not finite") as error:
+        make_task(TINY, places, 8).draw(
+            np.random.default_rng(0), lambda wanted: torch.full((len(wanted), 8), torch.nan)
+        )
+    assert "neg" not in str(error.value)
 
 
 def test_the_normaliser_reaches_the_loss(places):

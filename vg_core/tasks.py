@@ -5,15 +5,18 @@ and gives the loss of rows: every loss sees as many images in a step, in a round
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vg_core import processes
 from vg_core.config import Config
 from vg_core.losses import LOSSES, make_loss
 from vg_core.losses.classification import GeoHead, geo_classes
 from vg_core.losses.tuples import split_tuples
+from vg_core.mining import TooFew
 from vg_core.places.dataset import PlaceSet
 from vg_core.registry import ByName
 from vg_core.rounds import Round, mine_round
@@ -55,7 +58,10 @@ class Tuples(Task):
                 f"{self.name}: no query has a database image {least}within "
                 f"{config.train_positives_dist_threshold:g} m; raise train_positives_dist_threshold"
             )
-        self.rows = min(config.cache_refresh_rate, len(self.trainable))
+        self.rows, self.photographs = min(config.cache_refresh_rate, len(self.trainable)), places.queries.path
+        for query in self.trainable if config.epochs_num else ():
+            if self.database - len(self.soft[query]) < config.negs_num_per_query:
+                raise ValueError(self._too_few(query, f"a database of {self.database}"))
         # negatives of each query's last visit, -1 where there is none
         self.register_buffer("kept", torch.full((len(places.queries), config.negs_num_per_query), -1))
 
@@ -66,13 +72,24 @@ class Tuples(Task):
         start = Round(self.config, self.database, chosen, hard, soft, self.kept[chosen].cpu().numpy())
         try:
             positives, negatives, facts = mine_round(start, describe, rng)
+        except TooFew as error:
+            query = chosen[processes.share(len(chosen))][error.row]
+            remedy = f"raise neg_samples_num, to {self.database} at most, or "
+            raise ValueError(self._too_few(query, f"neg_samples_num={self.config.neg_samples_num}", remedy)) from error
         except ValueError as error:
-            raise ValueError(f"{self.name}: {error} (neg_samples_num, negs_num_per_query)") from error
+            raise ValueError(f"{self.name}: {error}") from error
         self.kept[chosen] = negatives.to(self.kept.device)
         return np.column_stack([self.database + chosen, positives, negatives]), facts
 
     def forward(self, descriptors: Tensor, _rows: np.ndarray) -> Tensor:
         return self.loss(*split_tuples(descriptors))
+
+    def _too_few(self, query: int, drawn: str, remedy: str = "") -> str:
+        far, asked = self.config.val_positives_dist_threshold, self.config.negs_num_per_query
+        return (
+            f"{self.name}: {drawn} leaves fewer than negs_num_per_query={asked} images farther than {far:g} m from "
+            f"{Path(self.photographs[query]).name}; {remedy}lower negs_num_per_query"
+        )
 
 
 class GeoClassification(Task):

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 
 from vg_core.mining import products
-from vg_core.mining.pools import Lists, pair_keys, require
+from vg_core.mining.pools import FEWER, Lists, pair_keys, require
 from vg_core.mining.products import computable, full_precision, magnitude, pair_distances, pair_scores, slack
 
 BYTES_A_SCORE = 32  # all temporaries together, for each query of a block and candidate
 TIED = 4  # a score that ties takes that many times as much while it is compared exactly
 NO_POSITIVE = "leave the query out, or raise the distance threshold of positives"
-NO_NEGATIVE = "draw a larger pool, or ask for fewer negatives"
+NO_NEGATIVE = f"draw a larger pool, or {FEWER}"
 Array = np.ndarray | Tensor
 RowsIds = tuple[Tensor, Tensor]  # rows of a block of queries and database indices, pair by pair
 
@@ -39,8 +39,9 @@ def mine(
     made of them take about BLOCK_BYTES, or one row of scores, and database rows of half precision as much again, beside
     a copy of the shared pool's descriptors.
 
-    Raises ValueError that names the first query without a hard positive or with fewer than ``count`` candidates, and
-    for descriptors that are not finite. Source: Arandjelovic et al., NetVLAD, CVPR 2016, section 4 and appendix A.
+    Raises TooFew that names the first query without a hard positive or with fewer than ``count`` candidates, and
+    ValueError for descriptors that are not finite. Source: Arandjelovic et al., NetVLAD, CVPR 2016, section 4 and
+    appendix A.
     """
     queries, database = _descriptors(query_descriptors, database_descriptors)
     previous = np.empty((len(queries), 0), dtype=np.int64) if kept is None else np.asarray(kept)
@@ -53,7 +54,8 @@ def mine(
     with full_precision(queries.device):
         results = [candidates.mine(queries[b], b, hard.of(b), soft.of(b), old.of(b)) for b in blocks]
     positives, negatives, available = (torch.cat(parts).cpu() for parts in zip(*results, strict=True))
-    require(available.numpy(), count, "candidate negatives", NO_NEGATIVE)
+    whole = candidates.pool.shape[-1] >= len(database)
+    require(available.numpy(), count, "candidate negatives", FEWER if whole else NO_NEGATIVE)
     return positives, negatives
 
 

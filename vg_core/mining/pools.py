@@ -5,6 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 
 Lists = Sequence[np.ndarray]  # database indices of each query; -1 is none
+FEWER = "ask for fewer negatives"
+
+
+class TooFew(ValueError):
+    """A query has too few images to choose from; ``row`` is its number."""
+
+    def __init__(self, sentence: str, row: int):
+        super().__init__(sentence)
+        self.row = row
 
 
 def draw_pool(mining: str, queries: int, database: int, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -28,11 +37,11 @@ def draw_pool(mining: str, queries: int, database: int, size: int, rng: np.rando
 def random_negatives(soft_positives: Lists, database: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """(Q, count) distinct database indices of each query that are no soft positives, sorted; needs no descriptors.
 
-    Raises ValueError that names the first query with fewer than ``count`` to choose from.
+    Raises TooFew, a ValueError, that names the first query with fewer than ``count`` to choose from.
     """
     soft = pair_keys(soft_positives, database)
     left = database - np.bincount(soft // max(database, 1), minlength=len(soft_positives))
-    require(left, count, "candidate negatives", "ask for fewer negatives")
+    require(left, count, "candidate negatives", FEWER)
     return _distinct(len(soft_positives), database, count, soft, rng)
 
 
@@ -65,12 +74,13 @@ def is_among(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 
 def require(counts: np.ndarray, least: int, what: str, remedy: str) -> None:
-    """Raises ValueError, naming the first query that has fewer than ``least``."""
+    """Raises TooFew, naming the first query that has fewer than ``least``."""
     short = np.flatnonzero(counts < least)
     if len(short):
-        raise ValueError(
+        raise TooFew(
             f"query {short[0]} has {counts[short[0]]} {what}, needs {least} ({len(short)} of {len(counts)} queries "
-            f"have too few): {remedy}"
+            f"have too few): {remedy}",
+            row=int(short[0]),
         )
 
 
