@@ -13,6 +13,7 @@ from tests.tiny import TINY
 from vg_core.__main__ import main
 from vg_core.config import Config
 from vg_core.models import build_model, save_model
+from vg_core.other_names import NAMES, NO_EQUIVALENT, SENTENCES, translated
 
 SMALL = [
     "--profile smoke --dataset street --image_size 32 32 --layer layer1 --queries_per_epoch 8 --cache_refresh_rate 8",
@@ -49,7 +50,7 @@ def test_a_whitened_test(street, capsys):
     printed = capsys.readouterr().out
     assert "descriptor_dim             8\n" in printed and "whitened                   True\n" in printed
     model = printed.split("model: ")[1].strip()
-    assert main(["test", "--model", model, "--pca_dim", "8"]) == 0
+    assert main(["test", "--model", model, "--whitened_dim", "8"]) == 0
     again = capsys.readouterr().out
     assert [line for line in again.splitlines() if line.startswith("R@")] == [
         line for line in printed.splitlines() if line.startswith("R@")
@@ -60,8 +61,74 @@ def test_a_whitened_test(street, capsys):
 
 def test_names_of_the_fields_other_programs(street, capsys):
     renamed = [{"--dataset": "--dataset_name", "--image_size": "--resize"}.get(word, word) for word in SMALL]
-    assert main(["train", *renamed, "--aggregation=max", "--optim", "sgd"]) == 0
-    assert "-max-" in capsys.readouterr().out
+    renamed += ["--aggregation=mac", "--optim", "sgd", "--criterion", "sare_ind", "--val-positive-dist-threshold", "20"]
+    assert main(["train", "--backbone", "resnet18conv4", *renamed]) == 0  # whose last layer gives way to that of SMALL
+    printed = capsys.readouterr().out
+    assert "-max-sare_gaussian_ind-" in printed and "descriptor_dim             64\n" in printed
+    assert re.search(r"^threshold_m +20\.0$", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--dataset-name a-b", "--dataset a-b"),
+        ("--dataset_name=--a-b", "--dataset=--a-b"),
+        ("--weights=a=b-c --image-size 32 24", "--weights a=b-c --image_size 32 24"),
+        ("--weights a-b --no-compile", "--weights a-b --no_compile"),
+        ("--criterion sare_joint --aggregation=spoc", "--loss sare_gaussian_joint --pooling average"),
+        ("--backbone resnet18conv4", "--backbone resnet18 --layer layer3"),
+        ("--backbone=resnet101conv5 --layer layer2", "--backbone resnet101 --layer layer4 --layer layer2"),
+        ("--dataset sare_ind --weights mac", "--dataset sare_ind --weights mac"),
+        ("--resize 480 640 --pretrain imagenet", "--image_size 480 640 --weights imagenet"),
+        ("--positive-dist-threshold 25 --seed=-1", "--val_positives_dist_threshold 25 --seed=-1"),
+        ("a-b=--device --help -h -- -x", "a-b=--device --help -h -- -x"),
+    ],
+)
+def test_names_become_ours_and_values_stay(typed, meant):
+    assert translated(typed.split()) == meant.split()
+    assert translated(["--dataset", "a b", "--ranks="]) == ["--dataset", "a b", "--ranks", ""]
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        ("train --device cpu", "CUDA_VISIBLE_DEVICES"),
+        ("train --num-workers=8", "taskset"),
+        ("train --resume last_model.pth", "goes on where it stopped"),
+        ("test --resume best_model.pth --backbone resnet18conv4", "--model FILE"),
+        ("train --datasets_folder data", "VG_DATA"),
+        ("test --recall_values 1 5 10", "--ranks FILE.csv"),
+        ("test --off-the-shelf naver", "--weights FILE"),
+        ("train --fc_output_dim 512", "--whitened_dim N"),
+        ("test --pca_dim=512", "neither whitens nor normalises"),
+        ("train --save_dir x", "train says where its model lies"),
+        ("test --efficient_ram_testing", "VG_RAM"),
+        ("test --majority_weight 0.1", "maj_voting"),
+        ("train --l2 none", "before_pool, after_pool or both"),
+        ("train --aggregation rmac", "gem, average (SPoC), max (MAC) or netvlad"),
+        ("train --brightness 0.5", "--augmentation"),
+        ("test --num_preds_to_save 3", "--ranks FILE.csv"),
+        ("train --groups_num 8", "geo_classification"),
+    ],
+)
+def test_what_has_no_equivalent_is_told_what_takes_its_place(capsys, words, instead):
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: --") and instead in error
+
+
+def test_what_takes_a_place_is_there(capsys):
+    """Options that the sentences name are options of a command; no name of an option here is called another's."""
+    commands = ("train", "test", "benchmark", "describe", "locate", "cache")
+    helps = ""
+    for command in commands:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        helps += capsys.readouterr().out
+    ours = {*re.findall(r"--[a-z]\w*", helps)}
+    named = {*re.findall(r"--[a-z]\w*", " ".join(NO_EQUIVALENT.values()))} | {*NAMES.values()}
+    assert named <= ours
+    assert not ours & {*NAMES, *(word for word in SENTENCES if " " not in word)}
 
 
 def test_test_writes_one_row_a_query(street, checkpoint, tmp_path, capsys):
@@ -70,6 +137,15 @@ def test_test_writes_one_row_a_query(street, checkpoint, tmp_path, capsys):
     assert len(pd.read_csv(out)) == 16
     printed = capsys.readouterr().out
     assert "fingerprint" in printed and "model_on_val               unknown\n" in printed
+
+
+def test_a_name_that_is_a_formula_is_a_text_in_tables(street, checkpoint, tmp_path):
+    photo = sorted((street / "images" / "test" / "queries").iterdir())[0]
+    photo.rename(photo.with_name(f"=HYPERLINK(1){photo.name}"))
+    assert main(["test", "--model", checkpoint, "--dataset", "street", "--ranks", str(tmp_path / "ranks.csv")]) == 0
+    names = pd.read_csv(tmp_path / "ranks.csv")["query"]
+    assert sum("=HYPERLINK(1)@" in name for name in names) == 1
+    assert not names.str.startswith("=").any()
 
 
 def test_describe_writes_descriptors(street, checkpoint, tmp_path):
@@ -121,6 +197,17 @@ def test_bad_input_is_a_sentence_with_status_1(street, capsys, words, sentence):
         ["train", "--poolng", "gem"],
         ["train", "--pooling", "gemm"],
         ["train", "--lr", "-1"],
+        ["train", "--lr=inf"],
+        ["train", "--margin", "nan"],
+        ["train", "--seed", "-1"],
+        ["test", "--model", "any", "--val_positives_dist_threshold", "nan"],
+        ["test", "--model", "any", "--image_size", "480", "0"],
+        ["test", "--model", "any", "--whitened_dim", "-1"],
+        ["benchmark", "--name", "tokyo247", "--folder", "any", "--model", "any", "--whitened_dim", "8", "-1"],
+        ["describe", "--model", "any", "--images", "any", "--output", "any.npz", "--batch_size", "0"],
+        ["locate", "any.jpg", "--model", "any", "--database", "any", "--top", "0"],
+        ["cache", "--evict", "pixels", "--older_than", "nan"],
+        ["cache", "--older-than", "-1"],
         ["fly"],
         [],
     ],

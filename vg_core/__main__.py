@@ -3,24 +3,27 @@
 import os
 import sys
 from dataclasses import dataclass, fields, replace
+from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TextIO
 
 import numpy as np
 import pandas as pd
-import torch
 import tyro
 
 from vg_core import paths, processes
+from vg_core.bounds import check_numbers
 from vg_core.cache import EVICTABLE, contents, evict, listing
 from vg_core.config import PRESETS, PROFILES, Config
 from vg_core.dimensions import whiten
+from vg_core.errors import KINDS, known, sentence
 from vg_core.files import replacing
 from vg_core.locating import locate
 from vg_core.maps import locate_map
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash, read_facts
+from vg_core.other_names import NoEquivalent, translated
 from vg_core.places.dataset import image_files
 from vg_core.places.layouts import LAYOUTS
 from vg_core.protocols import benchmark, scores
@@ -28,21 +31,16 @@ from vg_core.records import load_places
 from vg_core.retrieval import describe
 from vg_core.runs import examine, run
 from vg_core.statistics import recall_table
+from vg_core.text import printable, safe_cells
 
 Positional, subcommand = tyro.conf.Positional, tyro.conf.subcommand
 
-# what users of the field's other programs type
-OTHER_NAMES = {
-    "--dataset_name": "--dataset",
-    "--aggregation": "--pooling",
-    "--netvlad_clusters": "--clusters",
-    "--criterion": "--loss",
-    "--optim": "--optimizer",
-    "--resize": "--image_size",
-    "--pca_dim": "--whitened_dim",
-    "--pretrain": "--weights",
-    "--val_positive_dist_threshold": "--val_positives_dist_threshold",
-}
+
+class _Command:
+    """One of the commands; its options are checked before anything is read."""
+
+    def __post_init__(self):
+        check_numbers(self)
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,11 @@ class Train(Config):
     def _run(self, config: Config) -> None:
         finished = run(config)
         _report(finished.card, finished.ranks)
-        print(f"model: {finished.checkpoint}")
+        _say(f"model: {finished.checkpoint}")
 
 
 @dataclass(frozen=True)
-class Test:
+class Test(_Command):
     """Test a checkpoint on the test split of a dataset; prints the protocol and recall with 95 % intervals."""
 
     model: Path  # checkpoint (.safetensors) that a training saved
@@ -86,11 +84,11 @@ class Test:
         _report({"model_on_val": on_val or "unknown"} | card, result.ranks)
         if self.ranks:
             with replacing(self.ranks) as file:
-                result.ranks.to_csv(file, index=False)
+                safe_cells(result.ranks).to_csv(file, index=False)
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class Benchmark(_Command):
     """Test a checkpoint on a published benchmark under its own protocol; prints mAP or recall with 95 % intervals."""
 
     name: Literal[*LAYOUTS]
@@ -100,24 +98,21 @@ class Benchmark:
     batch_size: int = 4  # photographs of 1024 x 768 pixels described at a time
     output: Path | None = None  # also write one row a query to this .csv
 
-    def __post_init__(self):
-        _positive(batch_size=self.batch_size)
-
     def __call__(self) -> None:
         if self.whitened_dim:
             whiten(self.model)
         model = load_model(self.model, max(self.whitened_dim, default=0))
         table = benchmark(self.name, self.folder, model, self.whitened_dim, self.batch_size)
         for name, value in (table.attrs["card"] | {"checkpoint": checkpoint_hash(self.model)}).items():
-            print(f"{name:26} {value}")
+            _say(f"{name:26} {value}")
         print(scores(table).to_string(index=False, float_format="%.2f"))
         if self.output:
             with replacing(self.output) as file:
-                table.to_csv(file, index=False)
+                safe_cells(table).to_csv(file, index=False)
 
 
 @dataclass(frozen=True)
-class Describe:
+class Describe(_Command):
     """Write the descriptors of every image below a folder to one .npz file (descriptors, paths)."""
 
     model: Path  # checkpoint (.safetensors)
@@ -126,7 +121,7 @@ class Describe:
     batch_size: int = 16
 
     def __post_init__(self):
-        _positive(batch_size=self.batch_size)
+        super().__post_init__()
         if self.output.suffix != ".npz":
             raise ValueError(f"output={self.output} must end in .npz")
 
@@ -138,11 +133,11 @@ class Describe:
         descriptors = describe(model, files, model.config.image_size, self.batch_size)
         with replacing(self.output) as file:
             np.savez(file, descriptors=descriptors, paths=np.array(files))
-        print(f"{len(files)} descriptors of {model.dim} dimensions in {self.output}")
+        _say(f"{len(files)} descriptors of {model.dim} dimensions in {self.output}")
 
 
 @dataclass(frozen=True)
-class Locate:
+class Locate(_Command):
     """Say where a photograph was taken: its most similar photographs in a folder of geo-tagged ones."""
 
     photo: Positional[Path]
@@ -152,24 +147,21 @@ class Locate:
     map: Path | None = None  # also write an HTML map of the guesses
     batch_size: int = 16
 
-    def __post_init__(self):
-        _positive(top=self.top, batch_size=self.batch_size)
-
     def __call__(self) -> None:
         guesses = locate(self.photo, self.model, self.database, self.top, self.batch_size)
         for place, guess in enumerate(guesses.itertuples(), 1):
-            print(
+            _say(
                 f"{place}. {_position(guess)}  descriptor distance {guess.distance:.3f}, "
                 f"{guess.metres:.0f} m from the best guess  {guess.path}"
             )
         if self.map:
             with replacing(self.map) as file:
                 locate_map(self.photo, guesses).save(str(file))
-            print(f"map: {self.map}")
+            _say(f"map: {self.map}")
 
 
 @dataclass(frozen=True)
-class Cache:
+class Cache(_Command):
     """List what lies in the cache folder (VG_CACHE); with --evict, free what can be made again, and list that."""
 
     evict: tuple[Literal[*EVICTABLE], ...] = ()  # kinds to free; states are those of finished trainings
@@ -177,13 +169,12 @@ class Cache:
 
     def __call__(self) -> None:
         files = evict(self.evict, self.older_than) if self.evict else contents(self.older_than)
-        print(f"{'freed' if self.evict else 'kept'} in {paths.cache_root()}:\n{listing(files)}")
+        _say(f"{'freed' if self.evict else 'kept'} in {paths.cache_root()}:\n{listing(files)}")
 
 
-def _positive(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name}={number} must be above zero")
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Print a text in which names of files and datasets may stand, whatever is in them."""
+    print(*map(printable, text.split("\n")), sep="\n", file=stream)
 
 
 def _position(guess) -> str:
@@ -194,7 +185,7 @@ def _position(guess) -> str:
 def _report(card: dict, ranks: pd.DataFrame) -> None:
     """Recall with its 95 % interval, under the protocol it depends on."""
     for name, value in card.items():
-        print(f"{name:26} {value}")
+        _say(f"{name:26} {value}")
     for row in recall_table(ranks.assign(variant="model", seed=0)).itertuples():
         print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
 
@@ -208,20 +199,24 @@ def _defaults(arguments: list[str]) -> Train:
 
 def main(arguments: list[str]) -> int:
     """Exit status: 0, 1 with a sentence for bad input, 2 for bad usage, 130 when interrupted."""
-    words = [argument.split("=", 1) if argument.startswith("--") else [argument] for argument in arguments]
-    arguments = [OTHER_NAMES.get(word, word) for pair in words for word in pair]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack characters
     try:
+        arguments = translated(arguments)
         train = subcommand("train", default=_defaults(arguments))
         commands = Annotated[Train, train] | Annotated[Test, subcommand("test")]
         commands = commands | Annotated[Benchmark, subcommand("benchmark")] | Annotated[Cache, subcommand("cache")]
         commands = commands | Annotated[Describe, subcommand("describe")] | Annotated[Locate, subcommand("locate")]
         tyro.cli(commands, prog="python -m vg_core", description=__doc__, args=arguments, use_underscores=True)()
-    except (ValueError, KeyError, OSError, FloatingPointError, torch.OutOfMemoryError) as error:
+    except KINDS as error:
+        if not known(error):
+            raise
         process = f"process {os.environ['RANK']}: " if processes.launched() > 1 else ""
-        print(f"{process}error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
-        return 1
+        _say(f"{process}error: {sentence(error)}", sys.stderr)
+        return 2 if isinstance(error, NoEquivalent) else 1
     except KeyboardInterrupt as stop:
-        print(str(stop) or "interrupted", file=sys.stderr)
+        _say(str(stop) or "interrupted", sys.stderr)
         return 130
     return 0
 

@@ -11,12 +11,12 @@ DATA_SCRIPTS = ROOT / "data_scripts"
 
 def data_root() -> Path:
     """Folder of datasets, ``<name>/images/{train,val,test}/{database,queries}`` (``VG_DATA``, default ``data/``)."""
-    return Path(os.environ.get("VG_DATA", ROOT / "data")).expanduser()
+    return _folder("VG_DATA", "data")
 
 
 def cache_root() -> Path:
     """Folder of what can be made again: checkpoints, pixels, rehearsals (``VG_CACHE``, default ``.cache/``)."""
-    return Path(os.environ.get("VG_CACHE", ROOT / ".cache")).expanduser()
+    return _folder("VG_CACHE", ".cache")
 
 
 def profile_root(profile: str) -> Path:
@@ -47,3 +47,18 @@ def pixels_folder() -> Path:
 def executed_folder(profile: str) -> Path:
     """Executed copies of the notebooks."""
     return cache_root() / profile / "notebooks"
+
+
+def _folder(variable: str, default: str) -> Path:
+    """What a variable of the environment names, or the default, as if it were not set, where that is empty."""
+    named = os.environ.get(variable)
+    if not named:
+        return ROOT / default
+    folder = Path(os.path.expanduser(named))
+    if not folder.is_absolute():  # "~name" is left as it is where there is no such user
+        raise ValueError(
+            f"{variable}={named} must be the whole path of a folder, the same from every working directory"
+        )
+    if not os.path.isdir(next(filter(os.path.lexists, (folder, *folder.parents)))):
+        raise ValueError(f"{variable}={named} lies where a file is, or a link to nothing; name a folder")
+    return folder

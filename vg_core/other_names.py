@@ -1,0 +1,80 @@
+"""What users of the field's other programs (DVGL, CosPlace, VPR-methods-evaluation) type, in the words of this one."""
+
+from itertools import pairwise
+
+NAMES = {
+    "--dataset_name": "--dataset",
+    "--aggregation": "--pooling",
+    "--netvlad_clusters": "--clusters",
+    "--criterion": "--loss",
+    "--optim": "--optimizer",
+    "--resize": "--image_size",
+    "--pretrain": "--weights",
+    "--val_positive_dist_threshold": "--val_positives_dist_threshold",
+    "--positive_dist_threshold": "--val_positives_dist_threshold",
+}
+VALUES = {"--loss sare_ind": "sare_gaussian_ind", "--loss sare_joint": "sare_gaussian_joint"}
+VALUES |= {"--pooling spoc": "average", "--pooling mac": "max"}
+RESNETS = [(f"resnet{depth}", stage) for depth in (18, 50, 101) for stage in (4, 5)]
+VALUES |= {f"--backbone {name}conv{stage}": f"{name} --layer layer{stage - 1}" for name, stage in RESNETS}
+NO_EQUIVALENT = {
+    "--pca_dim": "DVGL's PCA neither whitens nor normalises, so its recalls are others; --whitened_dim N does both",
+    "--pca_dataset_folder": "--whitened_dim N learns its PCA from the database of the training split",
+    "--fc_output_dim --descriptors_dimension": "there is no linear layer; --whitened_dim N gives short descriptors",
+    "--device --augmentation_device": "a GPU is used if there is one; CUDA_VISIBLE_DEVICES= before a command hides it",
+    "--use_amp16": "networks compute in bfloat16 on every GPU that has it",
+    "--num_workers": "one thread for each core that the process may use reads photographs; taskset gives it fewer",
+    "--resume --resume_train": "the same train command goes on where it stopped; a checkpoint to test is --model FILE",
+    "--resume_model": "a checkpoint to test is --model FILE, weights to start from are --weights FILE",
+    "--method --off_the_shelf": "no network of others is fetched; --weights FILE, untrained with --epochs_num 0",
+    "--datasets_folder": "set VG_DATA to it, or give --dataset the path of a dataset's own folder",
+    "--train_set_folder --val_set_folder --test_set_folder --database_folder --queries_folder": "--dataset FOLDER has "
+    "them all, as images/{train,val,test}/{database,queries}",
+    "--save_dir --log_dir": "train says where its model lies; results are in reports/runs or, of smoke, below VG_CACHE",
+    "--recall_values": "1, 5, 10 and 20 are always told; test --ranks FILE.csv has each query's rank for others",
+    "--num_preds_to_save --save_only_wrong_preds": "test --ranks FILE.csv names what each query found first",
+    "--no_labels": "locate PHOTO finds what is most similar to a photograph",
+    "--save_descriptors": "describe --output FILE.npz writes descriptors",
+    "--efficient_ram_testing": "descriptors that memory has no room for go by disk; VG_RAM says how much room there is",
+    "--majority_weight": "--test_method maj_voting weighs votes by 0.01, DVGL's default",
+    "--resize_test_imgs": "--test_method single_query keeps the proportions of queries",
+    "--train_all_layers": "--freeze none trains everything",
+    "--brightness --contrast --saturation --hue --horizontal_flip --random_resized_crop": "name it in --augmentation, "
+    "with others joined by +; strengths are fixed",
+    "--rand_perspective": "say --augmentation perspective; its strength is fixed",
+    "--random_rotation": "say --augmentation rotation, by up to 15 degrees",
+    "--groups_num --M --alpha --N --L --min_images_per_class": "CosPlace's groups are not built here; --loss "
+    "geo_classification tells the cells of one map apart",
+    "--lr_crn_layer --lr_crn_net --trunc_te --freeze_te": "neither CRN nor transformers are built here",
+    "--l2 none": "not built here; choose before_pool, after_pool or both",
+    "--pooling rmac --pooling crn --pooling rrm --pooling cls --pooling seqpool --pooling none": "not built here; "
+    "choose gem, average (SPoC), max (MAC) or netvlad",
+}
+SENTENCES = {
+    f"--{name.strip()}": sentence for names, sentence in NO_EQUIVALENT.items() for name in names.split("--")[1:]
+}
+
+
+class NoEquivalent(ValueError):
+    """There is no such option, or value, here; the message says what takes its place."""
+
+
+def translated(arguments: list[str]) -> list[str]:
+    """A command line in our names, where "-" in the name of an option is as good as "_"; raises NoEquivalent."""
+    words = [word for argument in arguments for word in _words(argument)]
+    pairs = [f"{option} {value}" for option, value in pairwise(["", *words])]
+    for word in (*words, *pairs):
+        if word in SENTENCES:
+            raise NoEquivalent(f"{word}: {SENTENCES[word]}")
+    choices = [VALUES[pair].split() if pair in VALUES else [word] for pair, word in zip(pairs, words, strict=True)]
+    return [word for some in choices for word in some]
+
+
+def _words(argument: str) -> list[str]:
+    """Our name of an option and its value, apart unless the value looks like an option; any other word as it is."""
+    if not argument.startswith("--"):
+        return [argument]
+    name, equals, value = argument.partition("=")
+    name = "--" + name[2:].replace("-", "_")
+    name = NAMES.get(name, name)
+    return [name + equals + value] if value.startswith("-") else [name, value][: 1 + len(equals)]
