@@ -21,6 +21,7 @@ from vg_core import paths
 from vg_core.config import PROFILES
 from vg_core.files import not_written, remove_leftovers, unfinished
 from vg_core.own_files import SUMS, sums_of
+from vg_core.text import printable, safe_cells
 
 SLUG = re.compile(r"\d\d_[a-z0-9_]+")  # of a notebook
 NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a figure, a table or a number: it becomes a file name or a Typst field
@@ -111,8 +112,8 @@ def rounded(value, name: str):
 
 
 def _portable(text) -> str:
-    """The text; of a path on this machine only the last part, for results travel."""
-    return Path(text).name if Path(text).is_absolute() else str(text)
+    """The text in one line; of a path on this machine only the last part, for results travel."""
+    return printable(Path(text).name if Path(text).is_absolute() else text)
 
 
 def _key(key, name: str) -> str:
@@ -146,8 +147,8 @@ def _check(slug, profile, datasets, runs, figures, tables) -> None:
 def _csv(table: pd.DataFrame) -> bytes:
     """The table with a named index as its first columns; an index without a name only counts rows and is dropped."""
     unnamed = all(name is None for name in table.index.names)
-    text = table.reset_index(drop=unnamed).to_csv(index=False, float_format=SIGNIFICANT, lineterminator="\n")
-    return text.encode()
+    rows = safe_cells(table.reset_index(drop=unnamed))
+    return rows.to_csv(index=False, float_format=SIGNIFICANT, lineterminator="\n").encode()
 
 
 def _json(value) -> bytes:
