@@ -94,7 +94,7 @@ def test_names_become_ours_and_values_stay(typed, meant):
     [
         ("train --device cpu", "CUDA_VISIBLE_DEVICES"),
         ("train --num-workers=8", "taskset"),
-        ("train --resume last_model.pth", "goes on where it stopped"),
+        ("train --resume last_model.pth", "goes on by itself"),
         ("test --resume best_model.pth --backbone resnet18conv4", "--model FILE"),
         ("train --datasets_folder data", "VG_DATA"),
         ("test --recall_values 1 5 10", "--ranks FILE.csv"),
@@ -275,8 +275,8 @@ def test_fewer_database_images_than_n_and_queries_without_positives(street, chec
     assert main(["test", "--model", checkpoint, "--dataset", "street"]) == 0
     printed = capsys.readouterr().out
     assert "queries_without_positives  12" in printed
-    recalls = [float(line.split()[1]) for line in printed.splitlines() if line.startswith("R@")]
-    assert recalls[1:] == [25.0, 25.0, 25.0]  # all three images are retrieved for each of the 16 queries
+    recalls = {line.split()[0]: float(line.split()[1]) for line in printed.splitlines() if line.startswith("R@")}
+    assert recalls.keys() == {"R@1"} and recalls["R@1"] <= 25  # three images are all there are: more say nothing
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x03\x04 a pickle of torch"])

@@ -155,13 +155,10 @@ def _check_pairs(config: Config) -> None:
 
 
 def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """The dict of a JSON object; ValueError for a name that stands there twice."""
-    found: dict[str, object] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"{shortened(name)} stands there twice")
-        found[name] = value
-    return found
+    """The dict of a JSON object; ValueError if a name stands there twice."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"one of {shortened(sorted(name for name, _ in pairs))} stands there twice")
+    return dict(pairs)
 
 
 PROFILES: dict[str, dict] = {

@@ -18,14 +18,11 @@ VALUES |= {"--pooling spoc": "average", "--pooling mac": "max"}
 RESNETS = [(f"resnet{depth}", stage) for depth in (18, 50, 101) for stage in (4, 5)]
 VALUES |= {f"--backbone {name}conv{stage}": f"{name} --layer layer{stage - 1}" for name, stage in RESNETS}
 NO_EQUIVALENT = {
-    "--pca_dim": "DVGL's PCA neither whitens nor normalises, so its recalls are others; --whitened_dim N does both",
-    "--pca_dataset_folder": "--whitened_dim N learns its PCA from the database of the training split",
+    "--pca_dim --pca_dataset_folder": "DVGL's PCA neither whitens nor normalises; --whitened_dim N does both",
     "--fc_output_dim --descriptors_dimension": "there is no linear layer; --whitened_dim N gives short descriptors",
-    "--device --augmentation_device": "a GPU is used if there is one; CUDA_VISIBLE_DEVICES= before a command hides it",
-    "--use_amp16": "networks compute in bfloat16 on every GPU that has it",
+    "--device": "a GPU is used if there is one; CUDA_VISIBLE_DEVICES= before a command hides it",
     "--num_workers": "one thread for each core that the process may use reads photographs; taskset gives it fewer",
-    "--resume --resume_train": "the same train command goes on where it stopped; a checkpoint to test is --model FILE",
-    "--resume_model": "a checkpoint to test is --model FILE, weights to start from are --weights FILE",
+    "--resume --resume_train --resume_model": "the same train command goes on by itself; test takes --model FILE",
     "--method --off_the_shelf": "no network of others is fetched; --weights FILE, untrained with --epochs_num 0",
     "--datasets_folder": "set VG_DATA to it, or give --dataset the path of a dataset's own folder",
     "--train_set_folder --val_set_folder --test_set_folder --database_folder --queries_folder": "--dataset FOLDER has "
@@ -33,18 +30,13 @@ NO_EQUIVALENT = {
     "--save_dir --log_dir": "train says where its model lies; results are in reports/runs or, of smoke, below VG_CACHE",
     "--recall_values": "1, 5, 10 and 20 are always told; test --ranks FILE.csv has each query's rank for others",
     "--num_preds_to_save --save_only_wrong_preds": "test --ranks FILE.csv names what each query found first",
-    "--no_labels": "locate PHOTO finds what is most similar to a photograph",
-    "--save_descriptors": "describe --output FILE.npz writes descriptors",
+    "--save_descriptors --no_labels": "describe --output FILE.npz writes descriptors; locate PHOTO needs no label",
     "--efficient_ram_testing": "descriptors that memory has no room for go by disk; VG_RAM says how much room there is",
     "--majority_weight": "--test_method maj_voting weighs votes by 0.01, DVGL's default",
-    "--resize_test_imgs": "--test_method single_query keeps the proportions of queries",
     "--train_all_layers": "--freeze none trains everything",
-    "--brightness --contrast --saturation --hue --horizontal_flip --random_resized_crop": "name it in --augmentation, "
-    "with others joined by +; strengths are fixed",
-    "--rand_perspective": "say --augmentation perspective; its strength is fixed",
-    "--random_rotation": "say --augmentation rotation, by up to 15 degrees",
-    "--groups_num --M --alpha --N --L --min_images_per_class": "CosPlace's groups are not built here; --loss "
-    "geo_classification tells the cells of one map apart",
+    "--brightness --contrast --saturation --hue --horizontal_flip --random_resized_crop --rand_perspective "
+    "--random_rotation": "--augmentation takes brightness, …, rotation, joined by +; strengths are fixed",
+    "--groups_num --min_images_per_class": "CosPlace's groups are not built here; see --loss geo_classification",
     "--lr_crn_layer --lr_crn_net --trunc_te --freeze_te": "neither CRN nor transformers are built here",
     "--l2 none": "not built here; choose before_pool, after_pool or both",
     "--pooling rmac --pooling crn --pooling rrm --pooling cls --pooling seqpool --pooling none": "not built here; "
