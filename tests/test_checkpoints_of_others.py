@@ -1,6 +1,7 @@
 """Files of other projects, made here as those projects make them: loaded exactly, or said what they are."""
 
 import re
+import shlex
 from collections import OrderedDict
 from copy import deepcopy
 from dataclasses import replace
@@ -42,6 +43,7 @@ class NetVLAD(nn.Module):
     def __init__(self, channels, clusters=5, bias=False):
         super().__init__()
         self.conv = nn.Conv2d(channels, clusters, 1, bias=bias)
+        self.conv.weight.data.normal_()
         self.centroids = nn.Parameter(torch.rand(clusters, channels))
 
     def forward(self, x):
@@ -306,6 +308,14 @@ def test_what_cannot_be_built_is_named(tmp_path, small, name):
     make, message = OTHERS[name]
     with pytest.raises(ValueError, match=message):
         load_model(stored(tmp_path, make(small)))
+
+
+def test_a_command_to_copy_runs_nothing_that_a_name_says(tmp_path, small):
+    file = stored(tmp_path, OTHERS["CosPlace"][0](small), "a b; rm -rf '$HOME'.pth")
+    with pytest.raises(ValueError, match="train --weights") as caught:
+        load_model(file)
+    command = str(caught.value).rpartition("can be used: ")[2]
+    assert shlex.split(command)[4:6] == ["--weights", str(file)]
 
 
 @pytest.mark.parametrize("name", ["resnet34", "resnext50_32x4d", "vgg16_bn", "alexnet", "vit_b_16", "squeezenet1_0"])

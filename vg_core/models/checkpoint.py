@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,8 +56,8 @@ def load_model(path, whitened_dim: int = 0) -> GeoModel:
     if whitened_dim and model.whitening is None:
         if not whitened_file(path).exists():
             raise FileNotFoundError(
-                f"no whitening was learned for {path} yet; python -m vg_core test --model {path} --whitened_dim "
-                f"{whitened_dim} learns it, on its training photographs"
+                f"no whitening was learned for {path} yet; python -m vg_core test --model {shlex.quote(str(path))} "
+                f"--whitened_dim {whitened_dim} learns it, on its training photographs"
             )
         model = _load(whitened_file(path))
     if whitened_dim:

@@ -1,6 +1,7 @@
 """Files of weights, of ours and of others: what a file holds follows from the names and shapes of its tensors alone."""
 
 import re
+import shlex
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ def options(weights: Weights, file: Path) -> dict:
     end = f"a linear layer of {linear[0]} values" if linear else f"a head unknown here (its tensors: {found})"
     use = f"is none of {', '.join(BACKBONES)}"
     if known:
-        use = f"can be used: python -m vg_core train --weights {file} --backbone {known[0]} --layer {known[1]}"
+        command = f"train --weights {shlex.quote(str(file))} --backbone {known[0]} --layer {known[1]}"
+        use = f"can be used: python -m vg_core {command}"
     raise ValueError(f"{file} is {weights.kind} with {end}, which cannot be built here; its backbone {use}")
 
 
