@@ -156,7 +156,11 @@ def test_every_pooling_that_may_be_asked_for_exists():
         ('{"lr":' * 100_000, "a configuration is a JSON object of options: "),
         ('{"lr": ' + "[" * 300 + "]" * 300 + "}", r"lr=.* must be a number"),
         ('{"lr": {"lr": 1}}', r"lr=\{'lr': 1\} must be a number"),
-        ('{"lr": 1, "lr": 2}', r"one of \['lr', 'lr'\] stands there twice"),
+        ('{"lr": 1, "lr": 2}', "'lr' stands there twice"),
+        (
+            "{%s}" % ", ".join(f'"{name}": 0' for name in [*NUMBERS, "seed", *NUMBERS[:2], "seed"]),
+            "'seed' stands there",
+        ),
         ('{"lr": NaN}', "lr=nan must be from"),
         ('{"lr": -Infinity}', "lr=-inf must be from"),
         ('{"margin": 1e999}', "margin=inf must be from"),

@@ -3,6 +3,7 @@
 import difflib
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from statistics import mode
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from vg_core.bounds import check_numbers, shortened
@@ -157,7 +158,7 @@ def _check_pairs(config: Config) -> None:
 def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """The dict of a JSON object; ValueError if a name stands there twice."""
     if len(dict(pairs)) < len(pairs):
-        raise ValueError(f"one of {shortened(sorted(name for name, _ in pairs))} stands there twice")
+        raise ValueError(f"{shortened(mode(name for name, _ in pairs))} stands there twice")
     return dict(pairs)
 
 
