@@ -157,10 +157,7 @@ def test_every_pooling_that_may_be_asked_for_exists():
         ('{"lr": ' + "[" * 300 + "]" * 300 + "}", r"lr=.* must be a number"),
         ('{"lr": {"lr": 1}}', r"lr=\{'lr': 1\} must be a number"),
         ('{"lr": 1, "lr": 2}', "'lr' stands there twice"),
-        (
-            "{%s}" % ", ".join(f'"{name}": 0' for name in [*NUMBERS, "seed", *NUMBERS[:2], "seed"]),
-            "'seed' stands there",
-        ),
+        ('{"lr": 1, "seed": 1, "margin": 1, "momentum": 1, "clusters": 1, "patience": 1, "seed": 1}', "'seed' stands"),
         ('{"lr": NaN}', "lr=nan must be from"),
         ('{"lr": -Infinity}', "lr=-inf must be from"),
         ('{"margin": 1e999}', "margin=inf must be from"),

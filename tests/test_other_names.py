@@ -1,0 +1,71 @@
+"""What users of the field's other programs type: our words for it, or what takes its place."""
+
+import re
+
+import pytest
+
+from vg_core.__main__ import main
+from vg_core.other_names import NAMES, NO_EQUIVALENT, SENTENCES, translated
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--dataset-name a-b", "--dataset a-b"),
+        ("--dataset_name=--a-b", "--dataset=--a-b"),
+        ("--weights=a=b-c --image-size 32 24", "--weights a=b-c --image_size 32 24"),
+        ("--weights a-b --no-compile", "--weights a-b --no_compile"),
+        ("--criterion sare_joint --aggregation=spoc", "--loss sare_gaussian_joint --pooling average"),
+        ("--backbone resnet18conv4", "--backbone resnet18 --layer layer3"),
+        ("--backbone=resnet101conv5 --layer layer2", "--backbone resnet101 --layer layer4 --layer layer2"),
+        ("--dataset sare_ind --weights mac", "--dataset sare_ind --weights mac"),
+        ("--resize 480 640 --pretrain imagenet", "--image_size 480 640 --weights imagenet"),
+        ("--positive-dist-threshold 25 --seed=-1", "--val_positives_dist_threshold 25 --seed=-1"),
+        ("a-b=--device --help -h -- -x", "a-b=--device --help -h -- -x"),
+    ],
+)
+def test_names_become_ours_and_values_stay(typed, meant):
+    assert translated(typed.split()) == meant.split()
+    assert translated(["--dataset", "a b", "--ranks="]) == ["--dataset", "a b", "--ranks", ""]
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        ("train --device cpu", "CUDA_VISIBLE_DEVICES"),
+        ("train --num-workers=8", "taskset"),
+        ("train --resume last_model.pth", "goes on by itself"),
+        ("test --resume best_model.pth --backbone resnet18conv4", "--model FILE"),
+        ("train --datasets_folder data", "VG_DATA"),
+        ("test --recall_values 1 5 10", "--ranks FILE.csv"),
+        ("test --off-the-shelf naver", "--weights FILE"),
+        ("train --fc_output_dim 512", "--whitened_dim N"),
+        ("test --pca_dim=512", "neither whitens nor normalises"),
+        ("train --save_dir x", "train says where its model lies"),
+        ("test --efficient_ram_testing", "VG_RAM"),
+        ("test --majority_weight 0.1", "maj_voting"),
+        ("train --l2 none", "before_pool, after_pool or both"),
+        ("train --aggregation rmac", "gem, average (SPoC), max (MAC) or netvlad"),
+        ("train --brightness 0.5", "--augmentation"),
+        ("test --num_preds_to_save 3", "--ranks FILE.csv"),
+        ("train --groups_num 8", "geo_classification"),
+    ],
+)
+def test_what_has_no_equivalent_is_told_what_takes_its_place(capsys, words, instead):
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: --") and instead in error
+
+
+def test_what_takes_a_place_is_there(capsys):
+    """Options that the sentences name are options of a command; no name of an option here is called another's."""
+    commands = ("train", "test", "benchmark", "describe", "locate", "cache")
+    helps = ""
+    for command in commands:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        helps += capsys.readouterr().out
+    ours = {*re.findall(r"--[a-z]\w*", helps)}
+    named = {*re.findall(r"--[a-z]\w*", " ".join(NO_EQUIVALENT.values()))} | {*NAMES.values()}
+    assert named <= ours
+    assert not ours & {*NAMES, *(word for word in SENTENCES if " " not in word)}
