@@ -13,22 +13,29 @@ import logging
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
-import nbformat
-import papermill
-from papermill.exceptions import PapermillExecutionError
-
-from vg_core import paths
-
-if __package__:
-    from .stamps import mark, sources, unchanged
-else:  # run as a script: its own folder is on the path
-    from stamps import mark, sources, unchanged
+from vg_core import interrupts, paths
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    """Exit status of the command. Libraries that take seconds are imported by what needs them, where Ctrl-C is a
+    sentence.
+    """
+    interrupts.once()
+    try:
+        return command(parser().parse_args(arguments))
+    except KeyboardInterrupt:
+        interrupts.no_more()
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would tell of each thing that was going on
+        end_kernels()
+        print("\nstopped; what is trained is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def command(options: argparse.Namespace) -> int:
+    """Exit status."""
     try:
         notebooks = select(options.names)
         if options.list:
@@ -38,14 +45,19 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    try:
-        failed = run_all(values, paths.executed_folder(options.profile), options.again)
-    except KeyboardInterrupt:
-        print("\nstopped; what is trained is kept, the same command goes on from there", file=sys.stderr)
-        return 130
+    failed = run_all(values, paths.executed_folder(options.profile), options.again)
     if failed:
         print(f"{len(failed)} of {len(values)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def end_kernels() -> None:
+    """End what this process has started: Ctrl-C does not reach kernels, and one that begins is nobody's yet."""
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,13 +96,15 @@ def _is(notebook: Path, name: str) -> bool:
 
 def describe(notebook: Path) -> str:
     """'10_baseline  title' and a line for each parameter with its default."""
-    title = nbformat.read(notebook, as_version=4).cells[0].source.splitlines()[0].lstrip("# ")
+    title = "".join(json.loads(notebook.read_text())["cells"][0]["source"]).splitlines()[0].lstrip("# ")
     lines = [f"    -p {name} {default!r}" for name, default in defaults(notebook).items()]
     return "\n".join([f"{notebook.stem}  {title}", *lines])
 
 
 def defaults(notebook: Path) -> dict:
     """The parameters of a notebook with the values that it has by itself."""
+    import papermill
+
     found = papermill.inspect_notebook(str(notebook))
     return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
 
@@ -143,7 +157,7 @@ def run_all(values: dict[Path, dict], folder: Path, again: bool) -> list[str]:
         spent = time.monotonic() - started
         left = f", about {spent / number * (len(values) - number):.0f} s left" if number else ""
         print(f"[{number + 1}/{len(values)}] {notebook.stem}{left}", flush=True)
-        if not again and unchanged(notebook, parameters, folder / notebook.name):
+        if not again and stamps().unchanged(notebook, parameters, folder / notebook.name):
             print("      unchanged since it was executed (--again executes it all the same)", flush=True)
             continue
         if not run_one(notebook, parameters, folder):
@@ -154,13 +168,18 @@ def run_all(values: dict[Path, dict], folder: Path, again: bool) -> list[str]:
 
 def run_one(notebook: Path, parameters: dict, folder: Path) -> bool:
     """True when the notebook ran to its end; its executed copy is then in ``folder``, else as ``.failed.ipynb``."""
+    import papermill
+
+    from vg_core.files import remove_leftovers, unfinished
+
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     copy, broken = folder / notebook.name, folder / f"{notebook.stem}.failed.ipynb"
-    unfinished, before = folder / f".{notebook.name}", sources(notebook, parameters)
+    new, before = unfinished(copy), stamps().sources(notebook, parameters)
     try:
         papermill.execute_notebook(
             str(notebook),
-            str(unfinished),
+            str(new),
             parameters=parameters,
             cwd=str(paths.NOTEBOOKS),
             kernel_name="python3",
@@ -169,22 +188,33 @@ def run_one(notebook: Path, parameters: dict, folder: Path) -> bool:
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # the kernel's own remarks are not about the notebook
         )
     except KeyboardInterrupt:
-        unfinished.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
     except Exception as error:  # whatever it is, it is this notebook's, and the others shall still run
         print(complaint(notebook, error), file=sys.stderr, flush=True)
-        if unfinished.exists():
-            os.replace(unfinished, broken)
+        if new.exists():
+            os.replace(new, broken)
             print(f"its executed part: {broken}", file=sys.stderr, flush=True)
         return False
-    mark(notebook, parameters, unfinished, before)
-    os.replace(unfinished, copy)
+    stamps().mark(notebook, parameters, new, before)
+    os.replace(new, copy)
     broken.unlink(missing_ok=True)
     return True
 
 
+def stamps():
+    """The module of that name."""
+    if __package__:
+        from . import stamps
+    else:  # run as a script: its own folder is on the path
+        import stamps
+    return stamps
+
+
 def complaint(notebook: Path, error: Exception) -> str:
     """What failed where: the error, and the source of its cell."""
+    from papermill.exceptions import PapermillExecutionError
+
     if not isinstance(error, PapermillExecutionError):
         return f"{notebook.stem} failed outside its cells: {type(error).__name__}: {error}"
     source = "\n".join(f"    {line}" for line in error.source.splitlines())

@@ -7,9 +7,11 @@ import sys
 import time
 
 import nbformat
+import psutil
 import pytest
 from nbformat import v4
 
+from tests.test_toy_city import are_gone, feel_interrupts
 from vg_core import paths
 
 sys.path.insert(0, str(paths.REPORTS))
@@ -195,24 +197,68 @@ def test_the_list_names_titles_and_parameters(notebooks, never, capsys):
     assert lines[0] == "00_look  00 · A question?" and "    -p seeds [0, 1]" in lines
 
 
-def test_an_interrupt_ends_the_kernel_and_leaves_no_copy(notebooks, tmp_path):
-    write(notebooks, "30_long", "import os, time; print('kernel', os.getpid(), flush=True)", "time.sleep(60)")
+# --- Ctrl-C ---------------------------------------------------------------------------------------------------------
+def started(notebooks, stem: str, path: str = "") -> subprocess.Popen:
     code = (
         "import sys; from pathlib import Path; from vg_core import paths; paths.NOTEBOOKS = Path(sys.argv[1]);"
-        f"sys.path.insert(0, {str(paths.REPORTS)!r}); import run_notebooks; sys.exit(run_notebooks.main(['30']))"
+        f"sys.path.insert(0, {str(paths.REPORTS)!r}); import run_notebooks; sys.exit(run_notebooks.main(sys.argv[2:]))"
     )
-    command = [sys.executable, "-c", code, str(notebooks)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    kernel = next(int(line.split()[1]) for line in process.stdout if line.startswith("kernel"))
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 130 and "stopped; what is trained is kept" in said
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    command, environment = [sys.executable, "-c", code, str(notebooks), stem], os.environ | {"PYTHONPATH": path}
+    return subprocess.Popen(command, env=environment, preexec_fn=feel_interrupts, **pipes)
+
+
+def stopped(process: subprocess.Popen, times: int = 3) -> str:
+    """What it says when Ctrl-C is pressed so often in a row."""
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.05)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130 and "Traceback" not in said
+    assert said.endswith("\nstopped; what is trained is kept, the same command goes on from there\n")
+    return said
+
+
+def test_an_interrupt_ends_the_kernel_and_what_it_started_and_leaves_no_copy(notebooks):
+    child = "import os, subprocess, time; one = subprocess.Popen(['sleep', '60'])"
+    write(notebooks, "30_long", child, "print('pids', os.getpid(), one.pid, flush=True); time.sleep(60)")
+    process = started(notebooks, "30")
+    pids = next(line.split()[1:] for line in process.stdout if line.startswith("pids"))
+    stopped(process)
     assert list(paths.executed_folder("smoke").iterdir()) == []
-    for _ in range(100):
-        try:
-            os.kill(kernel, 0)
-        except ProcessLookupError:
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the kernel is still there")
+    assert are_gone([psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))])
+
+
+def test_an_interrupt_while_the_kernel_starts_ends_it(notebooks, tmp_path):
+    write(notebooks, "30_long")
+    program = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)"
+    (notebooks / "ipykernel_launcher.py").write_text(program)  # beside the notebook: it is what starts
+    process = started(notebooks, "30")
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().endswith("\n"):
+        assert process.poll() is None
+        time.sleep(0.05)
+    kernel = psutil.Process(int((tmp_path / "pid").read_text()))
+    stopped(process)
+    assert are_gone([kernel]) and list(paths.executed_folder("smoke").iterdir()) == []
+
+
+def test_an_interrupt_while_libraries_are_imported_is_a_sentence(notebooks, tmp_path):
+    (tmp_path / "papermill.py").write_text("import time; print('imported', flush=True); time.sleep(60)")
+    process = started(notebooks, "00", str(tmp_path))
+    assert process.stdout.readline() == "imported\n"
+    assert stopped(process).startswith("\nstopped")
+
+
+def test_a_copy_that_a_killed_runner_left_is_removed(notebooks):
+    folder = paths.executed_folder("smoke")
+    folder.mkdir(parents=True)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"from vg_core.files import unfinished; unfinished({str(folder / '00_look.ipynb')!r}).touch()",
+        ]
+    )
+    assert process.wait() == 0 and len(list(folder.iterdir())) == 1
+    assert runner.main(["00"]) == 0
+    assert [file.name for file in folder.iterdir()] == ["00_look.ipynb"]
