@@ -74,7 +74,7 @@ def test_paris_lies_in_folders_and_leaves_corrupt_images_out(oxford, tmp_path):
     [
         ("a_1_query.txt", "a_01 1 2 3", r"a_1_query\.txt, line 1: expected image, left, .* \(not enough values"),
         ("a_1_query.txt", "", r"a_1_query\.txt, line 1: expected image, left"),
-        ("a_1_query.txt", "a_01 1 2 x 4", r"line 1: .* \(could not convert string to float: 'x'\)"),
+        ("a_1_query.txt", "a_01 1 2 x 4", r"line 1: .* \('x' is no number of pixels\)"),
         ("a_1_query.txt", "a_01 9 2 3 4", r"line 1: .* \(the region is empty\)"),
         ("a_1_query.txt", "oxc1_lost 1 2 3 4", r"a_1_query\.txt, line 1: image 'lost' is not in the folder"),
         ("a_1_ok.txt", "a_01\n\nlost\n", r"a_1_ok\.txt, line 3: image 'lost' is not in the folder of images"),

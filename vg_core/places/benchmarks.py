@@ -4,6 +4,7 @@ Images are found by name in a folder, at any depth, and numbered in the order of
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,14 @@ from typing import TypeVar
 import numpy as np
 
 from vg_core import evaluation
-from vg_core.places.dataset import image_files, neighbours
+from vg_core.places.dataset import neighbours
+from vg_core.places.listing import image_files
 from vg_core.places.specifications import read_specification, resolved
+from vg_core.text import printable
 
 T = TypeVar("T")
+WHOLE = re.compile("[0-9]{1,18}")  # int() takes digits of every script, NumPy no longer ones
+PIXELS = re.compile(r"[+-]?[0-9]{1,6}([.][0-9]{0,20})?")
 
 TOKYO_VIEWS = 12  # of each panorama, side by side in the database
 TOKYO_TIMES = ("day", "sunset", "night")
@@ -89,7 +94,7 @@ def read_landmarks(truth, images, corrupt=None) -> GroundTruth:
     broken = {Path(name).stem for _, name in _lines(corrupt)} if corrupt else set()
     files = {stem: path for stem, path in _by_stem(images).items() if stem not in broken}
     index = {stem: i for i, stem in enumerate(files)}
-    queries = sorted(Path(truth).glob("*_query.txt"))
+    queries = sorted(Path(truth).glob("[!.]*_query.txt"))
     if not queries:
         raise FileNotFoundError(f"{truth}: no *_query.txt there; unpack the ground truth and give its folder")
     found = GroundTruth(list(files.values()), [], [], [], [])
@@ -126,7 +131,7 @@ def read_holidays(images) -> GroundTruth:
     ValueError with the file that is no number or stands alone. Source: Jégou, Douze, Schmid, ECCV 2008.
     """
     files = _by_stem(images)
-    for path in (path for stem, path in files.items() if not stem.isdecimal()):
+    for path in (path for stem, path in files.items() if not WHOLE.fullmatch(stem)):
         raise ValueError(f"{path}: images of Holidays have numbers for names; take this one out of the folder")
     paths, numbers = list(files.values()), np.array([int(stem) for stem in files])
     is_query, groups = numbers % 100 == 0, numbers // 100
@@ -173,16 +178,18 @@ def read_san_francisco(truth, database, queries) -> Buildings:
     for number, line in _lines(truth):
         query, *seen = line.split()
         seen = [building for building in seen if not building.startswith("x")]
-        if not all(building.isdecimal() for building in seen):
-            raise ValueError(f"{truth}, line {number}: expected a query and numbers, not '{line}'")
+        if not all(WHOLE.fullmatch(building) for building in seen):
+            raise ValueError(f"{truth}, line {number}: expected a query and numbers, not '{_cut(line)}'")
         paths.append(_known(query, shown, f"{truth}, line {number}"))
         buildings.append(np.unique(np.array(seen, dtype=np.int64)))
+    if not paths:
+        raise ValueError(f"{truth}: no query in it; unpack the ground truth again")
     return Buildings(files, paths, buildings, np.array([_building(file) for file in files], dtype=np.int64))
 
 
 def _building(name: str) -> int:
     parts = Path(name).name.split("_")
-    if len(parts) != 10 or not parts[7].isdecimal():
+    if len(parts) != 10 or not WHOLE.fullmatch(parts[7]):
         raise ValueError(f"{name}: expected a name PCI_sp_… of ten parts, the eighth of them the building")
     return int(parts[7])
 
@@ -194,6 +201,11 @@ def _lines(file) -> Iterator[tuple[int, str]]:
         raise FileNotFoundError(f"{file}: there is no such file; unpack the ground truth again or correct the path")
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     return ((number, line.strip()) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _cut(text: str) -> str:
+    """The beginning of a text that a file of ground truth has: lines may be of any length, and of any bytes."""
+    return printable(text[:80])
 
 
 def _by_stem(folder) -> dict[str, str]:
@@ -212,6 +224,8 @@ def _query(file: Path) -> tuple[str, tuple[float, ...]]:
     """(image, region of interest) of a ``*_query.txt``."""
     try:
         name, *edges = next(_lines(file), (1, ""))[1].split()
+        for edge in (edge for edge in edges if not PIXELS.fullmatch(edge)):
+            raise ValueError(f"'{_cut(edge)}' is no number of pixels")
         left, top, right, bottom = map(float, edges)
         if not (left < right and top < bottom):
             raise ValueError("the region is empty")
@@ -228,5 +242,5 @@ def _listed(file: str, index: dict[str, int], broken: set[str]) -> np.ndarray:
 
 def _known(name: str, index: dict[str, T], where: str) -> T:
     if name not in index:
-        raise ValueError(f"{where}: image '{name}' is not in the folder of images; unpack all of them")
+        raise ValueError(f"{where}: image '{_cut(name)}' is not in the folder of images; unpack all of them")
     return index[name]

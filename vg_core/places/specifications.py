@@ -1,12 +1,14 @@
 """Datasets as the authors of NetVLAD specify them, in a MATLAB file of names and positions."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 
-from vg_core.places.dataset import image_files
+from vg_core.places.listing import image_files
+from vg_core.places.matlab import read_fields
+from vg_core.text import printable
 
 
 def read_specification(file, times: Sequence[str] = ()) -> tuple[list[list[str]], list[np.ndarray], list[np.ndarray]]:
@@ -18,12 +20,16 @@ def read_specification(file, times: Sequence[str] = ()) -> tuple[list[list[str]]
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file}: there is no such file; it is part of NetVLAD's dataset specifications")
     try:
-        struct = loadmat(file, simplify_cells=True)["dbStruct"]
-        names = [[str(name) for name in np.atleast_1d(struct[key])] for key in ("dbImageFns", "qImageFns")]
-        places = [np.reshape(struct[key], (2, -1)).T.astype(float) for key in ("utmDb", "utmQ")]
-        stamps = [np.ravel(struct[key]) for key in times]
-    except (KeyError, IndexError, TypeError, ValueError, NotImplementedError) as error:
-        raise ValueError(f"{file}: not NetVLAD's specification of a dataset ({error}); fetch it again") from error
+        fields = read_fields(file, "dbStruct", ("dbImageFns", "qImageFns", "utmDb", "utmQ", *times))
+        if any(type(names) is not list or {*map(type, names)} - {str} for names in fields[:2]):
+            raise ValueError("names that are no texts")
+        places = [np.reshape(field, (2, -1)).T for field in fields[2:4]]
+        if not all(np.isfinite(positions).all() for positions in places):
+            raise ValueError("positions that are no numbers")
+        names, stamps = fields[:2], [np.ravel(field) for field in fields[4:]]
+    except Exception as error:  # whatever a damaged file makes of its reader
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{file}: not NetVLAD's specification of a dataset ({reason}); fetch it again") from error
     counts = [[len(column) for column in columns] for columns in (names, places, stamps) if columns]
     if any(count != counts[0] for count in counts):
         raise ValueError(f"{file}: numbers of images, positions and time stamps differ ({counts}); fetch it again")
@@ -32,8 +38,13 @@ def read_specification(file, times: Sequence[str] = ()) -> tuple[list[list[str]]
 
 def resolved(names: list[str], folder, file) -> list[str]:
     """Paths below a folder of the images that ``file`` names, whatever their extensions."""
-    there = {Path(path).relative_to(folder).with_suffix(""): path for path in image_files(folder)}
-    found = [there.get(Path(name).with_suffix("")) for name in names]
+    there = {_stem(os.path.relpath(path, folder)): path for path in image_files(folder)}
+    found = [there.get(_stem(name)) for name in names]
     if None in found:
-        raise FileNotFoundError(f"{file} names {names[found.index(None)]}, which is not in {folder}; unpack all images")
+        lost = printable(names[found.index(None)][:80])
+        raise FileNotFoundError(f"{file} names {lost}, which is not in {folder}; unpack all images")
     return found
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(os.path.normpath(name))[0]
