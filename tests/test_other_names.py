@@ -6,6 +6,7 @@ import pytest
 
 from vg_core.__main__ import main
 from vg_core.other_names import NAMES, NO_EQUIVALENT, SENTENCES, translated
+from vg_core.paths import REPORTS
 
 
 @pytest.mark.parametrize(
@@ -67,5 +68,6 @@ def test_what_takes_a_place_is_there(capsys):
         helps += capsys.readouterr().out
     ours = {*re.findall(r"--[a-z]\w*", helps)}
     named = {*re.findall(r"--[a-z]\w*", " ".join(NO_EQUIVALENT.values()))} | {*NAMES.values()}
-    assert named <= ours
+    page = {*re.findall(r"--[a-z]\w*", (REPORTS / "differences.md").read_text())}
+    assert named <= ours and page <= ours | {*NAMES, *SENTENCES}
     assert not ours & {*NAMES, *(word for word in SENTENCES if " " not in word)}
