@@ -219,7 +219,7 @@ def test_fewer_database_images_than_n_and_queries_without_positives(street, chec
 def test_a_checkpoint_that_is_not_ours(street, tmp_path, capsys, content):
     (tmp_path / "other.safetensors").write_bytes(content)
     assert main(["test", "--model", str(tmp_path / "other.safetensors"), "--dataset", "street"]) == 1
-    assert "other.safetensors is no checkpoint of ours" in capsys.readouterr().err
+    assert "other.safetensors cannot be read as a state dict" in capsys.readouterr().err
 
 
 def test_a_checkpoint_with_other_shapes(street, tmp_path, capsys):

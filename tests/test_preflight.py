@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.tiny import TINY, fit
-from vg_core import batch_cost, needs, paths, tasks, training
+from vg_core import batch_cost, needs, own_files, paths, tasks, training
 from vg_core import preflight as module
 from vg_core.__main__ import main
 from vg_core.batch_cost import Batch, measure
@@ -268,7 +268,7 @@ def test_a_training_says_what_it_took_and_goes_on_whatever_the_estimate(street, 
 
 def test_a_run_that_trains_nothing_has_no_estimate(street):
     run(replace(TINY, epochs_num=0))
-    with pytest.raises(FileNotFoundError, match=r"estimate\.json"):
+    with pytest.raises(own_files.Damaged, match=r"estimate\.json"):
         compared(replace(TINY, epochs_num=0))
 
 

@@ -160,7 +160,7 @@ def test_an_object_outside_of_its_photograph(oxford, model):
     ("name", "layer", "side"), [("vgg16", "conv5_3", 196), ("resnet18", "layer3", 211), ("resnet18", "layer1", FIELD)]
 )
 def test_receptive_fields(name, layer, side):
-    assert receptive_field(build_backbone(name, layer, "none", "none")[0]) == side
+    assert receptive_field(build_backbone(name, layer, "none")[0]) == side
 
 
 # --- Holidays ---------------------------------------------------------------------------------------------------------

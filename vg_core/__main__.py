@@ -24,6 +24,7 @@ from vg_core.maps import locate_map
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash, read_facts
 from vg_core.other_names import NoEquivalent, translated
+from vg_core.places.checks import look_at
 from vg_core.places.dataset import image_files
 from vg_core.places.layouts import LAYOUTS
 from vg_core.protocols import benchmark, scores
@@ -78,7 +79,9 @@ class Test(_Command):
         options |= {"whitened_dim": self.whitened_dim}
         options |= {"test_image_size": self.image_size} if self.image_size else {}
         config = replace(model.config, dataset=self.dataset or model.config.dataset, test_dataset="", **options)
-        result, card = examine(config, self.model, load_places(config, self.split))
+        places = load_places(config, self.split)
+        look_at([places], config.val_positives_dist_threshold, config.tested_at)
+        result, card = examine(config, self.model, places)
         facts = read_facts(self.model)
         on_val = ", ".join(f"{name} {facts[name]:.4g}" for name in sorted(facts, key=len))  # recall_5 before recall_10
         _report({"model_on_val": on_val or "unknown"} | card, result.ranks)

@@ -8,6 +8,7 @@ import pandas as pd
 from vg_core import own_files, paths
 from vg_core.models import GeoModel, load_model
 from vg_core.models.checkpoint import checkpoint_hash
+from vg_core.places.checks import squashed
 from vg_core.places.contents import digest_of
 from vg_core.places.dataset import read_folder
 from vg_core.retrieval import describe, search
@@ -20,6 +21,8 @@ def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: i
     ``model`` is a checkpoint. Descriptors of the folder are kept in the cache for the next photograph.
     """
     network, table = load_model(model), read_folder(database)
+    if sentence := squashed([str(photo), *table.path], network.config.image_size):
+        print(sentence, flush=True)
     query = describe(network, [photo], network.config.image_size, 1, progress=False)
     distances, indices = search(query, _described(network, model, table, batch_size), top)
     guesses = table.iloc[indices[0]].assign(distance=distances[0])

@@ -1,6 +1,5 @@
 """What a training will need, said before it starts: memory, disk and minutes, from one batch and the sets' sizes."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +8,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vg_core import paths, processes
+from vg_core import own_files, paths, processes
 from vg_core.batch_cost import Batch, measure
 from vg_core.config import Config
 from vg_core.devices import free_memory, pick_device
-from vg_core.files import replacing
 from vg_core.needs import Needs, memory_of
 from vg_core.places.dataset import PlaceSet
 from vg_core.records import load_places, run_id, test_name
@@ -45,7 +43,7 @@ class Estimate:
         expected = {"epochs": needs.config.epochs_num, "minutes done once": self.minutes["done once"]}
         expected |= {"minutes of training": self.minutes["training"], _peak_of(needs.device): needs.training / 1e9}
         expected |= {test: self.minutes["test"], disk: self.needed["disk"] / 1e9}
-        _write(folder / FILE, {"expected": expected, "taken": {}, "free_disk": self.free["disk"]})
+        own_files.write(folder / FILE, {"expected": expected, "taken": {}, "free_disk": self.free["disk"]})
 
     def check(self) -> None:
         """Nothing, or a ValueError that says what is short and what would fit."""
@@ -72,21 +70,21 @@ def preflight(config: Config, batch: Batch | None = None, free: dict[str, float]
 
 def after_training(folder: Path, history: pd.DataFrame, validation: pd.DataFrame) -> None:
     """Set the minutes and the memory that a training took beside the estimate in its folder, if one is there."""
-    if not (folder / FILE).exists():
+    if not own_files.whole(folder / FILE):
         return
     taken = {"epochs": int(validation.epoch.max()), "minutes done once": history.seconds_decode.sum() / 60}
     taken["minutes of training"] = (history.seconds.sum() + validation.seconds.sum()) / 60
     taken[_peak_of(pick_device())] = history.peak_bytes.max() / 1e9
-    _set_beside(folder / FILE, _read(folder / FILE), taken)
+    _set_beside(folder / FILE, own_files.read(folder / FILE), taken)
 
 
 def after_test(folder: Path, config: Config, seconds: float) -> None:
     """Set the time of a test, and by how much less disk is free than before its training, beside the estimate in the
     run's folder, if one is there and for this test.
     """
-    if not (folder / FILE).exists():
+    if not own_files.whole(folder / FILE):
         return
-    record, (test, disk) = _read(folder / FILE), _of_test(config)
+    record, (test, disk) = own_files.read(folder / FILE), _of_test(config)
     filled = max(0, record["free_disk"] - _free_disk())  # others may write and remove, too
     _set_beside(folder / FILE, record, {test: seconds / 60, disk: filled / 1e9})
 
@@ -94,9 +92,10 @@ def after_test(folder: Path, config: Config, seconds: float) -> None:
 def compared(config: Config) -> pd.DataFrame:
     """What the run of this configuration was ``expected`` to take and what was ``taken``, with a row for each thing.
 
-    FileNotFoundError for a run that trained nothing: it has no estimate.
+    Damaged, in a sentence, for a run that has no estimate, such as one that trained nothing.
     """
-    record = _read(paths.runs_folder(config.profile) / run_id(config) / FILE)
+    file = paths.runs_folder(config.profile) / run_id(config) / FILE
+    record = own_files.read(file, f"an estimate is made when a training begins: delete {file.parent} to train again")
     return pd.DataFrame({column: record[column] for column in ("expected", "taken")})
 
 
@@ -105,16 +104,7 @@ def _set_beside(file: Path, record: dict, taken: Mapping[str, float]) -> None:
     known = {name: amount for name, amount in taken.items() if name in record["expected"]}
     for name, amount in known.items():
         print(f"{name}: {amount:.2f} taken, {record['expected'][name]:.2f} expected")
-    _write(file, record | {"taken": record["taken"] | known})
-
-
-def _read(file: Path) -> dict:
-    return json.loads(file.read_text())
-
-
-def _write(file: Path, record: dict) -> None:
-    with replacing(file) as unfinished:
-        unfinished.write_text(json.dumps(record, indent=1) + "\n")
+    own_files.write(file, record | {"taken": record["taken"] | known})
 
 
 def _peak_of(device: torch.device) -> str:

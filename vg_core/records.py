@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,8 +78,9 @@ def run_id(config: Config) -> str:
     """Readable name and a hash of the training configuration, the photographs and the code that makes numbers."""
     facts = json.loads(config.training().to_json())
     del facts["profile"]  # decides where results go, not what they are
-    if Path(config.weights).is_file():
-        facts["weights"] = hashlib.sha256(Path(config.weights).read_bytes()).hexdigest()
+    weights = Path(os.path.expanduser(config.weights))
+    if weights.is_file():
+        facts["weights"] = own_files.digest(weights)
     data = [load_places(config, split).fingerprint for split in ("train", "val")]
     text = json.dumps([facts, data, code_digest()], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]

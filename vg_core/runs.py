@@ -19,6 +19,7 @@ from vg_core.devices import RAM, cores, free_memory
 from vg_core.dimensions import check_whitened_dim, whiten
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
+from vg_core.places.checks import look_at
 from vg_core.places.dataset import PlaceSet
 from vg_core.preflight import after_test, after_training, preflight
 from vg_core.records import (
@@ -56,6 +57,8 @@ def run(config: Config) -> Run:
     if finished:
         return finished
     check_whitened_dim(config)
+    sets = [load_places(config, split) for split in ("train", "val", "test")]
+    look_at(sets, config.val_positives_dist_threshold, config.image_size)
     name = run_id(config)
     if not is_trained(config, name):
         _train(config, name)

@@ -18,7 +18,6 @@ from vg_core.learner import Learner, add_gradients, check_resources, learning_ra
 from vg_core.models import build_model
 from vg_core.models.checkpoint import model_bytes
 from vg_core.models.norms import share_batch_norms
-from vg_core.models.pooling import NetVLAD
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.photographs import Photographs
 from vg_core.progress import Progress
@@ -118,9 +117,13 @@ class Trainer:
         return processes.averaging(Learner(self.model, self.task))
 
     def start(self) -> None:
-        """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images."""
+        """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images, unless
+        they came with the weights.
+        """
+        if self.model.origin:
+            print(self.model.origin, flush=True)
         with self.clock.phase("decode"):
-            if isinstance(self.model.pooling, NetVLAD):
+            if not self.model.ready:
                 found = local_descriptors(self.model, self.images, self.config.seed, self.config.infer_batch_size)
                 self.model.pooling.initialise(found, self.config.seed)
             processes.same(self.model)  # k-means on unlike machines need not agree to the last digit

@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from vg_core import own_files
 from vg_core.config import Config
 from vg_core.files import replacing
 from vg_core.models.network import GeoModel, build_model
@@ -106,6 +107,8 @@ def _load(path: Path) -> GeoModel:
 
 def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     """Header and tensors of a checkpoint; the header is empty when it is not ours."""
+    if own_files.known(path):
+        own_files.check(path, "the command that made it makes it again, or copy it again")
     metadata, tensors = read_tensors(path)
     if FORMAT not in metadata:
         return {}, tensors
