@@ -11,6 +11,7 @@ from vg_core import dimensions, records, runs
 from vg_core.models import load_model, save_model
 from vg_core.models.checkpoint import whitened_file
 from vg_core.models.whitening import Whitening
+from vg_core.own_files import Damaged
 from vg_core.places.dataset import PlaceSet
 from vg_core.retrieval import describe, evaluate
 from vg_core.runs import run, sweep
@@ -126,5 +127,5 @@ def test_a_lost_checkpoint_is_a_sentence(street):
     short = run(replace(SHORT, whitened_dim=4))
     short.checkpoint.unlink()
     short.checkpoint.with_name("state.pt").unlink()  # which has it, too
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*best\.safetensors; train a model"):
+    with pytest.raises(Damaged, match=r"best\.safetensors is missing; the command that made it makes it again"):
         short.model()
