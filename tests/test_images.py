@@ -12,6 +12,7 @@ import simplejpeg
 import torch
 from PIL import Image, ImageOps
 
+from vg_core import decoding
 from vg_core.maps.photos import small_photo
 from vg_core.places import images
 from vg_core.places.images import IMAGENET_MEAN, IMAGENET_STD, UnreadableImage, normalise, read_image
@@ -246,7 +247,7 @@ def test_a_picture_beyond_the_limit_is_a_sentence_before_it_is_decoded(colours, 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_panoramas_pass_and_bombs_do_not(colours, tmp_path, monkeypatch, suffix):
     decoded, panorama = [], resized_header(save(colours, tmp_path / f"a{suffix}"), 9000, 20000)
-    monkeypatch.setattr(images, "_pixels", lambda image, *_, **__: decoded.append(image.size) or colours)
+    monkeypatch.setattr(decoding, "_pixels", lambda image, *_, **__: decoded.append(image.size) or colours)
     read_image(panorama)
     assert decoded == [(20000, 9000)]  # not refused for its 180 million pixels
     with pytest.raises(UnreadableImage, match=r"60000x60000 pixels take 10\.80 GB, VG_IMAGE_BYTES allows 1\.00"):

@@ -25,8 +25,8 @@ from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash, read_facts
 from vg_core.other_names import NoEquivalent, translated
 from vg_core.places.checks import look_at
-from vg_core.places.dataset import image_files
 from vg_core.places.layouts import LAYOUTS
+from vg_core.places.listing import image_files
 from vg_core.protocols import benchmark, scores
 from vg_core.records import load_places
 from vg_core.retrieval import describe

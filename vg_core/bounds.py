@@ -1,5 +1,7 @@
-"""Which numbers an option may have, in configurations and on the command line."""
+"""Which numbers an option may have: in configurations, on the command line, in environment variables."""
 
+import os
+import re
 import reprlib
 
 LARGEST = 2**31 - 1  # Faiss takes its seed, and indices are stored, as 32 bits
@@ -24,6 +26,14 @@ BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is
 _short = reprlib.Repr()  # what a file gives may be of any length and depth
 _short.maxstring = 100
 shortened = _short.repr
+
+
+def allowed_bytes(variable: str, default: int = 0) -> int:
+    """What an environment variable allows, or the default where it is not set; ValueError where it is no number."""
+    text = os.environ.get(variable, str(default))
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise ValueError(f"{variable}={text!r} must be a whole number of bytes, e.g. {variable}=8000000000")
+    return int(text)
 
 
 def check_numbers(options: object) -> None:

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import psutil
 import torch
 
 from vg_core import processes
+from vg_core.bounds import allowed_bytes
 
 RAM = "VG_RAM"  # environment variable: bytes of RAM that this process may take, if not all that is free
 PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")  # of Linux
@@ -49,14 +49,6 @@ def free_memory(device: torch.device) -> int:
     if RAM not in os.environ:
         return available
     return min(available, max(0, allowed_bytes(RAM) - psutil.Process().memory_info().rss))
-
-
-def allowed_bytes(variable: str, default: int = 0) -> int:
-    """What an environment variable allows, or the default where it is not set; ValueError where it is no number."""
-    text = os.environ.get(variable, str(default))
-    if not re.fullmatch("[0-9]{1,18}", text):
-        raise ValueError(f"{variable}={text!r} must be a whole number of bytes, e.g. {variable}=8000000000")
-    return int(text)
 
 
 def peak_of(call: Callable[[], object], device: torch.device) -> int:

@@ -54,7 +54,7 @@ def add_gradients(
 
 def learning_rate(config: Config, epoch: int) -> float:
     """Of an epoch, counted from 1."""
-    return config.lr / 2 ** ((epoch - 1) // config.lr_halving_epochs if config.lr_halving_epochs else 0)
+    return config.lr * 0.5 ** ((epoch - 1) // config.lr_halving_epochs if config.lr_halving_epochs else 0)
 
 
 def make_optimizer(config: Config, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -15,11 +15,12 @@ from vg_core import own_files, paths
 from vg_core.config import Config
 from vg_core.models import GeoModel, load_model
 from vg_core.places.dataset import PlaceSet
+from vg_core.text import printable
 
 # the code that makes numbers: a change here makes new runs, a change of comments or docstrings does not
 NUMBER_MAKERS = (
     *("models", "losses", "places", "mining", "retrieval.py", "evaluation.py", "training.py", "tasks.py"),
-    *("devices.py", "stem_cache.py", "learner.py", "processes.py"),
+    *("decoding.py", "devices.py", "stem_cache.py", "learner.py", "processes.py"),
     *("rounds.py", "room.py", "dimensions.py", "augmentation.py", "strategies.py", "views.py", "engines"),
 )
 
@@ -83,15 +84,15 @@ def run_id(config: Config) -> str:
         facts["weights"] = own_files.digest(weights)
     data = [load_places(config, split).fingerprint for split in ("train", "val")]
     text = json.dumps([facts, data, code_digest()], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    return f"{Path(config.dataset).name}-{config.backbone}-{config.pooling}-{config.loss}-seed{config.seed}-{digest}"
+    digest, dataset = hashlib.sha256(text.encode()).hexdigest()[:10], printable(Path(config.dataset).name)
+    return f"{dataset}-{config.backbone}-{config.pooling}-{config.loss}-seed{config.seed}-{digest}"
 
 
 def test_name(config: Config) -> str:
     """Name of the test among the tests of one trained model."""
     height, width = config.tested_at
     whitened = f"-whitened{config.whitened_dim}" if config.whitened_dim else ""
-    return f"{Path(config.tested_on).name}-{height}x{width}-{config.test_method}{whitened}"
+    return f"{printable(Path(config.tested_on).name)}-{height}x{width}-{config.test_method}{whitened}"
 
 
 def retrieved_file(config: Config, name: str) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vg_core.places.images import UnreadableImage, decode
+from vg_core.decoding import UnreadableImage, decode
 
 
 def small_photo(path: str | Path, pixels: int) -> Image.Image | None:

@@ -6,8 +6,8 @@ from itertools import chain, combinations
 import numpy as np
 from PIL import ExifTags, Image
 
+from vg_core.decoding import FORMATS
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import FORMATS
 
 LOOKED_AT = 32  # photographs whose headers tell the shape of a set
 TOLERATED = 1.4  # change of width to height: 16:9 shown as 4:3 is less, upright shown as wide is more

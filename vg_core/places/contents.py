@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from vg_core import own_files, paths
-from vg_core.places.images import WORKERS, UnreadableImage
+from vg_core.decoding import UnreadableImage
+from vg_core.places.images import WORKERS
 from vg_core.watch import bar
 
 COLUMNS = ["path", "size", "changed", "status", "digest"]  # times in ns: of the last writing, and of anything else

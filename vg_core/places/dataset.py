@@ -17,7 +17,6 @@ from scipy.spatial import cKDTree
 from vg_core import paths
 from vg_core.places.contents import digests
 from vg_core.places.images import unreadable
-from vg_core.places.listing import image_files as image_files
 from vg_core.places.tables import one_zone, read_folder, with_degrees
 
 SPLITS = ("train", "val", "test")
