@@ -17,11 +17,12 @@ import pandas as pd
 import pytest
 import torch
 
+from data_scripts.city import dataset as city
 from tests.conftest import make_street
 from tests.own import DAMAGES, cut, empty, full_disk, killed, one_bit
 from tests.tiny import TINY
 from vg_core import __main__ as command_line
-from vg_core import files, own_files, paths, probes, records, report, runs
+from vg_core import files, own_files, paths, preflight, probes, records, report, runs
 from vg_core.chapters import exported
 from vg_core.dimensions import whiten
 from vg_core.engines import DescriptorStore, Index
@@ -249,6 +250,22 @@ def digest_anew(world):
     return next((paths.cache_root() / "contents").glob("*.parquet"))
 
 
+def draw_city(world):
+    def draw(plan, folder, _workers):
+        folder.joinpath("images").mkdir(parents=True)
+
+    world.patch.setattr(city, "_draw", draw)
+    world.patch.setenv("VG_DATA", str(world.out))
+    return city.build_city("toycity", force=True) / city.RECIPE
+
+
+def benchmark(world):
+    for number in (100000, 100001, 100100, 100101):
+        Path(world.out / "jpg").mkdir(exist_ok=True)
+        os.path.lexists(file := world.out / "jpg" / f"{number}.jpg") or file.symlink_to(photo(world))
+    return world.out
+
+
 MODEL = ("--model", lambda world: world.best)
 WRITERS = {
     "vg_core.own_files:write": after(
@@ -257,6 +274,12 @@ WRITERS = {
     "vg_core.runs:_train": after(lambda world: runs._train(SHORT, world.name), lambda w: w.tables / "history.csv"),
     "vg_core.runs:_test": after(
         lambda world: runs._test(SHORT, world.name), lambda world: retrieved_file(SHORT, world.name)
+    ),
+    "vg_core.preflight:save": after(
+        lambda world: preflight.preflight(SHORT).save(world.tables), lambda world: world.tables / preflight.FILE
+    ),
+    "vg_core.preflight:_set_beside": after(
+        lambda world: preflight.after_test(world.tables, SHORT, 60.0), lambda world: world.tables / preflight.FILE
     ),
     "vg_core.training:save": after(lambda world: trainer(world).save(), lambda world: world.checkpoints / "state.pt"),
     "vg_core.training:validate": validate,
@@ -279,6 +302,10 @@ WRITERS = {
     "vg_core.__main__:Describe": by_command(
         "describe", *MODEL, "--images", database, "--output", lambda world: world.out / "all.npz"
     ),
+    "vg_core.__main__:Benchmark": by_command(
+        "benchmark", "--name", "holidays", "--folder", benchmark, *MODEL, "--output", lambda world: world.out / "b.csv"
+    ),
+    "data_scripts.city.dataset:build_city": draw_city,
     "vg_core.__main__:Locate": by_command(
         "locate", photo, *MODEL, "--database", database, "--map", lambda world: world.out / "map.html"
     ),
@@ -286,6 +313,10 @@ WRITERS = {
 ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.devices:forget_peak": "a switch of the kernel",
     "vg_core.runs:_logged": "lines are added to a log, which nothing reads",
+    "vg_core.own_files:_append": "a line of digests: see test_sums_are_those_of_sha256sum_and_survive_…",
+    "vg_core.processes:joined": "/dev/null",
+    "vg_core.room:scratch_file": "a folder in which DescriptorStore.write writes",
+    "vg_core.engines.scale:measure": "a folder in which DescriptorStore.write writes",
 }
 
 
@@ -472,6 +503,23 @@ def test_a_damaged_executed_copy_or_export_is_made_again(world, damage):
     export(world)
     damage(copy)
     assert not stamps.unchanged(notebook, {}, copy)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_estimate_is_a_sentence_and_stops_nothing(world, damage):
+    damage(world.tables / preflight.FILE)
+    with pytest.raises(Damaged, match=r"estimate\.json.*: delete .* to train again"):
+        preflight.compared(SHORT)
+    (world.tested / "ranks.parquet").unlink()
+    assert len(run_again(world))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_city_is_a_sentence(world, damage):
+    world.out.mkdir()
+    damage(draw_city(world))
+    with pytest.raises(FileExistsError, match="toycity (exists and was not made by|holds a toy city with another city)"):
+        city.build_city("toycity")
 
 
 def test_every_module_that_reads_own_files_is_tested_here():

@@ -43,7 +43,9 @@ def replacing(path) -> Iterator[Path]:
 
 
 def not_written(path, error: OSError) -> OSError:
-    """The one sentence about a file or folder that could not be written."""
+    """The one sentence about a file or folder that could not be written; what no system has said is one already."""
+    if error.errno is None:
+        return error
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     advice = "free some space and run again" if full else "choose another place or check its permissions"
     return OSError(error.errno, f"{path} could not be written ({error.strerror or error}); {advice}")

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from vg_core.files import remove_leftovers, unfinished
+from vg_core.files import not_written, remove_leftovers, unfinished
 from vg_core.paths import data_root
 
 from .light import develop
@@ -61,8 +61,11 @@ def build_city(
         return target
     scratch = unfinished(target)
     try:
-        _draw(plan, scratch / name, workers or usable_cores())
-        (scratch / name / RECIPE).write_text(json.dumps(recipe(plan), indent=1) + "\n")
+        try:
+            _draw(plan, scratch / name, workers or usable_cores())
+            (scratch / name / RECIPE).write_text(json.dumps(recipe(plan), indent=1) + "\n")
+        except OSError as error:
+            raise not_written(target, error) from error
         _move(scratch / name, target, plan, force)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -104,13 +107,18 @@ def _keep(target: Path, plan: Plan, force: bool) -> bool:
     path = target / RECIPE
     if not path.is_file():
         raise FileExistsError(f"{target} exists and was not made by toy_city.py; move it away or set VG_DATA")
-    found = json.loads(path.read_text())
-    if found == recipe(plan) and not force:
-        return True
-    if not force:
-        changed = [key for key, value in recipe(plan).items() if found.get(key) != value]
+    if force:
+        return False
+    try:
+        found = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError):  # cut or changed
+        found = {}
+    if changed := [key for key, value in recipe(plan).items() if found.get(key) != value]:
         raise FileExistsError(f"{target} holds a toy city with another {' and '.join(changed)}; --force replaces it")
-    return False
+    there, wanted = len(list(target.glob("images/*/*/*.jpg"))), sum(plan.counts()) * len(SPLITS[plan.city])
+    if there != wanted:
+        raise FileExistsError(f"{target} holds {there:,} photographs, not {wanted:,}; --force draws it again")
+    return True
 
 
 def _move(folder: Path, target: Path, plan: Plan, force: bool) -> None:
