@@ -2,8 +2,8 @@
 
 The city, 10,000 + 7,000 photographs of 480x640 in each split, then the ladder; last, a small one for a CPU:
 
-    VG_DATA=data_large python data_scripts/toy_city.py --city toycity --size large
-    VG_DATA=data_large python benchmarks/epoch.py --rounds 1
+    VG_DATA=$PWD/data_large python data_scripts/toy_city.py --city toycity --size large
+    VG_DATA=$PWD/data_large python benchmarks/epoch.py --rounds 1
     python benchmarks/epoch.py --queries_per_epoch 24 --cache_refresh_rate 12 --neg_samples_num 40 --output small.csv
 
 Before anything is timed every rung is compared with the reference on a few photographs: tuples and loss. Seconds are
@@ -43,6 +43,7 @@ from benchmarks.measure import Disagreement  # noqa: E402
 from benchmarks.prediction import GOALS, IMAGE_SIZE, predicted  # noqa: E402
 from vg_core.config import Config  # noqa: E402
 from vg_core.devices import fast_dtype, pick_device  # noqa: E402
+from vg_core.errors import KINDS, known, sentence  # noqa: E402
 from vg_core.learner import can_compile  # noqa: E402
 from vg_core.paths import data_root  # noqa: E402
 from vg_core.places.dataset import PlaceSet  # noqa: E402
@@ -54,7 +55,7 @@ OPTIONS = {  # of Config, with the defaults of this command
     **{"queries_per_epoch": 5000, "cache_refresh_rate": 1000, "negs_num_per_query": 10, "neg_samples_num": 1000},
     **{"train_batch_size": 4, "infer_batch_size": 16},
 }
-DRAW = "VG_DATA=data_large python data_scripts/toy_city.py --city toycity --size large"
+DRAW = "VG_DATA=$PWD/data_large python data_scripts/toy_city.py --city toycity --size large"
 
 
 # --- command ----------------------------------------------------------------------------------------------------------
@@ -78,8 +79,10 @@ def main(arguments: list[str] | None = None) -> int:
         sets = load(args.dataset)
         config = configure(args, sets)
         climb(args, config, sets)
-    except (ValueError, KeyError, OSError, FloatingPointError, Disagreement, torch.OutOfMemoryError) as error:
-        print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+    except (*KINDS, Disagreement) as error:
+        if not known(error) and not isinstance(error, Disagreement):
+            raise
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on with the rung that was under way", file=sys.stderr)

@@ -17,6 +17,7 @@ from vg_core import own_files, paths, processes
 from vg_core.config import Config
 from vg_core.devices import RAM, cores, free_memory
 from vg_core.dimensions import check_whitened_dim, whiten
+from vg_core.errors import known, sentence
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.checks import look_at
@@ -144,6 +145,8 @@ def _attempt(work: Callable[[Config], Run | None], config: Config) -> Run | str 
     try:
         return work(config)
     except Exception as error:
+        if known(error):
+            return sentence(error)
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
 
