@@ -202,9 +202,7 @@ def plug(path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes among files")
-@pytest.mark.parametrize(
-    "make", [pipe, link_to_a_pipe, plug, Path.mkdir, lambda path: path.symlink_to("/dev/zero")], ids=str
-)
+@pytest.mark.parametrize("make", [pipe, link_to_a_pipe, plug, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_what_is_no_file_is_no_photograph_at_once(tmp_path, monkeypatch, make):
     monkeypatch.chdir(tmp_path)  # names of sockets are short
     make(file := Path("a.jpg"))

@@ -259,6 +259,8 @@ def test_a_training_says_what_it_took_and_goes_on_whatever_the_estimate(street, 
     of_test = [f"{what} test street-32x32-hard_resize" for what in ("minutes of", "GB of disk with")]
     minutes = ["minutes done once", "minutes of training"]
     table = compared(config)
+    if PEAK.exists():
+        assert table.taken["GB of RAM in training"] <= table.expected["GB of RAM in training"]
     assert list(table.index) == ["epochs", *minutes, "GB of RAM in training", *of_test]
     assert (table.taken >= 0).all() and table.taken["epochs"] == 1 and (table.taken[minutes] > 0).all()
     run(replace(config, test_method="five_crops"))  # another test of the same training: nothing was expected of it

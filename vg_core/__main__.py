@@ -64,7 +64,7 @@ class Train(Config):
 class Test(_Command):
     """Test a checkpoint on the test split of a dataset; prints the protocol and recall with 95 % intervals."""
 
-    model: Path  # checkpoint (.safetensors) that a training saved
+    model: Path  # checkpoint (.safetensors) that a training saved, or one of DVGL (.pth)
     dataset: str = ""  # name below VG_DATA, or path of a dataset folder; default: the one trained on
     split: str = "test"  # train, val or test
     image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at

@@ -28,7 +28,7 @@ class Config:
     backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"  # of torchvision
     layer: str = "layer3"  # last layer kept; layer3 is "conv4" of the literature
     freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
-    weights: str = "imagenet"  # "imagenet", "none" (random), or the path of a state dict
+    weights: str = "imagenet"  # "imagenet", "none" (random), or a file of weights, of a model of ours or of others
     pooling: Literal["average", "max", "gem", "netvlad"] = "gem"  # feature maps to one descriptor
     l2: Literal["before_pool", "after_pool", "both"] = "both"  # where descriptors are normalised
     clusters: int = 64  # NetVLAD only

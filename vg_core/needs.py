@@ -22,6 +22,7 @@ from vg_core.tasks import Task, make_task
 from vg_core.workload import enlargement, mined, seen, shown, whitened
 
 MOMENTS = 3  # gradient and the two moments of Adam, for each trained weight
+LIBRARIES = 3 * 10**7  # bytes of RAM that PyTorch and oneDNN keep once they have trained: code, buffers of threads
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,14 @@ class Needs:
         wanted = 3 * ((train + val) * prod(self.config.image_size) + test * prod(self.config.tested_at))
         return wanted if wanted <= MAPPED_SHARE_OF_DISK * self.free["disk"] else 0
 
+    @property
+    def mapped(self) -> int:
+        """Bytes of decoded photographs that training maps from disk. The system counts them to the RAM that is taken,
+        and takes them back when it is short: nobody needs RAM for them.
+        """
+        train, val, _ = seen(self.config, self.sets)
+        return 3 * (train + val) * prod(self.config.image_size) * (self.pixels > 0)
+
     @cached_property
     def stems(self) -> tuple[int, int]:
         """Bytes of the frozen layers' output that are kept of train and of val, or 0 of each."""
@@ -142,7 +151,7 @@ class Needs:
         """What lies in the device's memory as long as training lasts."""
         pixels = 0 if self.stems[0] else 3 * seen(self.config, self.sets)[0] * prod(self.config.image_size)
         pixels *= pixels_fit(pixels, self.device, self.free[self.memory])
-        waiting = self._waiting if self.memory == "RAM" else 0
+        waiting = self._waiting + LIBRARIES if self.memory == "RAM" else 0
         weights = self.batch.weights + self._head + MOMENTS * (self.batch.trained + self._head)
         return MARGIN * weights + sum(self.stems) + pixels + waiting
 

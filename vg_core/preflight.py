@@ -41,7 +41,8 @@ class Estimate:
         """Write it to the folder of a run's tables, where what the run takes will be set beside it."""
         needs, (test, disk) = self.needs, _of_test(self.needs.config)
         expected = {"epochs": needs.config.epochs_num, "minutes done once": self.minutes["done once"]}
-        expected |= {"minutes of training": self.minutes["training"], _peak_of(needs.device): needs.training / 1e9}
+        most = needs.training + (needs.mapped if needs.memory == "RAM" else 0)
+        expected |= {"minutes of training": self.minutes["training"], _peak_of(needs.device): most / 1e9}
         expected |= {test: self.minutes["test"], disk: self.needed["disk"] / 1e9}
         own_files.write(folder / FILE, {"expected": expected, "taken": {}, "free_disk": self.free["disk"]})
 

@@ -155,10 +155,15 @@ def read_run(config: Config, name: str, remedy: str = "fetch the tables of this 
 
 
 def load_places(config: Config, split: str) -> PlaceSet:
-    """The photographs that a run trains, validates or tests on, read once in a process."""
+    """The photographs that a run trains, validates or tests on, read once in a process until they are forgotten."""
     dataset = config.tested_on if split == "test" else config.dataset
     # the data root is part of the key: it may change between two runs of one process
     return _load(dataset, split, paths.data_root(), config.skip_unreadable)
+
+
+def forget_places() -> None:
+    """Let ``load_places`` look again: in a notebook, hours may lie between two cells, and photographs change."""
+    _load.cache_clear()
 
 
 @cache

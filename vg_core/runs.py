@@ -26,6 +26,7 @@ from vg_core.preflight import after_test, after_training, preflight
 from vg_core.records import (
     Run,
     find_tables,
+    forget_places,
     is_trained,
     load_places,
     read_run,
@@ -95,6 +96,7 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
     A variant that fails does not stop the others: it is reported, and listed in ``attrs["failed"]`` as (variant, seed,
     sentence). ``attrs["origin"]`` names the runs and datasets, for ``export``.
     """
+    forget_places()
     members = _members(variants, seeds)
     outcomes = {member: _attempt(read_back, config) for member, config in members.items()}
     missing = {member: config for member, config in members.items() if outcomes[member] is None}
@@ -183,6 +185,7 @@ def _logged(configs: Sequence[Config]) -> list[Run | str | None]:
     """Runs of one trained network in a worker process; their lines go to ``log.txt`` beside its checkpoints, since
     several networks are made at once.
     """
+    forget_places()
     folder = paths.checkpoints_folder(configs[0].profile) / run_id(configs[0])
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("a") as log, redirect_stdout(log):
