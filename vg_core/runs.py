@@ -110,8 +110,8 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
             left = (time.monotonic() - started) / number * (len(missing) - number)
             print(f"{number} of {len(missing)} runs done: {member[0]}, seed {member[1]}; {left:.0f} s left", flush=True)
     failed = [(*member, outcome) for member, outcome in outcomes.items() if isinstance(outcome, str)]
-    for variant, seed, sentence in failed:
-        print(f"{variant}, seed {seed}, failed: {sentence}", file=sys.stderr, flush=True)
+    for variant, seed, why in failed:
+        print(f"{variant}, seed {seed}, failed: {why}", file=sys.stderr, flush=True)
     done = [(*member, outcome) for member, outcome in outcomes.items() if isinstance(outcome, Run)]
     if not done:
         raise RuntimeError(f"every variant failed; the first: {failed[0][2] if failed else 'no variants given'}")
