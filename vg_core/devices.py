@@ -63,15 +63,17 @@ def forget_peak(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif PEAK.exists():
-        _give_back()
+        give_back()
         PEAK.write_text("5")
     return used_memory(device)[0]
 
 
-def _give_back() -> None:
-    """Freed memory that glibc keeps goes back to the system: what is used again would seem to take nothing."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries lack it
-    if trim:
+def give_back() -> None:
+    """Freed memory that glibc keeps goes back to the system: in pieces, it is of no use to what comes next, and what is
+    used again would seem to take nothing.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim:  # other C libraries lack it
         trim(0)
 
 
