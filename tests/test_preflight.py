@@ -274,7 +274,8 @@ def test_pages_of_photographs_and_libraries_are_no_memory_of_a_gpu(street, on_a_
     known = own_files.read(tmp_path / "estimate.json", "")["expected"]
     assert known["GB of GPU memory in training"] == expected.needs.training / GB
     in_ram = replace(expected.needs, device=torch.device("cpu"))
-    assert in_ram.training - in_ram._waiting - expected.needs.training == pytest.approx(needs.LIBRARIES)
+    beside = expected.needs.training - 3 * 48 * 32 * 32  # a GPU keeps the pixels
+    assert in_ram.training - in_ram._waiting - beside == pytest.approx(needs.LIBRARIES)
     assert preflight(config, BATCH, ON_A_GPU | {"disk": 1000}).needs.mapped == 0
 
 
