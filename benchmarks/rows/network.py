@@ -146,6 +146,7 @@ def _with_statistics(model: GeoModel) -> GeoModel:
 
 
 def _places(paths: list[str], queries: int) -> PlaceSet:
-    """A set of photographs that all show one place."""
+    """A set of photographs: the queries and the first database image show one place, all others another."""
     table = pd.DataFrame({"path": paths, "easting": 0.0, "northing": 0.0})
+    table.loc[queries + 1 :, "easting"] = 1000.0
     return PlaceSet("photographs", "train", table[queries:].reset_index(drop=True), table[:queries])

@@ -14,7 +14,7 @@ LEARNED_ON = 10_000  # descriptors at most
 SMALLEST_VARIANCE = 1e-9  # added to every variance before its root divides
 EXACT = 4096  # scatter matrices up to this size are kept and solved in float64; larger ones take half the memory
 BLOCK = 5_000_000  # float64 numbers of a block of centred descriptors: 40 MB, which the allocator gives back at once
-LIBRARIES = 4 * 2**20  # bytes that NumPy and LAPACK take for themselves; 1 MiB was seen
+LIBRARIES = 8 * 2**20  # bytes that NumPy and LAPACK take for themselves; 1 MiB was seen, 5 on another processor
 
 
 class Whitening(nn.Module):

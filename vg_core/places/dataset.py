@@ -164,7 +164,8 @@ def find_split(name: str, split: str) -> Path:
     if name in GENERATED and not root.is_dir():
         print(f"{name} is not in {paths.data_root()} yet: rendering it (about a minute, once).", flush=True)
         script = paths.DATA_SCRIPTS / "toy_city.py"
-        if subprocess.run([sys.executable, str(script), "--city", name]).returncode:
+        environment = os.environ | {"VG_PARENT": str(os.getpid())}  # whose end, even by kill -9, ends it, too
+        if subprocess.run([sys.executable, str(script), "--city", name], env=environment).returncode:
             raise OSError(f"{name} could not be rendered in {paths.data_root()}: see above, or set VG_DATA")
     bare = [root] if split == "test" else []  # training on the images of the test would go unnoticed
     for folder in (root / "images" / split, root / split, *bare):
