@@ -46,9 +46,9 @@ class Needs:
     @property
     def by_resource(self) -> dict[str, float]:
         """Bytes of RAM, disk and memory: of the latter the larger of what training and test take."""
-        # every checkpoint is written beside the one that it replaces
+        # every checkpoint is written beside the one that it replaces; the state carries the best model, too
         best, head = self.batch.weights, self._head
-        state = best + head + (MOMENTS - 1) * (self.batch.trained + head)
+        state = 2 * best + head + (MOMENTS - 1) * (self.batch.trained + head)
         disk = self.pixels + 2 * (best + state) + self._whitening + max(self._validated[1], self._tested[1])
         training, testing = self._while_training, self.testing
         return {name: max(training[name], testing[name]) for name in testing} | {"disk": disk}
@@ -151,7 +151,8 @@ class Needs:
         """What lies in the device's memory as long as training lasts."""
         pixels = 0 if self.stems[0] else 3 * seen(self.config, self.sets)[0] * prod(self.config.image_size)
         pixels *= pixels_fit(pixels, self.device, self.free[self.memory])
-        waiting = self._waiting + LIBRARIES if self.memory == "RAM" else 0
+        best = 2 * self.batch.weights  # the file of the best model, and its copy in the state that is saved
+        waiting = self._waiting + LIBRARIES + best if self.memory == "RAM" else 0
         weights = self.batch.weights + self._head + MOMENTS * (self.batch.trained + self._head)
         return MARGIN * weights + sum(self.stems) + pixels + waiting
 
