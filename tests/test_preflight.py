@@ -275,7 +275,7 @@ def test_pages_of_photographs_and_libraries_are_no_memory_of_a_gpu(street, on_a_
     assert known["GB of GPU memory in training"] == expected.needs.training / GB
     in_ram = replace(expected.needs, device=torch.device("cpu"))
     beside = expected.needs.training - 3 * 48 * 32 * 32  # a GPU keeps the pixels
-    assert in_ram.training - in_ram._waiting - beside == pytest.approx(needs.LIBRARIES)
+    assert in_ram.training - in_ram._waiting - beside == pytest.approx(needs.LIBRARIES + 2 * BATCH.weights)
     assert preflight(config, BATCH, ON_A_GPU | {"disk": 1000}).needs.mapped == 0
 
 
