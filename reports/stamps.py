@@ -92,8 +92,15 @@ def _paths_in(value: object) -> Iterator[str]:
 
 def _listing(place: Path) -> Iterator[str]:
     """A line for each file at or below a path: name, size, times of its last writing and of any other change."""
-    below = (Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
-    for file in [place] if place.is_file() else below:
-        with suppress(FileNotFoundError):  # a link to nothing, or gone meanwhile
+    seen, files = set(), [place] if place.is_file() else []
+    for folder, below, names in os.walk(place, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            below.clear()  # links may lead in a circle
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        files += [Path(folder, name) for name in names]
+    for file in files:
+        with suppress(OSError):  # a link to nothing or to itself, or gone meanwhile
             found = file.stat()
             yield f"{file} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"

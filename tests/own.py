@@ -52,6 +52,7 @@ def killed(work: Callable[[], object], moment: Callable[[Callable[[], None]], No
     """Did a copy of this process die of SIGKILL while it did the work? ``moment`` arranges for the call that kills."""
     child = os.fork()
     if not child:
+        signal.alarm(60)  # a copy of a process with threads might wait for one that was not copied
         try:
             moment(lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
             work()

@@ -270,7 +270,7 @@ def test_whatever_a_decoder_raises_is_a_sentence(colours, tmp_path, monkeypatch,
     monkeypatch.setattr(simplejpeg, "decode_jpeg", broken)
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", broken)
     with pytest.raises(
-        UnreadableImage, match=f"a.{suffix}: {'memory is too short' if fault is MemoryError else 'not'}"
+        UnreadableImage, match=f"a.{suffix}: {'there is too little memory for its pixels' if fault is MemoryError else 'not'}"
     ):
         read_image(file)
     assert small_photo(file, 8) is None or suffix == "jpg"  # at a fraction of its size Pillow decodes

@@ -47,5 +47,6 @@ def check() -> None:
 def test_without_modules_of_posix(capfd):
     child = multiprocessing.get_context("fork").Process(target=check)  # most libraries are loaded already
     child.start()
-    child.join()
+    child.join(120)
+    child.kill()
     assert child.exitcode == 0, capfd.readouterr().err

@@ -102,6 +102,24 @@ def test_an_empty_table_is_a_table(tmp_path):
     assert own_files.read(tmp_path / "history.csv").empty
 
 
+@pytest.mark.parametrize("place", ["/dev/null", "folder", "pipe"])
+def test_only_ordinary_files_are_replaced(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    with pytest.raises(OSError, match=f"{place} is no ordinary file"), files.replacing(place):
+        pytest.fail("opened")
+
+
+def test_what_a_link_leads_to_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "there" / "table.csv")
+    own_files.write(tmp_path / "there" / "table.csv", TABLE)
+    with files.replacing(tmp_path / "link.csv") as file:
+        file.write_text("new")
+    assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "there" / "table.csv").read_text() == "new"
+
+
 # --- a finished run, once for all ------------------------------------------------------------------------------------
 SHORT = replace(TINY, epochs_num=1, queries_per_epoch=8, whitened_dim=4)
 
@@ -313,6 +331,12 @@ WRITERS = {
 }
 ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.devices:forget_peak": "a switch of the kernel",
+    **dict.fromkeys(("vg_core.report:_svg", "vg_core.report:_jpeg", "vg_core.toy:frame"), "into memory"),
+    **dict.fromkeys(("vg_core.maps.interactive:_thumbnail", "vg_core.engines.index:bytes_per_image"), "into memory"),
+    **dict.fromkeys(("vg_core.models.checkpoint:model_bytes", "vg_core.own_files:_write_state"), "into memory"),
+    "vg_core.own_files:": "formats, by write",
+    "data_scripts.city.dataset:draw_shots": "into the folder of build_city, which is moved when it is complete",
+    "reports.run_notebooks:run_one": "papermill writes; the copy is renamed: see test_runner",
     "vg_core.runs:_logged": "lines are added to a log, which nothing reads",
     "vg_core.own_files:_append": "a line of digests: see test_sums_are_those_of_sha256sum_and_survive_…",
     "vg_core.processes:joined": "/dev/null",
@@ -338,15 +362,16 @@ def _writes(call: ast.Call) -> bool:
     opens = words[-1] == "open" and any(
         re.fullmatch(r"[rwax]b?\+?|\+?[wax]b?", str(text)) and text[0] != "r" for text in texts
     )
-    own = words[-1] in {"replacing", "write_text", "write_bytes", "mkdtemp", "scratch_folder"}
-    return opens or own or ast.unparse(call.func) == "own_files.write"
+    ways = "replacing write_text write_bytes mkdtemp scratch_folder savez savefig write_index open_memmap to_parquet"
+    own = words[-1] in ways.split() or (words[-1] in ("save", "to_csv") and call.args)
+    return opens or own or ast.unparse(call.func) in ("own_files.write", "own_files.kept", "os.replace")
 
 
 def _around(tree: ast.AST, wanted: ast.AST) -> str:
     """The function around a node, of a method that is called like a function its class."""
     around = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef) and wanted in ast.walk(n)]
     names = [node.name for node in around if node.name != "__call__"]
-    return names[-1]
+    return names[-1] if names else ""
 
 
 def test_every_place_that_writes_has_its_row():
@@ -466,6 +491,23 @@ def test_a_lost_state_says_which_folder_to_delete(world):
         runs.run(SHORT)
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_lost_best_model_is_no_dead_end(world, damage):
+    """The same command restores it; without the state it says what to delete, and that helps."""
+    content = world.best.read_bytes()
+    damage(world.best)
+    runs.run(SHORT)
+    assert world.best.read_bytes() == content
+    (world.checkpoints / "state.pt").unlink()
+    damage(world.best)
+    assert runs.run(SHORT).id == world.name  # its tables are whole
+    assert command_line.main(["test", "--model", str(world.best)]) == 1
+    assert f"delete runs/{world.name} and run its training's command again" in world.capsys.readouterr().err
+    shutil.rmtree(world.tables)
+    runs.run(SHORT)
+    assert load_model(world.best).dim
+
+
 def test_a_damaged_best_model_is_restored_before_a_training_goes_on(world):
     content = world.best.read_bytes()
     (world.tables / "config.json").unlink()  # as long as it is not there, the training is not finished
@@ -530,5 +572,5 @@ def test_every_module_that_reads_own_files_is_tested_here():
         "checkpoint",
     ]
     files = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
-    reading = {f.stem for f in files if re.search(r"own_files\.(read|whole|check|check_folder)\(", f.read_text())}
+    reading = {f.stem for f in files if re.search(r"own_files\.(read|whole|check|check_folder|kept)\(", f.read_text())}
     assert reading == set(tested)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -289,10 +290,15 @@ process.wait()
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     parent = subprocess.Popen([sys.executable, "-c", code, str(DATA_SCRIPTS / "toy_city.py")], **pipes)
     child = psutil.Process(int(parent.stdout.readline()))
-    assert drawing(parent) == [child]
-    parent.kill()
-    parent.wait()
-    assert are_gone([child])
+    try:
+        assert drawing(parent) == [child]
+        parent.kill()
+        parent.wait()
+        assert are_gone([child])
+    finally:
+        for process in (parent, child):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def test_command_line():

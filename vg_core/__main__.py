@@ -57,7 +57,8 @@ class Train(Config):
     def _run(self, config: Config) -> None:
         finished = run(config)
         _report(finished.card, finished.ranks)
-        _say(f"model: {finished.checkpoint}")
+        lost = "" if finished.checkpoint.exists() else f" is lost; to train it again delete its tables, {finished.id}"
+        _say(f"model: {finished.checkpoint}{lost}")
 
 
 @dataclass(frozen=True)
@@ -172,12 +173,13 @@ class Cache(_Command):
 
     def __call__(self) -> None:
         files = evict(self.evict, self.older_than) if self.evict else contents(self.older_than)
-        _say(f"{'freed' if self.evict else 'kept'} in {paths.cache_root()}:\n{listing(files)}")
+        _say(f"{'freed' if self.evict else 'kept'} in {paths.cache_root()}:")
+        _say(*listing(files).split("\n"))
 
 
-def _say(text: str, stream: TextIO | None = None) -> None:
-    """Print a text in which names of files and datasets may stand, whatever is in them."""
-    print(*map(printable, text.split("\n")), sep="\n", file=stream)
+def _say(*lines: str, stream: TextIO | None = None) -> None:
+    """Print lines in which names of files and datasets may stand, whatever is in them."""
+    print(*map(printable, lines), sep="\n", file=stream)
 
 
 def _position(guess) -> str:
@@ -216,10 +218,10 @@ def main(arguments: list[str]) -> int:
         if not known(error):
             raise
         process = f"process {os.environ['RANK']}: " if processes.launched() > 1 else ""
-        _say(f"{process}error: {sentence(error)}", sys.stderr)
+        _say(f"{process}error: {sentence(error)}", stream=sys.stderr)
         return 2 if isinstance(error, NoEquivalent) else 1
     except KeyboardInterrupt as stop:
-        _say(str(stop) or "interrupted", sys.stderr)
+        _say(str(stop) or "interrupted", stream=sys.stderr)
         return 130
     return 0
 

@@ -12,6 +12,7 @@ import pandas as pd
 from vg_core import paths
 from vg_core.files import OWNED
 from vg_core.own_files import SUMS
+from vg_core.text import printable
 
 # Patterns of files below the cache folder, the first that fits; its first group is a folder that counts as one thing
 KINDS = {
@@ -76,7 +77,9 @@ def listing(files: pd.DataFrame) -> str:
     """Rows of ``contents`` for a reader: a line each thing with size and age, then a line each kind with the sum."""
     things = files.groupby(["kind", "thing"], sort=False, as_index=False).agg({"bytes": "sum", "days": "min"})
     sums = things.groupby("kind", sort=False).bytes.agg(["size", "sum"])
-    lines = [f"{t.kind:11} {t.bytes / 1e6:9,.1f} MB {t.days:6,.1f} days  {t.thing}" for t in things.itertuples()]
+    lines = [
+        f"{t.kind:11} {t.bytes / 1e6:9,.1f} MB {t.days:6,.1f} days  {printable(t.thing)}" for t in things.itertuples()
+    ]
     lines += [f"{kind:11} {total / 1e6:9,.1f} MB in {count:,}" for kind, count, total in sums.itertuples()]
     return "\n".join(lines or ["nothing"])
 

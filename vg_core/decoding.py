@@ -2,6 +2,7 @@
 
 import os
 import stat
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,7 +48,9 @@ def decode(path, upright: bool = True, about: int = 0) -> np.ndarray:
     except FileNotFoundError:
         raise UnreadableImage(f"{path}: there is no such file") from None
     except MemoryError:
-        raise UnreadableImage(f"{path}: memory is too short for its pixels; free some or make it smaller") from None
+        raise UnreadableImage(
+            f"{path}: there is too little memory for its pixels; free some or make it smaller"
+        ) from None
     except UnreadableImage:
         raise
     except Exception as error:  # on bytes of strangers decoders raise whatever they stumble over
@@ -75,10 +78,13 @@ def _pixels(image: Image.Image, path, whole: bool) -> np.ndarray:
     if whole and image.format == "JPEG" and image.mode in ("L", "RGB"):
         with suppress(ValueError):  # what it refuses Pillow may still read, or say what is wrong
             return simplejpeg.decode_jpeg(Path(path).read_bytes())  # Pillow's pixels: both use libjpeg-turbo
-    halved = [tile.args for tile in image.tile] == ["RGB;16B"]  # a PNG of which Pillow keeps the high bytes
+    halved = any(tile.args in ("RGB;16B", "RGBA;16B", "LA;16B") for tile in image.tile)  # Pillow keeps the high bytes
     image.load()
     pixels = np.asarray(_to_rgb(image))
-    if halved and pixels.max(initial=0) < 2**6:
+    if halved and np.asarray(image)[..., : 1 if image.mode == "LA" else 3].max(initial=0) < 2**6:
+        if image.mode != "RGB":
+            warnings.warn(f"{path}: nearly black, as of its 16 bits the upper 8 are read; save it with 8", stacklevel=2)
+            return pixels
         pixels = _to_bytes(pixels * np.uint16(2**8) + _low_bytes(path))
     return pixels
 

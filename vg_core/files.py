@@ -26,7 +26,9 @@ def replacing(path) -> Iterator[Path]:
 
     Raises OSError, naming the file and what to do, when it cannot be written; the old file is then still whole.
     """
-    path = Path(path)
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(f"{path} is no ordinary file; name another one to write")
+    path = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
     new = unfinished(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,19 +75,9 @@ def remove_leftovers(folder) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             owned = OWNED.fullmatch(entry.name)
-            if owned and owned["machine"] == _machine() and _is_dead(int(owned["process"]), entry):
+            if owned and owned["machine"] == _machine() and not psutil.pid_exists(int(owned["process"])):
                 with suppress(OSError):  # another process removes it, too
                     shutil.rmtree(entry) if entry.is_dir(follow_symlinks=False) else os.unlink(entry)
-
-
-def _is_dead(pid: int, entry: os.DirEntry) -> bool:
-    """No process has this number, or one that started after the entry was last written."""
-    try:
-        return psutil.Process(pid).create_time() > entry.stat(follow_symlinks=False).st_mtime + 1
-    except psutil.NoSuchProcess:
-        return True
-    except (psutil.Error, OSError):
-        return False
 
 
 @cache

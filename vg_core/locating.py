@@ -34,6 +34,4 @@ def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, batch_s
     """(N, D) descriptors of the photographs of a table, made once for their contents and this checkpoint."""
     key = digest_of(table.path)[:10] + checkpoint_hash(checkpoint)[:10]
     kept = paths.cache_root() / "descriptors" / f"{key}.npy"
-    if not own_files.whole(kept):
-        own_files.write(kept, describe(network, table.path, network.config.image_size, batch_size))
-    return own_files.read(kept)
+    return own_files.kept(kept, lambda: describe(network, table.path, network.config.image_size, batch_size))

@@ -12,8 +12,9 @@ from typing import BinaryIO
 import numpy as np
 
 from vg_core.files import replacing
+from vg_core.text import printable
 
-SUMS = "SHA256SUMS"  # in each folder of own files: a line for every writing, as sha256sum makes them
+SUMS = "SHA256SUMS"  # in each folder of own files: a line for every writing, the last one of a name holds
 
 
 class Damaged(ValueError):
@@ -59,6 +60,17 @@ def whole(path) -> bool:
     """Does the file hold what `write` once wrote under its name?"""
     path = Path(path)
     return path.is_file() and _line(digest(path), path.name) in _sums(path.parent)
+
+
+def kept(path, make: Callable[[], object]):
+    """What `read` gives; where that is missing or damaged, which is said, what ``make`` returns is written first."""
+    try:
+        return read(path, "it is made again")
+    except Damaged as error:
+        if Path(path).exists():
+            print(printable(error), flush=True)
+        write(path, make())
+    return read(path)
 
 
 def check_folder(folder: Path, remedy: str) -> None:
@@ -111,7 +123,7 @@ def _sums(folder: Path) -> str:
     as parts of the text.
     """
     try:
-        return (folder / SUMS).read_text(errors="surrogateescape")
+        return os.fsdecode((folder / SUMS).read_bytes())
     except FileNotFoundError:
         return ""
 

@@ -40,7 +40,7 @@ def checkpoints_folder(profile: str) -> Path:
 
 
 def pixels_folder() -> Path:
-    """Decoded images, one memory-mapped file for each file list and size."""
+    """Decoded images, one memory-mapped file for each list of contents and size."""
     return cache_root() / "pixels"
 
 
@@ -59,6 +59,6 @@ def _folder(variable: str, default: str) -> Path:
         raise ValueError(
             f"{variable}={named} must be the whole path of a folder, the same from every working directory"
         )
-    if not os.path.isdir(next(filter(os.path.lexists, (folder, *folder.parents)))):
+    if not os.path.isdir(next(filter(os.path.lexists, (folder, *folder.parents)), "")):
         raise ValueError(f"{variable}={named} lies where a file is, or a link to nothing; name a folder")
     return folder

@@ -25,9 +25,7 @@ def learning_rate_range(config: Config, low: float = 1e-6, high: float = 1.0, st
     Tuples are mined once, with the untrained network. Weights are not kept, the curve is: asked again, it is read back.
     """
     file = paths.cache_root() / "ranges" / f"{run_id(config)}-{low:g}-{high:g}-{steps}.csv"
-    if not own_files.whole(file):
-        own_files.write(file, _range_curve(config, low, high, steps))
-    return own_files.read(file)
+    return own_files.kept(file, lambda: _range_curve(config, low, high, steps))
 
 
 def _range_curve(config: Config, low: float, high: float, steps: int) -> pd.DataFrame:

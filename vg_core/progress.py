@@ -37,7 +37,7 @@ class Progress:
     def epoch(self, validation: list[dict]) -> None:
         """One validation is finished."""
         last = validation[-1]
-        recalls = ", ".join(f"R@{n} {last[f'recall_{n}']:.1f}" for n in (1, 5, 10, 20))
+        recalls = ", ".join(f"R@{n} {last[f'recall_{n}']:.1f}" for n in (1, 5, 10, 20) if f"recall_{n}" in last)
         self.bar.write(f"{self.name}: after epoch {last['epoch']} val {recalls}", file=sys.stdout)
 
     def close(self) -> None:

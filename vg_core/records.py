@@ -45,7 +45,6 @@ class Run:
 
     def model(self) -> GeoModel:
         """The best model of the run, whitened as it was tested."""
-        restore_best(self.checkpoint.parent)
         return load_model(self.checkpoint, self.config.whitened_dim)
 
     def retrieved(self) -> np.ndarray:
@@ -113,7 +112,7 @@ def restore_best(folder: Path) -> bool:
     if not own_files.whole(best) and own_files.whole(state):
         kept = own_files.read(state)["best"]
         if len(kept):
-            print(f"{best} was missing or damaged: it is taken from {state.name} again")
+            print(printable(f"{best} was missing or damaged: it is taken from {state.name} again"))
             own_files.write(best, kept.numpy().tobytes())
     return own_files.whole(best)
 
@@ -129,10 +128,10 @@ def read_tested(config: Config, name: str) -> Run | None:
     try:
         found = read_run(config, name, again)
         own_files.check(tables / "config.json", again)
-        if found.checkpoint.exists():  # only tables may have come from another machine
+        if restore_best(found.checkpoint.parent):  # only tables may have come from another machine
             own_files.check(retrieved_file(config, name), again)
     except own_files.Damaged as error:
-        print(error)
+        print(printable(error))
         return None
     return found if found.card["fingerprint"] == load_places(config, "test").fingerprint else None
 

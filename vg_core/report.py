@@ -208,7 +208,7 @@ def _version(package: str) -> str:
 
 
 def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Write a new folder beside the old one, then swap the two names: a killed export leaves the old one whole."""
+    """Write a new folder beside the old one, then swap the two names: a kill before that leaves the old one whole."""
     new, old = unfinished(folder), unfinished(folder)
     try:
         new.mkdir(parents=True)

@@ -38,6 +38,7 @@ from vg_core.records import (
 from vg_core.retrieval import Evaluation, evaluate, pick_device
 from vg_core.statistics import recall_table
 from vg_core.strategies import evaluate_with, make_strategy
+from vg_core.text import printable
 from vg_core.training import train
 from vg_core.watch import bar, watched
 
@@ -55,6 +56,11 @@ Member = tuple[str, int]  # variant and seed
 
 def run(config: Config) -> Run:
     """The run of this configuration: read back when finished, gone on with when interrupted, started when new."""
+    forget_places()
+    return _run(config)
+
+
+def _run(config: Config) -> Run:
     finished = read_back(config)
     if finished:
         return finished
@@ -108,10 +114,11 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
         outcomes[member] = outcome
         if not watched():
             left = (time.monotonic() - started) / number * (len(missing) - number)
-            print(f"{number} of {len(missing)} runs done: {member[0]}, seed {member[1]}; {left:.0f} s left", flush=True)
+            done = f"{number} of {len(missing)} runs done: {member[0]}, seed {member[1]}; {left:.0f} s left"
+            print(printable(done), flush=True)
     failed = [(*member, outcome) for member, outcome in outcomes.items() if isinstance(outcome, str)]
     for variant, seed, why in failed:
-        print(f"{variant}, seed {seed}, failed: {why}", file=sys.stderr, flush=True)
+        print(printable(f"{variant}, seed {seed}, failed: {why}"), file=sys.stderr, flush=True)
     done = [(*member, outcome) for member, outcome in outcomes.items() if isinstance(outcome, Run)]
     if not done:
         raise RuntimeError(f"every variant failed; the first: {failed[0][2] if failed else 'no variants given'}")
@@ -154,7 +161,7 @@ def _attempt(work: Callable[[Config], Run | None], config: Config) -> Run | str 
 
 
 def _one_by_one(missing: Mapping[Member, Config], _cluster: str) -> Iterator[tuple[Member, Run | str]]:
-    return ((member, _attempt(run, config)) for member, config in missing.items())
+    return ((member, _attempt(_run, config)) for member, config in missing.items())
 
 
 def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
@@ -189,7 +196,7 @@ def _logged(configs: Sequence[Config]) -> list[Run | str | None]:
     folder = paths.checkpoints_folder(configs[0].profile) / run_id(configs[0])
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("a") as log, redirect_stdout(log):
-        return [_attempt(run, config) for config in configs]
+        return [_attempt(_run, config) for config in configs]
 
 
 def _train(config: Config, name: str) -> None:

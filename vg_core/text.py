@@ -9,7 +9,7 @@ from pandas.api.types import is_numeric_dtype
 # control characters, ends of lines, marks that turn the direction of writing, halves of characters, no characters
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 # where a spreadsheet would begin to calculate, in a cell or behind a semicolon, which parts cells in half of the world
-FORMULA = re.compile(r"(^|;)(?=\s*([=＝＋－＠]|[+-](?!\d+(\.\d*)?$)|@(?!\d)))")
+FORMULA = re.compile(r"(^|;)(?=\s*([=＝＋－＠]|[+-](?!\d+(\.\d*)?$)|@(?!\d+(\.\d*)?@)))")
 
 
 def printable(text) -> str:

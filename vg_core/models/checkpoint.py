@@ -26,6 +26,9 @@ def save_model(model: GeoModel, path, **facts: float) -> None:
 
     Raises OSError when the disk is full; the old file is then still whole.
     """
+    if own_files.known(path):  # else its digest would be that of the file before
+        own_files.write(path, model_bytes(model, **facts))
+        return
     with replacing(path) as unfinished:
         unfinished.write_bytes(model_bytes(model, **facts))
 
@@ -108,7 +111,8 @@ def _load(path: Path) -> GeoModel:
 def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     """Header and tensors of a checkpoint; the header is empty when it is not ours."""
     if own_files.known(path):
-        own_files.check(path, "the command that made it makes it again, or copy it again")
+        again = f"delete runs/{path.parent.name} and run its training's command again"
+        own_files.check(path, f"copy it again, delete {own_files.SUMS} there if you have replaced it, or {again}")
     metadata, tensors = read_tensors(path)
     if FORMAT not in metadata:
         return {}, tensors

@@ -3,6 +3,7 @@
 import re
 import shlex
 import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,9 @@ def _parsed(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 def _unpickled(opened: BinaryIO):
     """What ``torch.save`` wrote, from an open file: given a path, PyTorch looks at the end of its name, too."""
+    if zipfile.is_zipfile(opened) and any(entry.compress_type for entry in zipfile.ZipFile(opened).infolist()):
+        raise ValueError("it is compressed, which PyTorch never does: a small file could ask for all memory")
+    opened.seek(0)
     with torch.serialization.safe_globals(_OF_NUMPY):
         return torch.load(opened, map_location="cpu", weights_only=True)
 

@@ -54,8 +54,8 @@ def squashed(paths: Sequence[str], image_size: tuple[int, int]) -> str:
     side, shape = np.sqrt(height * width) / SIDE_STEP, np.sqrt(np.median(lost))
     better = "{} {}".format(*(SIDE_STEP * max(1, round(steps)) for steps in (side * shape, side / shape)))
     return (
-        f"{len(lost)} of {len(ratios)} photographs looked at are squashed at image_size {height} {width}, which costs "
-        f"recall; image_size {better} has their shape and about as many pixels"
+        f"{len(lost)} of {len(ratios)} photographs looked at are squashed at image_size {height} {width}, which may "
+        f"cost recall; image_size {better} has their shape and about as many pixels"
     )
 
 

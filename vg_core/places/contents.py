@@ -15,9 +15,8 @@ from vg_core.decoding import UnreadableImage
 from vg_core.places.images import WORKERS
 from vg_core.watch import bar
 
-COLUMNS = ["path", "size", "changed", "status", "digest"]  # times in ns: of the last writing, and of anything else
+COLUMNS = ["path", "size", "mtime", "ctime", "digest"]  # times in ns; no user can set the second back
 AT_A_TIME = 64  # files that a thread reads between two looks at the others
-LARGE = 2**24  # bytes
 YOUNG = 2_000_000_000  # ns; a file may change again within the same tick of a coarse clock
 
 
@@ -30,7 +29,7 @@ def digests(files: Sequence[str], progress: bool = True) -> list[str]:
     files = [os.path.abspath(file) for file in files]
     if not files:
         return []
-    place = _table_of(os.path.commonpath(list(map(os.path.dirname, files))))
+    place = _table_of(_common_folder(files))
     table, now = _kept(place), time.time_ns()
     states = {file: _state(file) for file in files}
     found = {file: table[file][3] for file, state in states.items() if table.get(file, ())[:3] == state}
@@ -43,7 +42,7 @@ def digests(files: Sequence[str], progress: bool = True) -> list[str]:
         for part, read in zip(parts, pool.map(_read, parts), strict=True):
             found |= dict(zip(part, read, strict=True))
             done.update(len(part))
-    settled = [file for file in touched if max(states[file][1:]) < now - YOUNG]
+    settled = [file for file in touched if all(abs(now - time) > YOUNG for time in states[file][1:])]
     if settled:
         table |= {file: (*states[file], found[file]) for file in settled}
         rows = [(os.fsencode(file), *row) for file, row in table.items()]
@@ -54,6 +53,13 @@ def digests(files: Sequence[str], progress: bool = True) -> list[str]:
 def digest_of(files: Sequence[str], progress: bool = True) -> str:
     """One digest, 64 hexadecimal digits, of the contents of files in their order, whatever they are called."""
     return hashlib.sha256("".join(digests(files, progress)).encode()).hexdigest()
+
+
+def _common_folder(files: Sequence[str]) -> str:
+    try:
+        return os.path.commonpath([os.path.dirname(file) for file in files])
+    except ValueError:  # they lie on several drives of Windows
+        return ""
 
 
 def _table_of(folder: str) -> Path:
@@ -78,14 +84,7 @@ def _state(file: str) -> tuple[int, int, int]:
 
 
 def _read(files: Sequence[str]) -> list[str]:
-    return [_digest(file) for file in files]
-
-
-def _digest(file: str) -> str:
     try:
-        if os.path.getsize(file) > LARGE:
-            return own_files.digest(file)
-        with open(file, "rb", buffering=0) as photo:  # in one go, which takes half the time
-            return hashlib.sha256(photo.read()).hexdigest()
+        return [own_files.digest(file) for file in files]
     except OSError as error:
-        raise UnreadableImage(f"{file} cannot be read ({error.strerror}); replace or remove it") from error
+        raise UnreadableImage(f"{error.filename} cannot be read ({error.strerror}); replace or remove it") from error

@@ -18,6 +18,7 @@ from vg_core import paths
 from vg_core.places.contents import digests
 from vg_core.places.images import unreadable
 from vg_core.places.tables import one_zone, read_folder, with_degrees
+from vg_core.text import printable
 
 SPLITS = ("train", "val", "test")
 GENERATED = ("toycity", "toycity_drive")  # rendered on first use, nothing is downloaded
@@ -57,7 +58,7 @@ class PlaceSet:
         out, counted and listed in ``skipped``.
         """
         folder = find_split(name, split)
-        places = cls.from_folders(folder / "database", folder / "queries", Path(name).name, split)
+        places = cls.from_folders(folder / "database", folder / "queries", printable(Path(name).name), split)
         return places.readable() if skip_unreadable else places
 
     def readable(self) -> "PlaceSet":
@@ -65,7 +66,11 @@ class PlaceSet:
         broken = unreadable([*self.database.path, *self.queries.path])
         if not broken:
             return self
-        print(f"{self.name} {self.split}: {len(broken)} unreadable images left out:", *broken.values(), sep="\n  ")
+        print(
+            f"{self.name} {self.split}: {len(broken)} unreadable images left out:",
+            *map(printable, broken.values()),
+            sep="\n  ",
+        )
         tables = [t[~t.path.isin(broken)].reset_index(drop=True) for t in (self.database, self.queries)]
         for table, role in zip(tables, ("database image", "query"), strict=True):
             if table.empty:
@@ -98,7 +103,7 @@ class PlaceSet:
                 f"nearest is {nearest:.1f} m away; check the coordinates, or raise val_positives_dist_threshold"
             )
         if len(self.database) <= n:
-            raise ValueError(f"{name}: recall@{n} takes more than the {len(self.database)} images of this database")
+            raise ValueError(f"{name}: recall@{n} would retrieve all {len(self.database)} images of this database")
 
     @cached_property
     def contents(self) -> tuple[list[str], list[str]]:

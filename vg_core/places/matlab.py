@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-MOST = 2**28  # bytes of a file, and of what it unpacks to: ten times those of the largest set known
+MOST = 2**26  # bytes of a file, and of what it unpacks to: more than those of the largest set known
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8", 17: "u2"}
 UTF8, MATRIX, COMPRESSED = 16, 14, 15  # kinds of elements, as are the keys of NUMBERS
 CELL, STRUCT, TEXT, NUMERIC, COMPLEX = 1, 2, 4, range(6, 16), 0x0800  # classes and a flag of matrices
@@ -73,7 +73,8 @@ def _value(data: memoryview, order: str) -> list | str | np.ndarray:
         encoding, content = next(parts, (UTF8, b""))
         if encoding == UTF8:
             return bytes(content).decode(errors="replace")
-        return "".join(map(chr, np.frombuffer(content, order + NUMBERS[encoding]).tolist()))
+        letters = np.frombuffer(content, order + NUMBERS[encoding]).astype("<u4")
+        return letters.tobytes().decode("utf-32-le", "replace")
     if kind in NUMERIC and not flags & COMPLEX:
         encoding, content = next(parts)
         return np.frombuffer(content, order + NUMBERS[encoding]).astype(float).reshape(shape, order="F")

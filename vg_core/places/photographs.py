@@ -16,6 +16,7 @@ from vg_core.files import replacing, reserve
 from vg_core.paths import pixels_folder
 from vg_core.places.contents import digest_of
 from vg_core.places.images import WORKERS, read_image
+from vg_core.text import printable
 from vg_core.watch import bar
 
 MAPPED_SHARE_OF_DISK = 0.5  # of the free space; beyond it images are decoded each time instead
@@ -82,13 +83,14 @@ class Photographs:
         return np.dtype([("pixels", np.uint8, (*self.size, 3)), ("checksum", np.uint32)])
 
     def _mapped(self, indices: np.ndarray) -> np.ndarray:
-        """uint8 (B, H, W, 3) of the file, of each photograph that it holds no more decoded anew."""
+        """uint8 (B, H, W, 3) of the file; a picture that is damaged there is decoded anew."""
         rows = self.pixels["pixels"][indices]
         for place in np.flatnonzero(~self.checked[indices]):
             photo = indices[place]
             if crc32(rows[place]) != self.pixels["checksum"][photo]:
-                print(f"{self.pixels.filename}: damaged; {self.paths[photo]} is decoded anew", flush=True)
-                Path(self.pixels.filename).unlink(missing_ok=True)  # made anew by the next run; here it stays mapped
+                print(printable(f"{self.pixels.filename}: damaged; {self.paths[photo]} is decoded anew"), flush=True)
+                with suppress(OSError):  # made anew by the next run; here it stays mapped, which Windows forbids
+                    Path(self.pixels.filename).unlink()
                 rows[place] = read_image(self.paths[photo], self.size)
             else:
                 self.checked[photo] = True
