@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import zipfile
 from collections import OrderedDict
 from copy import deepcopy
 from dataclasses import replace
@@ -348,6 +349,16 @@ def test_a_whole_network_is_never_unpickled(tmp_path):
         ValueError, match=r"a pickled torchvision\.models\.resnet\.ResNet, as when .*torch\.save\(model\.st"
     ):
         load_model(stored(tmp_path, torchvision.models.resnet18()))
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path):
+    plain = zipfile.ZipFile(stored(tmp_path, {"conv1.weight": torch.zeros(10**6)}))
+    with plain, zipfile.ZipFile(tmp_path / "small.pth", "w", zipfile.ZIP_DEFLATED) as small:
+        for entry in plain.infolist():
+            small.writestr(entry.filename, plain.read(entry))
+    assert (tmp_path / "small.pth").stat().st_size < 10**5
+    with pytest.raises(ValueError, match=r"small\.pth cannot be read .*it is compressed, which PyTorch never does"):
+        load_model(tmp_path / "small.pth")
 
 
 # --- weights to start from ----------------------------------------------------------------------------------------

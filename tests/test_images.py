@@ -160,14 +160,26 @@ def test_values_of_few_bits_in_a_file_of_sixteen_are_bright(tmp_path, bits, kind
     assert np.array_equal(small_photo(tmp_path / kind, 8), read_image(tmp_path / kind))
 
 
-def save_deep_colour(values: np.ndarray, path) -> None:
-    """A PNG of three times 16 bits, which Pillow cannot write."""
+@pytest.mark.parametrize("bands", [2, 4])
+def test_deep_colour_with_alpha_that_comes_out_black_is_said(tmp_path, bands):
+    values = np.full((8, 8, bands), 4095)
+    values[..., -1] = 65535
+    save_deep_colour(values.reshape(8, -1), tmp_path / "a.png", kind={2: 4, 4: 6}[bands], width=8)
+    with pytest.warns(UserWarning, match=r"a\.png: nearly black, as of its 16 bits the upper 8 are read"):
+        assert read_image(tmp_path / "a.png").max() == 15
+    values[..., 0] = 65535
+    save_deep_colour(values.reshape(8, -1), tmp_path / "b.png", kind={2: 4, 4: 6}[bands], width=8)
+    assert read_image(tmp_path / "b.png").max() == 255
+
+
+def save_deep_colour(values: np.ndarray, path, kind: int = 2, width: int = 0) -> None:
+    """A PNG of several times 16 bits, which Pillow cannot write; by default three, which is kind 2."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width or values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
     parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
 
@@ -270,7 +282,8 @@ def test_whatever_a_decoder_raises_is_a_sentence(colours, tmp_path, monkeypatch,
     monkeypatch.setattr(simplejpeg, "decode_jpeg", broken)
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", broken)
     with pytest.raises(
-        UnreadableImage, match=f"a.{suffix}: {'there is too little memory for its pixels' if fault is MemoryError else 'not'}"
+        UnreadableImage,
+        match=f"a.{suffix}: {'there is too little memory for its pixels' if fault is MemoryError else 'not'}",
     ):
         read_image(file)
     assert small_photo(file, 8) is None or suffix == "jpg"  # at a fraction of its size Pillow decodes

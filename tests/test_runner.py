@@ -125,6 +125,12 @@ def executed(notebooks, tmp_path, monkeypatch):
     return again
 
 
+def test_circles_of_links_among_the_photographs_end(executed):
+    (paths.data_root() / "city" / "up").symlink_to(paths.data_root())
+    (paths.data_root() / "city" / "self.jpg").symlink_to("self.jpg")
+    assert executed() in (True, False) and not executed()
+
+
 def test_what_is_unchanged_is_not_executed_again(executed, capsys):
     assert not executed() and "unchanged since it was executed" in capsys.readouterr().out
     assert executed("--again") and not executed()
