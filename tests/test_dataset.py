@@ -201,11 +201,13 @@ def test_fingerprint_follows_the_file_list(street, write_photo):
 
 def test_unreadable_images_are_skipped_when_asked(street, capsys):
     victim = next((street / "images" / "val" / "database").iterdir())
+    victim = victim.rename(victim.with_name(f"{victim.stem}\x1b]0;title\x07{victim.suffix}"))
     victim.write_bytes(b"")
     places = PlaceSet.load("street", "val", skip_unreadable=True)
     assert len(places.database) == 15
     assert str(victim) in places.skipped[0]
-    assert "1 unreadable" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 unreadable" in said and "\x1b" not in said, "names do not speak to the terminal"
 
 
 def test_faults_are_sentences(tmp_path, write_photo):
