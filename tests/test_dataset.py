@@ -189,7 +189,7 @@ def test_a_split_without_a_single_positive_is_refused(street):
         places.check_positives(4)
     some = PlaceSet("street", "val", places.database[:5], places.queries)
     some.check_positives(25, 4)
-    with pytest.raises(ValueError, match="street val: recall@5 takes more than the 5 images of this database"):
+    with pytest.raises(ValueError, match="street val: recall@5 would retrieve all 5 images of this database"):
         some.check_positives(25, 5)
 
 
