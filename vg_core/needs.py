@@ -70,7 +70,7 @@ class Needs:
     def training(self) -> float:
         """Bytes of the device's memory: what lies there all the time, and a pass or a step."""
         own = -(-self.config.train_batch_size // (processes.size() * self.config.accumulate))  # tuples at a time
-        return self._between_steps + max(self._passing, own * self._tuple)
+        return self._between_steps + max(self._passing, own * self._tuple + self._freed)
 
     @property
     def testing(self) -> dict[str, float]:
@@ -87,7 +87,7 @@ class Needs:
     @property
     def fitting(self) -> int:
         """The largest train_batch_size that has room beside everything else, or 0."""
-        left = self.free[self.memory] - self._between_steps
+        left = self.free[self.memory] - self._between_steps - self._freed
         return processes.size() * int(left // self._tuple) if left >= max(self._tuple, self._passing) else 0
 
     @cached_property
@@ -166,6 +166,11 @@ class Needs:
     def _passing(self) -> float:
         """A batch on its way through the network."""
         return MARGIN * self.config.infer_batch_size * ALIVE * self.batch.largest
+
+    @property
+    def _freed(self) -> float:
+        """What a pass has freed and a step cannot use: in RAM, pieces that stay with the C library."""
+        return self._passing if self.memory == "RAM" else 0
 
     @property
     def _tuple(self) -> float:
