@@ -14,7 +14,7 @@ import numpy as np
 from vg_core.files import replacing
 from vg_core.text import printable
 
-SUMS = "SHA256SUMS"  # in each folder of own files: a line for every writing, the last one of a name holds
+SUMS = "SHA256SUMS"  # in each folder of own files: a line for every writing; earlier ones of a name hold, too
 
 
 class Damaged(ValueError):
