@@ -95,7 +95,7 @@ def test_training_comes_out_the_same(street, tmp_path, budget, loss, pooling):
     losses = [[row["loss"] for row in state.history] for state in (plain, kept)]
     np.testing.assert_allclose(*losses, atol=1e-5)
     for a, b in zip(plain.validation, kept.validation, strict=True):
-        assert [a[f"recall_{n}"] for n in (1, 5, 10, 20)] == [b[f"recall_{n}"] for n in (1, 5, 10, 20)]
+        assert [a[f"recall_{n}"] for n in (1, 5, 10)] == [b[f"recall_{n}"] for n in (1, 5, 10)]  # of 16 images
 
 
 def test_a_step_is_that_of_layers_that_were_not_folded(street, tmp_path):
