@@ -39,7 +39,7 @@ def later_passes(device: torch.device, images: int, height: int, width: int) -> 
     return _passes(images, (height, width), mapped=True)
 
 
-@row("contents of 10,000 photographs, first start", IN_TURN, MANY, QUICK, bar=0.8, tolerance=0)
+@row("contents of 10,000 photographs, first start", IN_TURN, MANY, QUICK, bar=1.25, tolerance=0)
 def first_contents(device: torch.device, images: int, height: int, width: int) -> Case:
     return _contents(images, (height, width), known=False)
 
