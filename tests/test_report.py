@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import folium
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.synthetic_assets import TOY, drawing, export_baseline, pictures
-from vg_core import paths
+from vg_core import paths, report
 from vg_core.config import Config
 from vg_core.report import export, rounded, shows_photographs
 
@@ -75,6 +76,21 @@ def test_an_export_replaces_the_earlier_one_as_a_whole():
     folder = export(SLUG, datasets=TOY, figures={"b": drawing("b", (3, 2))})
     assert not (folder / "a.svg").exists() and (folder / "b.svg").exists()
     assert [f.name for f in folder.parent.iterdir()] == [SLUG], "nothing unfinished stays behind"
+
+
+def test_an_export_that_cannot_take_its_place_leaves_the_earlier_one(monkeypatch):
+    folder = export_baseline()
+    before, rename = contents(folder), Path.rename
+
+    def refused(path, target):
+        if path != folder and Path(target) == folder and path.joinpath("new").exists():
+            raise PermissionError(1, "Operation not permitted")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(OSError, match="10_baseline could not be written"):
+        report._replace_folder(folder, {"new": b"new"})
+    assert contents(folder) == before and [entry.name for entry in folder.parent.iterdir()] == [folder.name]
 
 
 def test_a_full_disk_leaves_the_earlier_export_whole(monkeypatch):

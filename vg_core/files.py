@@ -15,9 +15,8 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-OWNED = re.compile(
-    r"\.vg-(?P<machine>[0-9a-f]{10})-(?P<process>\d+)-.*", re.DOTALL
-)  # unfinished: the machine and the process that write it
+# names of what is unfinished: the machine and the process that write it
+OWNED = re.compile(r"\.vg-(?P<machine>[0-9a-f]{10})-(?P<process>\d+)-.*", re.DOTALL)
 
 
 @contextmanager

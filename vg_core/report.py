@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import platform
 import re
 import shutil
@@ -221,6 +222,8 @@ def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
     except OSError as error:
         raise not_written(folder, error) from error
     finally:
+        if os.path.exists(old) and not os.path.exists(folder):  # stopped between the two
+            old.rename(folder)
         for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
     return folder

@@ -114,8 +114,8 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
         outcomes[member] = outcome
         if not watched():
             left = (time.monotonic() - started) / number * (len(missing) - number)
-            done = f"{number} of {len(missing)} runs done: {member[0]}, seed {member[1]}; {left:.0f} s left"
-            print(printable(done), flush=True)
+            line = f"{number} of {len(missing)} runs done: {member[0]}, seed {member[1]}; {left:.0f} s left"
+            print(printable(line), flush=True)
     failed = [(*member, outcome) for member, outcome in outcomes.items() if isinstance(outcome, str)]
     for variant, seed, why in failed:
         print(printable(f"{variant}, seed {seed}, failed: {why}"), file=sys.stderr, flush=True)
