@@ -31,8 +31,8 @@ def compare(rungs: Sequence[str], config: Config, places: PlaceSet) -> dict[str,
     places, so that none is too easy to have a loss. That of "augmented" is of other images and is not judged.
     """
     count = QUERIES * config.train_batch_size
-    small = few(places, count, config.train_positives_dist_threshold)
-    config = replace(config, queries_per_epoch=count, cache_refresh_rate=count, lr=LR)
+    small = few(places, count, config.task.train_positives_dist_threshold)
+    config = config.replace(queries_per_epoch=count, cache_refresh_rate=count, lr=LR)
     found: dict[str, dict[str, float]] = {}
     with TemporaryDirectory(prefix="vg_epoch_") as folder:
         first = make_runner("reference", config, Path(folder), small, small)

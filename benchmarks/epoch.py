@@ -102,11 +102,11 @@ def configure(args: argparse.Namespace, sets: Sequence[PlaceSet]) -> Config:
     if args.mining == "random":
         raise ValueError("mining=random compares no descriptors, so there is no loop to time; choose partial or full")
     fixed = {"dataset": args.dataset, "image_size": size_of(sets), "pooling": "netvlad", "epochs_num": 1}
-    config = Config(**fixed, profile="smoke", **{name: getattr(args, name) for name in OPTIONS})
+    config = Config().replace(**fixed, profile="smoke", **{name: getattr(args, name) for name in OPTIONS})
     rounds = config.queries_per_epoch // config.cache_refresh_rate
     if args.rounds is not None and not 1 <= args.rounds <= rounds:
         raise ValueError(f"rounds={args.rounds} must be 1 to {rounds}, which make one epoch")
-    trainable = sum(len(some) > 0 for some in sets[0].neighbours(config.train_positives_dist_threshold))
+    trainable = sum(len(some) > 0 for some in sets[0].neighbours(config.task.train_positives_dist_threshold))
     if trainable < config.cache_refresh_rate:
         raise ValueError(
             f"{args.dataset} has {trainable} queries with a positive, a round takes {config.cache_refresh_rate}: "
@@ -220,7 +220,7 @@ def seconds_of(history: pd.DataFrame, validation: float, scale: float) -> dict[s
 
 def counts(config: Config, val_set: PlaceSet, described: float) -> tuple[float, ...]:
     """Queries mined for in an epoch, images described, trained on, and described for validation."""
-    trained = config.queries_per_epoch * (2 + config.negs_num_per_query)
+    trained = config.queries_per_epoch * config.task.images_per_row
     return config.queries_per_epoch, described, trained, len(val_set.database) + len(val_set.queries)
 
 

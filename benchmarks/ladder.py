@@ -7,7 +7,7 @@ few methods that a measurement calls. What it does not have: checkpoints, early 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -70,10 +70,10 @@ class LoopedTuples(Tuples):
     def draw(self, rng: np.random.Generator, describe) -> tuple[np.ndarray, dict]:
         config, images = self.config, np.arange(self.database)
         chosen = rng.permutation(self.trainable)[: config.cache_refresh_rate]
-        pool = draw_pool(config.mining, len(chosen), self.database, config.neg_samples_num, rng)
+        pool = draw_pool(config.task.mining, len(chosen), self.database, config.task.neg_samples_num, rng)
         hard, soft = ([lists[q] for q in chosen] for lists in (self.hard, self.soft))
         kept = [old[old >= 0] for old in self.kept[chosen].cpu().numpy()]
-        needed = images if config.mining == "full" else np.unique(np.concatenate([pool, *hard, *kept]))
+        needed = images if config.task.mining == "full" else np.unique(np.concatenate([pool, *hard, *kept]))
         found = describe(np.concatenate([needed, self.database + chosen])).cpu().numpy()
         cache: list = [None] * self.database
         for image, descriptor in zip(needed, found[: len(needed)], strict=True):
@@ -81,7 +81,7 @@ class LoopedTuples(Tuples):
         own = np.broadcast_to(pool, (len(chosen), pool.shape[-1]))
         pools = [np.union1d(some, old) for some, old in zip(own, kept, strict=True)]
         queries = found[len(needed) :]
-        positives, negatives = reference.mine(cache, queries, hard, soft, pools, config.negs_num_per_query)
+        positives, negatives = reference.mine(cache, queries, hard, soft, pools, config.task.negs_num_per_query)
         self.kept[chosen] = torch.from_numpy(negatives).to(self.kept.device)
         return np.column_stack([self.database + chosen, positives, negatives]), {}
 
@@ -92,7 +92,7 @@ class Loop:
     progress: Progress
 
     def __init__(self, switches: Switches, config: Config, train_set: PlaceSet, val_set: PlaceSet):
-        config = replace(config, compile=switches.compiled)
+        config = config.replace(compile=switches.compiled)
         self.on, self.config, self.val_set = switches, config, val_set
         self.device = pick_device()
         self.layout = torch.channels_last if switches.channels_last else torch.contiguous_format
@@ -225,4 +225,4 @@ def make_runner(rung: str, config: Config, folder: Path, train_set: PlaceSet, va
     kind = RUNGS[rung]
     if isinstance(kind, Switches):
         return Loop(kind, config, train_set, val_set)
-    return Trainer(replace(config, augmentation=kind), folder, train_set, val_set)
+    return Trainer(config.replace(augmentation=kind), folder, train_set, val_set)

@@ -22,8 +22,8 @@ from vg_core.runs import run
 @pytest.fixture
 def runs(street):
     records._load.cache_clear()
-    untrained = replace(TINY, epochs_num=0)
-    return {"GeM": run(untrained), "maximum": run(replace(untrained, pooling="max"))}
+    untrained = TINY.replace(epochs_num=0)
+    return {"GeM": run(untrained), "maximum": run(untrained.replace(pooling="max"))}
 
 
 def no_heat(_model, image, _reference):

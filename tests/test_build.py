@@ -115,7 +115,7 @@ def numbers_without(*path: str) -> dict:
     [
         (numbers_without("netvlad", "gain"), "netvlad.gain"),
         (numbers_without("gem", "r1_low"), "gem.r1_low"),
-        (numbers_without("config", "margin"), "config.margin"),
+        (numbers_without("config", "margin"), "config.task.margin"),
         (baseline_numbers() | {"places": None}, "places"),
         (baseline_numbers() | {"gem": 1.0}, "gem."),
     ],

@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-from dataclasses import replace
 
 import pytest
 import torch
@@ -64,7 +63,7 @@ def test_the_same_model_gives_the_same_bytes(model, saved, tmp_path):
 
 @pytest.mark.parametrize("weights", ["imagenet", "/nowhere/weights.pth"])
 def test_loading_needs_no_other_weights(model, tmp_path, weights):
-    there = load_with(model, replace(CONFIG, weights=weights), tmp_path)
+    there = load_with(model, CONFIG.replace(weights=weights), tmp_path)
     assert there.config.weights == weights
     assert torch.equal(there.backbone.conv1.weight, model.backbone.conv1.weight)
 

@@ -5,7 +5,6 @@ import shlex
 import zipfile
 from collections import OrderedDict
 from copy import deepcopy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -400,7 +399,7 @@ def test_clusters_of_others_need_no_initialising(tmp_path):
     assert model.ready
     assert torch.equal(model.pooling.centroids, pool.centroids)
     assert torch.equal(model.pooling.weight, pool.conv.weight[:, :, 0, 0])
-    more = build_model(replace(config, clusters=6))
+    more = build_model(config.replace(clusters=6))
     assert not more.ready
     assert "(the pooling is of another shape: centroids (5, 512) instead of (6, 512), weight" in more.origin
 

@@ -3,7 +3,6 @@
 import errno
 import re
 import shutil
-from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ import pytest
 
 from tests.tiny import TINY
 from vg_core.__main__ import main
-from vg_core.config import Config
+from vg_core.config import ClassOptions, Config, TupleOptions, names
 from vg_core.models import build_model, save_model
 
 SMALL = [
@@ -224,7 +223,7 @@ def test_a_checkpoint_that_is_not_ours(street, tmp_path, capsys, content):
 
 def test_a_checkpoint_with_other_shapes(street, tmp_path, capsys):
     model = build_model(TINY)
-    model.config = replace(TINY, layer="layer2")
+    model.config = TINY.replace(layer="layer2")
     save_model(model, tmp_path / "other.safetensors")
     assert main(["test", "--model", str(tmp_path / "other.safetensors"), "--dataset", "street"]) == 1
     assert "layer2" in capsys.readouterr().err
@@ -246,5 +245,5 @@ def test_help_names_every_option(capsys):
         main(["train", "--help"])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for option in [*(field.name for field in fields(Config)), "preset"]:
+    for option in [*names(Config), *names(TupleOptions), *names(ClassOptions), "preset"]:
         assert f"--{option} " in printed or f"--{option}," in printed

@@ -1,13 +1,14 @@
 """Configurations: every fault is a sentence, every round trip is exact."""
 
-from dataclasses import FrozenInstanceError, asdict, fields, replace
+import json
+from dataclasses import FrozenInstanceError
 from typing import get_args, get_type_hints
 
 import pytest
 import torch
 
 from vg_core.bounds import BOUNDS
-from vg_core.config import PROFILES, Config
+from vg_core.config import PROFILES, Config, TupleOptions, names
 from vg_core.dimensions import WIDEST
 from vg_core.models import build_model
 
@@ -21,10 +22,10 @@ def test_profiles_survive_a_round_trip(profile):
 
 def test_defaults_are_the_briefs():
     config = Config()
-    assert (config.train_batch_size, config.negs_num_per_query, config.neg_samples_num) == (4, 10, 1000)
+    assert (config.train_batch_size, config.task.negs_num_per_query, config.task.neg_samples_num) == (4, 10, 1000)
     assert (config.queries_per_epoch, config.cache_refresh_rate, config.epochs_num) == (5000, 1000, 50)
-    assert (config.lr, config.margin, config.patience, config.optimizer) == (1e-5, 0.1, 3, "adam")
-    assert (config.train_positives_dist_threshold, config.val_positives_dist_threshold) == (10, 25)
+    assert (config.lr, config.task.margin, config.patience, config.optimizer) == (1e-5, 0.1, 3, "adam")
+    assert (config.task.train_positives_dist_threshold, config.val_positives_dist_threshold) == (10, 25)
 
 
 def test_a_config_cannot_be_changed():
@@ -58,7 +59,7 @@ def test_bad_options_are_sentences(options, sentence):
         Config.of("full", **options)
 
 
-NUMBERS = [field.name for field in fields(Config) if type(field.default) in (int, float)]
+NUMBERS = [name for name, default in Config().options().items() if type(default) in (int, float)]
 
 
 def test_every_number_has_bounds():
@@ -88,7 +89,7 @@ TOGETHER = {"queries_per_epoch", "cache_refresh_rate", "train_positives_min_dist
 @pytest.mark.parametrize("name", sorted({*NUMBERS} - TOGETHER))
 def test_numbers_at_their_bounds_are_good(name):
     for bound in BOUNDS[name]:
-        assert getattr(Config.of("full", **{name: bound}), name) == bound
+        assert Config.of("full", **{name: bound}).options()[name] == bound
 
 
 def test_unknown_profile():
@@ -98,19 +99,19 @@ def test_unknown_profile():
 
 def test_what_only_concerns_the_test_does_not_change_the_training():
     config = Config.of("smoke")
-    tested = replace(config, test_dataset="elsewhere", test_image_size=(64, 64), whitened_dim=8)
+    tested = config.replace(test_dataset="elsewhere", test_image_size=(64, 64), whitened_dim=8)
     assert tested.training() == config
-    assert replace(config, lr=0.5).training() != config
+    assert config.replace(lr=0.5).training() != config
 
 
 def test_the_preset_is_the_setting_of_the_paper():
     config = Config.of("full", preset="sare_paper")
     assert (config.backbone, config.layer, config.freeze, config.weights) == ("vgg16", "conv5_3", "pool4", "imagenet")
-    assert (config.pooling, config.clusters, config.loss) == ("netvlad", 64, "sare_gaussian_ind")
+    assert (config.pooling, config.clusters, config.task.loss) == ("netvlad", 64, "sare_gaussian_ind")
     assert (config.optimizer, config.lr, config.momentum, config.weight_decay) == ("sgd", 0.001, 0.9, 0.001)
     assert (config.lr_halving_epochs, config.epochs_num, config.patience) == (5, 30, 30)
-    assert (config.train_positives_min_dist, config.train_positives_dist_threshold) == (1, 10)
-    assert (config.mining, config.neg_samples_num, config.negs_num_per_query) == ("full", 1000, 10)
+    assert (config.task.train_positives_min_dist, config.task.train_positives_dist_threshold) == (1, 10)
+    assert (config.task.mining, config.task.neg_samples_num, config.task.negs_num_per_query) == ("full", 1000, 10)
     assert (config.val_positives_dist_threshold, config.val_queries) == (25, 1000)
     assert (config.train_batch_size, config.cache_refresh_rate, config.augmentation) == (4, 1000, "none")
     assert config.queries_per_epoch <= 7416 < config.queries_per_epoch + 1000  # of Pitts30k, whole rounds
@@ -187,4 +188,4 @@ def test_a_json_that_is_no_configuration_is_a_short_sentence(text, sentence):
 
 
 def test_json_holds_every_field():
-    assert asdict(Config()).keys() == {field.name for field in fields(Config)}
+    assert json.loads(Config().to_json()).keys() == {*names(Config), *names(TupleOptions)}

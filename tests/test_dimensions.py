@@ -1,7 +1,5 @@
 """Whitened tests of a trained network: learned once, cut to any size, equal to doing it by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +14,7 @@ from vg_core.places.dataset import PlaceSet
 from vg_core.retrieval import describe, evaluate
 from vg_core.runs import run, sweep
 
-SHORT = replace(TINY, epochs_num=1, queries_per_epoch=8, weight_decay=0.25)
+SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8, weight_decay=0.25)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +36,7 @@ def whitened_by_hand(plain, dim):
 
 @pytest.mark.parametrize("pooling", ["gem", "netvlad"])  # 64 and 256 values from 24 images
 def test_recall_is_that_of_a_model_whitened_by_hand(street, pooling):
-    plain, short = run(replace(SHORT, pooling=pooling)), run(replace(SHORT, pooling=pooling, whitened_dim=6))
+    plain, short = run(SHORT.replace(pooling=pooling)), run(SHORT.replace(pooling=pooling, whitened_dim=6))
     by_hand = whitened_by_hand(plain, 6)
     found = evaluate(by_hand, PlaceSet.load("street", "test"), (32, 32), 25.0)
     assert short.ranks.equals(found.ranks)
@@ -54,14 +52,14 @@ def test_recall_is_that_of_a_model_whitened_by_hand(street, pooling):
 
 
 def test_learned_once_and_cut_for_other_sizes(street, monkeypatch):
-    first = run(replace(SHORT, whitened_dim=23))
+    first = run(SHORT.replace(whitened_dim=23))
     file = whitened_file(first.checkpoint)
     assert load_model(file).whitening.dim == 23  # as long as 24 images allow, whatever was asked for
     before = file.stat().st_mtime_ns
     monkeypatch.setattr(runs, "train", no_work)
     monkeypatch.setattr(Whitening, "learn", no_work)
     for dim in (12, 3):
-        again = run(replace(SHORT, whitened_dim=dim))
+        again = run(SHORT.replace(whitened_dim=dim))
         assert again.id == first.id
         assert again.card["checkpoint"] == first.card["checkpoint"]
         assert again.model().dim == dim
@@ -72,11 +70,11 @@ def test_learned_once_and_cut_for_other_sizes(street, monkeypatch):
 
 def test_names_stay_without_whitening_and_differ_with_it():
     assert records.test_name(TINY) == "street-32x32-hard_resize"
-    assert records.test_name(replace(TINY, whitened_dim=8)) == "street-32x32-hard_resize-whitened8"
+    assert records.test_name(TINY.replace(whitened_dim=8)) == "street-32x32-hard_resize-whitened8"
 
 
 def test_a_sweep_over_sizes_trains_once(street):
-    variants = {f"{dim}": replace(SHORT, whitened_dim=dim) for dim in (0, 4, 16)}
+    variants = {f"{dim}": SHORT.replace(whitened_dim=dim) for dim in (0, 4, 16)}
     ranks = sweep(variants, cluster="here")
     assert set(ranks.variant) == {"0", "4", "16"}
     assert len(set(ranks.attrs["origin"]["runs"])) == 1
@@ -86,7 +84,7 @@ def test_too_many_values_are_refused_before_the_training(street, monkeypatch):
     monkeypatch.setattr(runs, "train", no_work)
     sentence = "whitened_dim=24 is above 23, the most that descriptors of 64 values, learned from 24 database images"
     with pytest.raises(ValueError, match=sentence):
-        run(replace(SHORT, whitened_dim=24))
+        run(SHORT.replace(whitened_dim=24))
     assert dimensions.widest(32_768, 10_000) == 4096
     assert dimensions.widest(256, 10_000) == 256
     assert dimensions.widest(32_768, 20_000) == 4096
@@ -99,7 +97,7 @@ def test_a_checkpoint_that_is_whitened_already_is_only_cut(street, tmp_path, mon
     save_model(by_hand, tmp_path / "model.safetensors")
     monkeypatch.setattr(Whitening, "learn", no_work)
     found, card = runs.examine(
-        replace(SHORT, whitened_dim=5), tmp_path / "model.safetensors", PlaceSet.load("street", "test")
+        SHORT.replace(whitened_dim=5), tmp_path / "model.safetensors", PlaceSet.load("street", "test")
     )
     assert card["descriptor_dim"] == 5
     by_hand.whiten(by_hand.whitening.truncated(5))
@@ -111,7 +109,7 @@ def test_only_ten_thousand_database_images_are_learned_from(street, monkeypatch)
     original = Whitening.learn
     monkeypatch.setattr(dimensions, "LEARNED_ON", 9)
     monkeypatch.setattr(Whitening, "learn", lambda table, dim: tables.append(table) or original(table, dim))
-    short = run(replace(SHORT, whitened_dim=8))
+    short = run(SHORT.replace(whitened_dim=8))
     assert [tuple(table.shape) for table in tables] == [(9, 64)]
     database = list(PlaceSet.load("street", "train").database.path)
     known = describe(load_model(short.checkpoint), database, (32, 32))
@@ -119,12 +117,12 @@ def test_only_ten_thousand_database_images_are_learned_from(street, monkeypatch)
 
 
 def test_scales_joined_count_in_the_width(street):
-    joined = run(replace(SHORT, whitened_dim=4, test_method="hard_resize+multi_scale_concatenated"))
+    joined = run(SHORT.replace(whitened_dim=4, test_method="hard_resize+multi_scale_concatenated"))
     assert (joined.card["descriptor_dim"], joined.card["bytes_per_image"]) == (12, 48)
 
 
 def test_a_lost_checkpoint_is_a_sentence(street):
-    short = run(replace(SHORT, whitened_dim=4))
+    short = run(SHORT.replace(whitened_dim=4))
     short.checkpoint.unlink()
     short.checkpoint.with_name("state.pt").unlink()  # which has it, too
     with pytest.raises(

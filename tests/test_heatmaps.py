@@ -1,7 +1,5 @@
 """Heat maps light what a descriptor depends on, agree with plain loops, and leave the model as it was."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -61,7 +59,7 @@ def similarity(model, image, reference):
 @pytest.fixture(params=["gem", "gem, whitened", "average, before_pool", "netvlad"])
 def resnet(request):
     pooling, _, extra = request.param.partition(", ")
-    model = build_model(replace(RESNET, pooling=pooling, l2=extra if "pool" in extra else "both")).eval()
+    model = build_model(RESNET.replace(pooling=pooling, l2=extra if "pool" in extra else "both")).eval()
     if extra == "whitened":
         model.whiten(Whitening.learn(np.random.default_rng(0).normal(size=(20, model.dim)).astype(np.float32), 8))
     return model
@@ -195,9 +193,7 @@ def test_no_trace_is_left(method, resnet):
 
 def test_what_is_frozen_changes_no_map():
     image, reference = noise(32, 64), torch.rand(128, generator=torch.Generator().manual_seed(0))
-    maps = [
-        gradient_map(build_model(replace(RESNET, freeze=f)), image, reference) for f in ("none", "layer1", "layer2")
-    ]
+    maps = [gradient_map(build_model(RESNET.replace(freeze=f)), image, reference) for f in ("none", "layer1", "layer2")]
     np.testing.assert_array_equal(maps[0], maps[1])
     np.testing.assert_array_equal(maps[0], maps[2])
     with torch.no_grad():  # of the caller

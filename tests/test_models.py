@@ -1,7 +1,5 @@
 """The whole network: what it gives back, what stays frozen, where its weights come from."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -34,7 +32,7 @@ def train_steps(model, images, steps=2):
 @pytest.mark.parametrize("pooling", ["average", "max", "gem", "netvlad"])
 @pytest.mark.parametrize("l2", ["before_pool", "after_pool", "both"])
 def test_descriptors_have_the_width_and_length_promised(images, pooling, l2):
-    model = build_model(replace(BASE, pooling=pooling, l2=l2)).eval()
+    model = build_model(BASE.replace(pooling=pooling, l2=l2)).eval()
     found = model(images)
     assert found.dtype == torch.float32
     assert found.shape == (2, model.dim)
@@ -45,11 +43,11 @@ def test_descriptors_have_the_width_and_length_promised(images, pooling, l2):
 
 def test_before_pool_is_the_brief_skeleton(images):
     """Average of locations of unit length, not normalised afterwards."""
-    model = build_model(replace(BASE, pooling="average", l2="before_pool")).eval()
+    model = build_model(BASE.replace(pooling="average", l2="before_pool")).eval()
     maps = model.backbone(images)
     expected = (maps / maps.norm(dim=1, keepdim=True)).mean((2, 3))
     torch.testing.assert_close(model(images), expected)
-    both = build_model(replace(BASE, pooling="average", l2="both")).eval()
+    both = build_model(BASE.replace(pooling="average", l2="both")).eval()
     torch.testing.assert_close(both(images), expected / expected.norm(dim=1, keepdim=True))
 
 
@@ -63,7 +61,7 @@ def test_before_pool_is_the_brief_skeleton(images):
     ],
 )
 def test_backbones_are_cut_after_the_named_layer(images, backbone, layer, freeze, dim, stride):
-    model = build_model(replace(BASE, backbone=backbone, layer=layer, freeze=freeze)).eval()
+    model = build_model(BASE.replace(backbone=backbone, layer=layer, freeze=freeze)).eval()
     assert model.dim == dim
     assert model.backbone(images).shape == (2, dim, 32 // stride, 64 // stride)
 
@@ -77,9 +75,9 @@ def test_conv5_3_is_before_its_relu(images):
 
 
 def test_the_seed_decides_and_leaves_other_random_numbers_alone():
-    config = replace(BASE, pooling="netvlad")
+    config = BASE.replace(pooling="netvlad")
     before = torch.get_rng_state()
-    one, same, other = build_model(config), build_model(config), build_model(replace(config, seed=1))
+    one, same, other = build_model(config), build_model(config), build_model(config.replace(seed=1))
     assert torch.equal(torch.get_rng_state(), before)
     for name, value in one.state_dict().items():
         assert torch.equal(value, same.state_dict()[name])
@@ -97,7 +95,7 @@ def test_the_seed_decides_and_leaves_other_random_numbers_alone():
 )
 def test_unknown_layers_are_listed(changes, message):
     with pytest.raises(ValueError, match=message):
-        build_model(replace(BASE, **changes))
+        build_model(BASE.replace(**changes))
 
 
 # --- frozen and trained part -----------------------------------------------------------------------------------
@@ -115,7 +113,7 @@ def test_frozen_parameters_and_statistics_never_move(images):
 
 
 def test_freeze_none_trains_everything(images):
-    model = build_model(replace(BASE, freeze="none"))
+    model = build_model(BASE.replace(freeze="none"))
     assert all(parameter.requires_grad for parameter in model.parameters())
     before = model.backbone.bn1.running_mean.clone()
     train_steps(model, images)
@@ -123,7 +121,7 @@ def test_freeze_none_trains_everything(images):
 
 
 def test_a_wholly_frozen_backbone_still_trains_the_pooling(images):
-    model = build_model(replace(BASE, freeze="layer2"))
+    model = build_model(BASE.replace(freeze="layer2"))
     train_steps(model, images)
     assert model.pooling.p.item() != 3.0
 
@@ -145,7 +143,7 @@ def test_stem_and_tail_make_the_whole(images, training):
     [("resnet18", "layer3", "layer2"), ("resnet50", "layer2", "none"), ("vgg16", "conv3_3", "none")],
 )
 def test_inference_copy_gives_the_same_descriptors(images, backbone, layer, freeze):
-    model = build_model(replace(BASE, backbone=backbone, layer=layer, freeze=freeze, pooling="netvlad"))
+    model = build_model(BASE.replace(backbone=backbone, layer=layer, freeze=freeze, pooling="netvlad"))
     train_steps(model, images, steps=1)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.inference_mode():

@@ -19,7 +19,7 @@ OPENING = f"""# 20 · Optimizer: which one?
 CELLS = [
     'profile = "smoke"  # "full" needs the data and a GPU\nseeds = [0, 1, 2]',
     "from dataclasses import replace\nfrom vg_core.config import Config\nfrom vg_core.report import export",
-    'base = Config.of(profile)\nvariants = {"adam": base, "sgd": replace(base, optimizer="sgd")}',
+    'base = Config.of(profile)\nvariants = {"adam": base, "sgd": base.replace(optimizer="sgd")}',
     "sorted(variants, key=lambda variant: len(variant))",
     f'export("{NAME}", datasets={{}}, numbers={{}}, profile=profile)',
 ]

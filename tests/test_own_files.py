@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,7 +120,7 @@ def test_what_a_link_leads_to_is_replaced(tmp_path):
 
 
 # --- a finished run, once for all ------------------------------------------------------------------------------------
-SHORT = replace(TINY, epochs_num=1, queries_per_epoch=8, whitened_dim=4)
+SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8, whitened_dim=4)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from vg_core.workload import mined
 
 GB = 10**9
 PLENTY = {"RAM": 100 * GB, "disk": 100 * GB}
-FROZEN = replace(TINY, layer="layer2", freeze="layer1", test_dataset="street")
+FROZEN = TINY.replace(layer="layer2", freeze="layer1", test_dataset="street")
 BATCH = Batch(
     **{"dim": 64, "weights": 4 * 10**6, "trained": 10**6, "kept": 10**7, "largest": 10**6, "stem": 0},
     **{"decode_seconds": 0.0, "stem_seconds": 0.0, "tail_seconds": 0.0, "train_seconds": 0.0},
@@ -60,7 +60,7 @@ def described_in_a_round(config):
 
 @pytest.mark.parametrize("mining", ["full", "partial", "random"])
 def test_counts_are_those_of_the_run(street, tmp_path, monkeypatch, mining):
-    config, described, learned = replace(TINY, mining=mining), [], []
+    config, described, learned = TINY.replace(mining=mining), [], []
     step, describe = training.Trainer.step, training.Trainer.describe
 
     def counted_step(self, pixels, rows):
@@ -88,20 +88,20 @@ def test_frozen_layers_run_once_where_their_output_is_kept(street):
     batch = replace(BATCH, stem=1000, stem_seconds=60.0, decode_seconds=0.6)
     assert preflight(FROZEN, batch, PLENTY).minutes == pytest.approx({"done once": 80.8, "training": 0, "test": 32.32})
     described, learned = 6 * described_in_a_round(FROZEN)[1], 48 * 5
-    augmented = preflight(replace(FROZEN, augmentation="hue"), batch, PLENTY)
+    augmented = preflight(FROZEN.replace(augmentation="hue"), batch, PLENTY)
     assert augmented.minutes["training"] == pytest.approx(described + learned)
     assert augmented.minutes["done once"] == pytest.approx(32.8)
     little = preflight(FROZEN, batch, PLENTY | {"disk": 1000.0})  # too small for pixels: decoded where they are needed
     assert little.minutes == pytest.approx({"done once": 80.8, "training": 0, "test": 32.32})
     everything = preflight(
-        replace(FROZEN, freeze="none"), replace(batch, stem=0, stem_seconds=0.0), PLENTY | {"disk": 1000.0}
+        FROZEN.replace(freeze="none"), replace(batch, stem=0, stem_seconds=0.0), PLENTY | {"disk": 1000.0}
     )
     assert everything.minutes["done once"] == 0
     assert everything.minutes["training"] == pytest.approx((described + learned + 3 * 32) / 100)
 
 
 def test_classification_mines_nothing(street):
-    assert described_in_a_round(replace(TINY, loss="geo_classification")) == (0, 0)
+    assert described_in_a_round(TINY.replace(loss="geo_classification")) == (0, 0)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def some_without_positives(street, monkeypatch):
 
 @pytest.mark.parametrize("mining", ["full", "partial", "random"])
 def test_queries_without_positives_are_not_described(some_without_positives, mining):
-    config = replace(TINY, mining=mining, neg_samples_num=1, negs_num_per_query=1, cache_refresh_rate=8)
+    config = TINY.replace(mining=mining, neg_samples_num=1, negs_num_per_query=1, cache_refresh_rate=8)
     task = make_task(config, load_places(config, "train"), 64)
     task.database = 1000
     drawn = {"full": 1000, "partial": 1, "random": 0}[mining]
@@ -122,7 +122,7 @@ def test_queries_without_positives_are_not_described(some_without_positives, min
 
 
 def test_rounds_are_no_longer_than_there_are_queries_to_learn_from(some_without_positives, tmp_path, monkeypatch):
-    config, learned = replace(TINY, cache_refresh_rate=24), []
+    config, learned = TINY.replace(cache_refresh_rate=24), []
     monkeypatch.setattr(training.Trainer, "fit", lambda _self, rows: learned.append(rows.size) or 0.0)
     fit(config, tmp_path / "run")
     expected = preflight(config, replace(BATCH, train_seconds=60.0), PLENTY)
@@ -130,23 +130,23 @@ def test_rounds_are_no_longer_than_there_are_queries_to_learn_from(some_without_
 
 
 def test_memory_grows_with_the_batch_and_the_proposal_fits(street):
-    small, large = (preflight(replace(TINY, train_batch_size=size), BATCH, PLENTY) for size in (1, 40))
+    small, large = (preflight(TINY.replace(train_batch_size=size), BATCH, PLENTY) for size in (1, 40))
     a_tuple = 1.3 * 5 * (10**7 + 2 * 10**6)
     assert large.needed["RAM"] - small.needed["RAM"] == pytest.approx(39 * a_tuple, rel=0.05)
     free = PLENTY | {"RAM": 0.5 * large.needed["RAM"]}
-    short = preflight(replace(TINY, train_batch_size=40), BATCH, free)
+    short = preflight(TINY.replace(train_batch_size=40), BATCH, free)
     with pytest.raises(
         ValueError, match=rf"RAM is short: .*train_batch_size={short.needs.fitting} instead of 40 would fit"
     ):
         short.check()
     fitting = short.needs.fitting
-    preflight(replace(TINY, train_batch_size=fitting), BATCH, free).check()
-    preflight(replace(TINY, train_batch_size=40, accumulate=-(-40 // fitting)), BATCH, free).check()
+    preflight(TINY.replace(train_batch_size=fitting), BATCH, free).check()
+    preflight(TINY.replace(train_batch_size=40, accumulate=-(-40 // fitting)), BATCH, free).check()
 
 
 @pytest.mark.parametrize("test_method", ["hard_resize", "five_crops"])
 def test_processes_share_the_batch_and_the_minutes(test_method, street, monkeypatch):
-    config = replace(TINY, test_method=test_method)
+    config = TINY.replace(test_method=test_method)
     batch = replace(BATCH, tail_seconds=1.0, train_seconds=1.0)
     one = preflight(config, batch, PLENTY)
     fitting = one.needs.fitting
@@ -173,7 +173,7 @@ def test_a_classifier_counts_with_its_gradients_and_moments(street):
     """12 cells of 25 m hold a database image; loss and mining of tuples take nothing of the kind."""
     batch = replace(BATCH, dim=10**5)
     tuples, classes = (
-        preflight(replace(TINY, loss=loss, mining="random"), batch, PLENTY)
+        preflight(TINY.replace(mining="random").replace(loss=loss), batch, PLENTY)
         for loss in ("triplet", "geo_classification")
     )
     head = 4 * (10**5 + 1) * len(make_task(classes.needs.config, load_places(TINY, "train"), 1).head.bias)
@@ -196,7 +196,7 @@ def test_a_gpu_holds_the_network_and_ram_what_waits(street, on_a_gpu):
 
 def test_in_ram_beside_a_gpu_wait_the_batches_of_training_or_those_of_the_test(street, on_a_gpu):
     plain, small, large = (
-        preflight(replace(TINY, image_size=(64, 64), test_image_size=size), BATCH, ON_A_GPU).needed["RAM"]
+        preflight(TINY.replace(image_size=(64, 64), test_image_size=size), BATCH, ON_A_GPU).needed["RAM"]
         for size in (None, (32, 32), (640, 640))
     )
     assert small == plain, "a tuple's images are as large as ever"
@@ -206,20 +206,20 @@ def test_in_ram_beside_a_gpu_wait_the_batches_of_training_or_those_of_the_test(s
 def test_descriptors_of_views_lie_in_ram_beside_a_gpu(street, on_a_gpu):
     batch = replace(BATCH, dim=10**6)
     plain, views = (
-        preflight(replace(TINY, test_method=method), batch, ON_A_GPU).needs for method in ("hard_resize", "five_crops")
+        preflight(TINY.replace(test_method=method), batch, ON_A_GPU).needs for method in ("hard_resize", "five_crops")
     )
     assert views.testing["RAM"] - plain.testing["RAM"] == pytest.approx(1.3 * 4 * 10**6 * (16 + 5 * 16))
     assert plain.testing["GPU memory"] - views.testing["GPU memory"] == pytest.approx(1.3 * 4 * 10**6 * 32)
 
 
 def test_what_is_short_beside_a_gpu_is_named_with_what_helps(street, on_a_gpu):
-    config = replace(TINY, train_batch_size=40)
+    config = TINY.replace(train_batch_size=40)
     for short, words in (("GPU memory", r"train_batch_size=\d+ instead of 40"), ("RAM", "decoded batches wait there")):
         need = preflight(config, BATCH, ON_A_GPU).needed[short]
         with pytest.raises(ValueError, match=f"^{short} is short: .*{words}"):
             preflight(config, BATCH, ON_A_GPU | {short: 0.6 * need}).check()
     with pytest.raises(ValueError, match=r"^RAM is short: .*its test: lower infer_batch_size"):
-        preflight(replace(TINY, test_image_size=(640, 640)), BATCH, ON_A_GPU | {"RAM": 10**6}).check()
+        preflight(TINY.replace(test_image_size=(640, 640)), BATCH, ON_A_GPU | {"RAM": 10**6}).check()
 
 
 # --- what it took, beside it ------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def test_where_not_one_tuple_fits_other_options_are_named(street):
 
 def test_descriptors_without_room_in_memory_count_for_the_disk(street, monkeypatch):
     monkeypatch.setattr(needs, "STORED_AT_ONCE", 1)
-    config, batch = replace(TINY, loss="geo_classification"), replace(BATCH, dim=10**8)  # it has no mining's at hand
+    config, batch = TINY.replace(loss="geo_classification"), replace(BATCH, dim=10**8)  # it has no mining's at hand
     much, little = (preflight(config, batch, PLENTY | {"RAM": memory}) for memory in (10**12, 10**8))
     assert little.needed["disk"] - much.needed["disk"] == 2 * 16 * 10**8  # the database; queries stay in memory
     assert much.needed["RAM"] - little.needed["RAM"] == pytest.approx(1.3 * (4 * 15 * 10**8 - MEMORY_BYTES), rel=0.01)
@@ -241,12 +241,12 @@ def test_descriptors_without_room_in_memory_count_for_the_disk(street, monkeypat
 def test_what_has_no_room_is_refused_in_notebooks_too(street, monkeypatch):
     monkeypatch.setattr(module, "_free", lambda *_: PLENTY | {"disk": 1000})
     with pytest.raises(ValueError, match=r"disk is short: .*VG_CACHE"):
-        run(replace(TINY, epochs_num=1))
-    run(replace(TINY, epochs_num=0))  # it trains nothing
+        run(TINY.replace(epochs_num=1))
+    run(TINY.replace(epochs_num=0))  # it trains nothing
 
 
 def test_a_training_says_what_it_took_and_goes_on_whatever_the_estimate(street, monkeypatch, capsys):
-    config = replace(TINY, epochs_num=1)
+    config = TINY.replace(epochs_num=1)
     with monkeypatch.context() as meanwhile, pytest.raises(KeyboardInterrupt):
         meanwhile.setattr(training.Trainer, "training_round", interrupted)
         run(config)
@@ -261,14 +261,14 @@ def test_a_training_says_what_it_took_and_goes_on_whatever_the_estimate(street, 
     table = compared(config)
     assert list(table.index) == ["epochs", *minutes, "GB of RAM in training", *of_test]
     assert (table.taken >= 0).all() and table.taken["epochs"] == 1 and (table.taken[minutes] > 0).all()
-    run(replace(config, test_method="five_crops"))  # another test of the same training: nothing was expected of it
+    run(config.replace(test_method="five_crops"))  # another test of the same training: nothing was expected of it
     assert "taken" not in capsys.readouterr().out
     pd.testing.assert_frame_equal(compared(config), table)
 
 
 def test_pages_of_photographs_and_libraries_are_no_memory_of_a_gpu(street, on_a_gpu, tmp_path):
     """Nor are pages where the disk has no room for them."""
-    config = replace(TINY, epochs_num=1)
+    config = TINY.replace(epochs_num=1)
     expected = preflight(config, BATCH, ON_A_GPU)
     expected.save(tmp_path)
     known = own_files.read(tmp_path / "estimate.json", "")["expected"]
@@ -282,9 +282,9 @@ def test_pages_of_photographs_and_libraries_are_no_memory_of_a_gpu(street, on_a_
 
 
 def test_a_run_that_trains_nothing_has_no_estimate(street):
-    run(replace(TINY, epochs_num=0))
+    run(TINY.replace(epochs_num=0))
     with pytest.raises(own_files.Damaged, match=r"estimate\.json"):
-        compared(replace(TINY, epochs_num=0))
+        compared(TINY.replace(epochs_num=0))
 
 
 def test_the_peak_is_that_of_the_training():
@@ -307,7 +307,7 @@ def test_a_full_disk_is_refused_on_the_command_line(street, monkeypatch, capsys)
 
 @pytest.mark.parametrize("pooling", ["gem", "netvlad"])
 def test_a_batch_is_measured(street, pooling):
-    config = replace(FROZEN, pooling=pooling)
+    config = FROZEN.replace(pooling=pooling)
     batch = measure(config, load_places(config, "train"), torch.device("cpu"))
     assert batch.stem == 64 * 8 * 8 * 4 and batch.largest == 64 * 16 * 16 * 4
     assert 0 < batch.trained < batch.weights and batch.dim == {"gem": 128, "netvlad": 512}[pooling]
@@ -320,7 +320,7 @@ def test_a_batch_is_measured(street, pooling):
 
 
 def test_what_it_took_stands_beside_what_was_expected(street, monkeypatch, capsys):
-    config = replace(TINY, test_image_size=(640, 640))  # its test takes more memory than its training
+    config = TINY.replace(test_image_size=(640, 640))  # its test takes more memory than its training
     expected = preflight(config, replace(BATCH, train_seconds=60.0, decode_seconds=6.0), PLENTY)
     assert expected.needs.training < expected.needed["RAM"]
     folder = paths.runs_folder("smoke") / run_id(config)
@@ -346,7 +346,7 @@ def test_what_it_took_stands_beside_what_was_expected(street, monkeypatch, capsy
 
 def test_views_of_queries_count_in_the_test(street):
     plain, many = (
-        preflight(replace(TINY, test_method=method), replace(BATCH, tail_seconds=60.0, dim=10**6), PLENTY)
+        preflight(TINY.replace(test_method=method), replace(BATCH, tail_seconds=60.0, dim=10**6), PLENTY)
         for method in ("hard_resize", "five_crops+multi_scale_concatenated+flip")
     )
     assert plain.minutes["test"] == 32 and many.minutes["test"] == pytest.approx(7 * (16 + 5 * 16))
@@ -354,15 +354,15 @@ def test_views_of_queries_count_in_the_test(street):
 
 
 def test_larger_images_of_the_test_take_more_memory(street):
-    small, large = (preflight(replace(TINY, test_image_size=(size, size)), BATCH, PLENTY) for size in (32, 640))
+    small, large = (preflight(TINY.replace(test_image_size=(size, size)), BATCH, PLENTY) for size in (32, 640))
     assert large.needed["RAM"] > 100 * 1.3 * 16 * 2 * 10**6 > small.needed["RAM"]
     with pytest.raises(ValueError, match=r"RAM is short: .*its test: lower infer_batch_size, test_image_size"):
-        preflight(replace(TINY, test_image_size=(640, 640)), BATCH, PLENTY | {"RAM": GB}).check()
+        preflight(TINY.replace(test_image_size=(640, 640)), BATCH, PLENTY | {"RAM": GB}).check()
 
 
 def test_a_whitening_counts_in_the_test(street):
     batch = replace(BATCH, tail_seconds=60.0, dim=10**6)
-    plain, short = (preflight(replace(TINY, whitened_dim=dim), batch, PLENTY) for dim in (0, 4))
+    plain, short = (preflight(TINY.replace(whitened_dim=dim), batch, PLENTY) for dim in (0, 4))
     assert short.minutes["test"] - plain.minutes["test"] == 24  # the database of train
     weights = 4 * 23 * 10**6
     assert short.needed["disk"] - plain.needed["disk"] == weights
@@ -385,14 +385,14 @@ def test_a_run_may_be_given_a_part_of_the_memory(monkeypatch):
 
 def test_validation_counts_the_queries_that_it_draws(street):
     batch = replace(BATCH, stem=10**6, stem_seconds=60.0)
-    all_of_them, some = (preflight(replace(FROZEN, val_queries=count), batch, PLENTY) for count in (0, 4))
+    all_of_them, some = (preflight(FROZEN.replace(val_queries=count), batch, PLENTY) for count in (0, 4))
     assert all_of_them.minutes["done once"] - some.minutes["done once"] == 12
     assert all_of_them.needed["RAM"] - some.needed["RAM"] == 12 * 10**6
 
 
 def test_what_frozen_layers_leave_is_the_room_of_validations(street):
     """Their output takes 8 of 20 GB, the classifier 6; half of what is left does not hold the descriptors of val."""
-    config, free = replace(FROZEN, loss="geo_classification"), PLENTY | {"RAM": 2 * 10**10}
+    config, free = FROZEN.replace(loss="geo_classification"), PLENTY | {"RAM": 2 * 10**10}
     sizes = {"dim": 10**8 // 4, "stem": 10**8}
     beside, alone = (preflight(config, replace(BATCH, **sizes | {"stem": stem}), free) for stem in (sizes["stem"], 0))
     stored = 2 * 16 * sizes["dim"]  # of the database
@@ -421,11 +421,11 @@ def test_memory_that_ends_while_measuring_is_a_refusal(street, monkeypatch):
 
     monkeypatch.setattr(GeoModel, "tail", without_room)
     with pytest.raises(ValueError, match=r"^RAM is short: .* free .*; lower image_size"):
-        run(replace(TINY, epochs_num=1))
+        run(TINY.replace(epochs_num=1))
 
 
 def test_weights_in_two_precisions_are_no_maps(street, monkeypatch):
-    config = replace(FROZEN, pooling="netvlad")
+    config = FROZEN.replace(pooling="netvlad")
     places = load_places(config, "train")
     plain = measure(config, places, torch.device("cpu")).kept
     half = partial(torch.autocast, "cpu", torch.bfloat16)

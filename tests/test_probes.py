@@ -1,7 +1,5 @@
 """Looks at a training that keep no weights: the range test on a real network, and the positives that mining picks."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,8 +46,8 @@ def test_queries_without_a_positive_are_shown_as_lost():
     assert lost.lost.tolist() == [100, 50, 0, 0, 0]
     assert lost.positives.tolist()[0] == 0 and lost.positives[10] == 2
     assert lost.positives[40] > 2  # the next place is 30 m away
-    near = mined_positives(build_model(TINY).eval(), replace(TINY, train_positives_dist_threshold=4.5))
+    near = mined_positives(build_model(TINY).eval(), TINY.replace(train_positives_dist_threshold=4.5))
     assert (near.positive == "").sum() == 12 and near.metres.isna().sum() == 12
     assert near.metres.max() <= 4.5
-    none = mined_positives(build_model(TINY).eval(), replace(TINY, train_positives_dist_threshold=1.0))
+    none = mined_positives(build_model(TINY).eval(), TINY.replace(train_positives_dist_threshold=1.0))
     assert (none.positive == "").all()

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,8 @@ from vg_core.retrieval import evaluate
 from vg_core.runs import read_back, run
 from vg_core.strategies import evaluate_with
 
-CONFIG = replace(TINY, freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
-CONFIG = replace(CONFIG, optimizer="sgd", lr=0.01)  # Adam's steps are nearly the same with gradients of a wrong length
+CONFIG = TINY.replace(freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
+CONFIG = CONFIG.replace(optimizer="sgd", lr=0.01)  # Adam's steps are nearly the same with gradients of a wrong length
 
 
 def torchrun(*arguments, processes=2, **config):
@@ -97,11 +97,11 @@ def test_a_batch_that_cannot_be_shared_out_is_an_error(monkeypatch):
     with pytest.raises(ValueError, match=r"batches of 3 tuples .* cannot be cut for accumulate=1 and 4 processes"):
         check_resources(CONFIG, rows=3)
     check_resources(CONFIG, rows=4)
-    check_resources(replace(CONFIG, epochs_num=0), rows=0)
+    check_resources(CONFIG.replace(epochs_num=0), rows=0)
     with pytest.raises(ValueError, match="accumulate=2 and 4 processes"):
-        check_resources(replace(CONFIG, accumulate=2), rows=7)
+        check_resources(CONFIG.replace(accumulate=2), rows=7)
     with pytest.raises(ValueError, match="compile=True does not go with several processes"):
-        check_resources(replace(CONFIG, compile=True), rows=4)
+        check_resources(CONFIG.replace(compile=True), rows=4)
 
 
 COLLECTIVES = """
@@ -168,7 +168,7 @@ from vg_core.retrieval import photographs_of
 with processes.joined():
     photographs = photographs_of(PlaceSet.load("street", "val"), (32, 32), progress=False)
     stem_cache.free_memory = lambda device: 10**9 if processes.first() else 0
-    (kept,) = stem_cache.keep_stems(build_model(replace(TINY, layer="layer2", freeze="layer1")), [photographs], 5)
+    (kept,) = stem_cache.keep_stems(build_model(TINY.replace(layer="layer2", freeze="layer1")), [photographs], 5)
     stem, made = kept.stem, []
     kept.stem = lambda pixels: made.append(len(pixels)) or stem(pixels)
     parts = torch.arange(32).split(5)
@@ -242,7 +242,7 @@ def test_all_processes_describe_and_the_first_writes_descriptors_that_have_no_ro
     ids=["full", "partial"],
 )
 def test_two_processes_learn_what_one_does(alone, choices):
-    config = replace(CONFIG, **choices)
+    config = CONFIG.replace(**choices)
     one, weights = alone(config)
     said, complaint = (process := torchrun(**options(config))).communicate(timeout=300)
     assert process.returncode == 0, complaint
@@ -264,7 +264,7 @@ def _facts(history):
 
 
 def test_a_killed_process_ends_in_a_sentence_and_the_run_goes_on(alone):
-    config = replace(CONFIG, epochs_num=4, margin=0.5)
+    config = CONFIG.replace(epochs_num=4, margin=0.5)
     one, _ = alone(config)
     folder = paths.checkpoints_folder("smoke") / run_id(config)
     process, deadline = torchrun(**options(config)), time.monotonic() + 120

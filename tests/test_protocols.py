@@ -1,7 +1,5 @@
 """Oxford, Paris and Holidays end to end: small folders made here, a tiny network, and every step again by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,7 +25,7 @@ FIELD = 43  # pixels that a location sees behind layer1 of ResNet-18
 def model(monkeypatch):
     """A random network, on the CPU, where descriptors have full precision."""
     monkeypatch.setattr("vg_core.protocols.pick_device", lambda: torch.device("cpu"))
-    return build_model(replace(TINY, pooling="gem"))
+    return build_model(TINY.replace(pooling="gem"))
 
 
 def noise(seed, size, file, **options):

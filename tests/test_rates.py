@@ -1,7 +1,5 @@
 """A learning rate for each variant: the one that reaches furthest on val, the smaller of two that reach as far."""
 
-from dataclasses import replace
-
 import pandas as pd
 import pytest
 
@@ -30,9 +28,9 @@ def reached(monkeypatch):
 
 def test_the_best_epoch_decides_and_the_smaller_rate_wins_a_tie(reached):
     asked = reached({"a, × 0.5": [90, 40], "a, × 2": [0, 20, 50, 10], "b, × 0.5": [0, 30], "b, × 2": [0, 30]})
-    variants = {"a": TINY, "b": replace(TINY, pooling="max", lr=0.1)}
+    variants = {"a": TINY, "b": TINY.replace(pooling="max", lr=0.1)}
     own, table = choose_rates(variants, [2, 0.5], seed=7, cluster="here")
-    assert own == {"a": replace(TINY, lr=2 * TINY.lr), "b": replace(TINY, pooling="max", lr=0.05)}
+    assert own == {"a": TINY.replace(lr=2 * TINY.lr), "b": TINY.replace(pooling="max", lr=0.05)}
     assert table.val.tolist() == [40, 50, 30, 30] and table.chosen.tolist() == [False, True, True, False]
     ((tried, seeds, cluster),) = asked
     assert list(tried) == ["a, × 0.5", "a, × 2", "b, × 0.5", "b, × 2"] and (seeds, cluster) == ([7], "here")
@@ -41,18 +39,18 @@ def test_the_best_epoch_decides_and_the_smaller_rate_wins_a_tie(reached):
 @pytest.mark.parametrize(("rates_tried", "ends"), [([1, 2, 4], 1), ([1, 2], 2), ([2], 0)])
 def test_choices_at_an_end_are_counted_where_there_is_a_choice(reached, rates_tried, ends):
     reached({"a, × 1": [0, 10], "a, × 2": [0, 20], "a, × 4": [0, 5], "b, × 1": [0, 9], "b, × 2": [0, 8]})
-    assert at_end(choose_rates({"a": TINY, "b": replace(TINY, pooling="max")}, rates_tried)[1]) == ends
+    assert at_end(choose_rates({"a": TINY, "b": TINY.replace(pooling="max")}, rates_tried)[1]) == ends
 
 
 def test_what_failed_is_not_chosen(reached):
     reached({"a, × 2": [0, 10]})
-    own, table = choose_rates({"a": TINY, "lost": replace(TINY, pooling="max")}, [1, 2])
-    assert own == {"a": replace(TINY, lr=2 * TINY.lr)}
+    own, table = choose_rates({"a": TINY, "lost": TINY.replace(pooling="max")}, [1, 2])
+    assert own == {"a": TINY.replace(lr=2 * TINY.lr)}
     assert table[table.chosen][["variant", "rate"]].to_numpy().tolist() == [["a", 2]]
 
 
 def test_real_trainings(street):
-    base = replace(TINY, epochs_num=1, queries_per_epoch=8)
+    base = TINY.replace(epochs_num=1, queries_per_epoch=8)
     own, table = choose_rates({"triplet": base}, [1.0, 1e6], cluster="here")  # the second one cannot go well
     assert own["triplet"].lr == base.lr
     assert table.chosen.tolist() == [True, False] and 0 < table.val[0] <= 100

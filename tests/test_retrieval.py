@@ -125,7 +125,7 @@ def table(count):
 
 METHOD, PHOTO = sys.argv[1:]
 IMAGES, (room.MEMORY_SHARE, retrieval.STORED_AT_ONCE) = 64, (0, 256)
-model = build_model(replace(TINY, pooling="netvlad", clusters=400))
+model = build_model(TINY.replace(pooling="netvlad", clusters=400))
 
 def evaluate():
     places = PlaceSet("drawn", "test", table(IMAGES), table(8))

@@ -5,7 +5,6 @@ import re
 import signal
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from vg_core.devices import RAM, cores, free_memory
 from vg_core.records import code_digest, run_id
 from vg_core.runs import histories, recall_table, run, sweep
 
-SHORT = replace(TINY, epochs_num=1, queries_per_epoch=8)
+SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8)
 
 
 @pytest.fixture(autouse=True)
@@ -43,18 +42,18 @@ def test_finished_runs_are_read_back(street, monkeypatch):
 def test_another_test_size_trains_nothing(street, monkeypatch):
     first = run(SHORT)
     monkeypatch.setattr(runs, "train", no_training)
-    larger = run(replace(SHORT, test_image_size=(48, 64)))
+    larger = run(SHORT.replace(test_image_size=(48, 64)))
     assert larger.id == first.id
     assert larger.card["image_size"] == [48, 64]
 
 
 def test_the_name_follows_what_makes_numbers(street, write_photo):
-    names = [run_id(SHORT), run_id(replace(SHORT, lr=2e-3)), run_id(replace(SHORT, seed=1))]
+    names = [run_id(SHORT), run_id(SHORT.replace(lr=2e-3)), run_id(SHORT.replace(seed=1))]
     write_photo(street / "images" / "train" / "database", 460_000, 5_000_000, 9)
     records._load.cache_clear()
     names.append(run_id(SHORT))
     assert len(set(names)) == 4
-    assert run_id(replace(SHORT, profile="full")) == names[-1]
+    assert run_id(SHORT.replace(profile="full")) == names[-1]
 
 
 def test_a_comment_is_no_change_and_a_constant_is(tmp_path, monkeypatch):
@@ -76,7 +75,7 @@ def test_tables_are_read_without_photographs(street):
     records._load.cache_clear()
     assert run(SHORT).ranks.equals(first.ranks)
     with pytest.raises(FileNotFoundError, match="no train split"):
-        run(replace(SHORT, lr=0.5))
+        run(SHORT.replace(lr=0.5))
 
 
 def test_a_changed_test_set_is_tested_again(street, write_photo):
@@ -89,7 +88,7 @@ def test_a_changed_test_set_is_tested_again(street, write_photo):
 
 
 def test_sweep_goes_on_past_a_failed_variant(street, capsys):
-    variants = {"good": SHORT, "broken": replace(SHORT, negs_num_per_query=10, neg_samples_num=1)}
+    variants = {"good": SHORT, "broken": SHORT.replace(negs_num_per_query=10, neg_samples_num=1)}
     ranks = sweep(variants, seeds=[0, 1], cluster="here")
     assert ranks.groupby(["variant", "seed"]).size().to_dict() == {("good", 0): 16, ("good", 1): 16}
     assert [(variant, seed) for variant, seed, _ in ranks.attrs["failed"]] == [("broken", 0), ("broken", 1)]
@@ -99,9 +98,9 @@ def test_sweep_goes_on_past_a_failed_variant(street, capsys):
 
 
 def test_histories_of_several_variants(street):
-    variants = {"GeM": SHORT, "untrained": replace(SHORT, epochs_num=0)}
+    variants = {"GeM": SHORT, "untrained": SHORT.replace(epochs_num=0)}
     sweep(variants, cluster="here")
-    history, validation = histories(variants | {"missing": replace(SHORT, lr=0.5)})
+    history, validation = histories(variants | {"missing": SHORT.replace(lr=0.5)})
     assert set(history.variant) == {"GeM"}
     assert validation.groupby("variant").epoch.max().to_dict() == {"GeM": 1, "untrained": 0}
 
@@ -121,7 +120,7 @@ def test_results_stay_in_the_folder_of_the_profile(street):
 
 
 def test_a_cluster_finishes_although_a_worker_is_killed(street, tmp_path):
-    variants = {"GeM": replace(TINY, epochs_num=3), "average": replace(TINY, pooling="average", epochs_num=3)}
+    variants = {"GeM": TINY.replace(epochs_num=3), "average": TINY.replace(pooling="average", epochs_num=3)}
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster:
         killer = threading.Thread(target=kill_a_busy_worker, args=(cluster,))
         killer.start()
@@ -136,7 +135,7 @@ def test_a_cluster_finishes_although_a_worker_is_killed(street, tmp_path):
 
 def test_workers_train_a_network_once_whatever_it_is_tested_on(street):
     sizes = {"small": (32, 32), "large": (40, 48), "larger": (48, 64)}
-    variants = {name: replace(SHORT, test_image_size=size) for name, size in sizes.items()}
+    variants = {name: SHORT.replace(test_image_size=size) for name, size in sizes.items()}
     ranks = sweep(variants, cluster="local")
     assert ranks.attrs["failed"] == [] and set(ranks.variant) == set(sizes)
     (log,) = paths.checkpoints_folder("smoke").glob("*/log.txt")
@@ -145,7 +144,7 @@ def test_workers_train_a_network_once_whatever_it_is_tested_on(street):
 
 def test_workers_share_the_memory(street):
     free = free_memory(torch.device("cpu"))
-    sweep({pooling: replace(SHORT, pooling=pooling) for pooling in ("gem", "max")}, cluster="local")
+    sweep({pooling: SHORT.replace(pooling=pooling) for pooling in ("gem", "max")}, cluster="local")
     logs = [log.read_text() for log in paths.checkpoints_folder("smoke").glob("*/log.txt")]
     told = [float(re.search(r"RAM [\d.]+ GB of ([\d.]+) GB free", log)[1]) for log in logs]
     workers = min(2, cores())

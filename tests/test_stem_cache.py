@@ -1,6 +1,5 @@
 """Kept output of frozen layers: the same numbers as without it, only where nothing is augmented and memory allows."""
 
-from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -19,7 +18,7 @@ from vg_core.places.photographs import Photographs
 from vg_core.retrieval import describe_photographs, photographs_of
 from vg_core.stem_cache import DevicePixels, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
 
-FROZEN = replace(TINY, layer="layer2", freeze="layer1", epochs_num=1)
+FROZEN = TINY.replace(layer="layer2", freeze="layer1", epochs_num=1)
 PLENTY = 10**9
 
 
@@ -87,7 +86,7 @@ def test_a_network_without_frozen_layers_keeps_nothing(photographs):
 @pytest.mark.parametrize("loss", ["triplet", "geo_classification"])
 @pytest.mark.parametrize("pooling", ["gem", "netvlad"])
 def test_training_comes_out_the_same(street, tmp_path, budget, loss, pooling):
-    config = replace(FROZEN, loss=loss, pooling=pooling)
+    config = FROZEN.replace(loss=loss, pooling=pooling)
     budget(0)
     plain = fit(config, tmp_path / "plain")
     budget(PLENTY)
@@ -140,7 +139,7 @@ def test_an_interrupted_training_goes_on_with_the_same_numbers(street, tmp_path,
 def test_augmented_images_are_not_kept_but_those_of_validation_are(street, tmp_path, budget):
     budget(PLENTY)
     sets = [PlaceSet.load("street", split) for split in ("train", "val")]
-    trainer = training.Trainer(replace(FROZEN, augmentation="brightness"), tmp_path, *sets)
+    trainer = training.Trainer(FROZEN.replace(augmentation="brightness"), tmp_path, *sets)
     train, validation = trainer.sources
     assert isinstance(train.source, Photographs) and isinstance(validation, StemCache)
 
@@ -168,7 +167,7 @@ def test_pixels_are_kept_on_a_gpu_with_room(model, photographs, monkeypatch):
 
 
 def test_an_augmented_training_from_kept_pixels_is_the_same(street, tmp_path, monkeypatch):
-    config = replace(FROZEN, augmentation="brightness", epochs_num=1)
+    config = FROZEN.replace(augmentation="brightness", epochs_num=1)
     plain = fit(config, tmp_path / "plain")
     monkeypatch.setattr(stem_cache, "pixels_fit", lambda *_: True)
     kept = fit(config, tmp_path / "kept")
@@ -180,7 +179,7 @@ def test_an_augmented_training_from_kept_pixels_is_the_same(street, tmp_path, mo
 def test_a_network_is_compiled_in_one_piece(pooling):
     """What cannot be compiled would cut it in pieces, silently but for a warning; here it is an error."""
     torch.compiler.reset()  # what other tests compiled counts towards the compiler's limit
-    model = build_model(replace(FROZEN, pooling=pooling)).train()
+    model = build_model(FROZEN.replace(pooling=pooling)).train()
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     whole = torch.compile(stem_cache._descriptors_of, fullgraph=True, backend="eager")
     for network, stem in ((model, frozen_stem(model)), (inference_copy(model), inference_copy(model).stem)):
@@ -202,17 +201,17 @@ def test_each_network_of_a_sweep_is_compiled(monkeypatch):
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     for layer, pooling in product(("conv1", "layer1", "layer2"), ("average", "max", "gem", "netvlad")):
         before = len(compiled)
-        descriptors_of(build_model(replace(TINY, compile=True, layer=layer, pooling=pooling)), pixels)
+        descriptors_of(build_model(TINY.replace(compile=True, layer=layer, pooling=pooling)), pixels)
         assert len(compiled) == before + 1
     stem_cache._compiled.cache_clear()
 
 
 @pytest.mark.skipif(not can_compile(), reason="needs a C++ compiler")
 def test_a_compiled_training_is_the_same_up_to_rounding(street, tmp_path):
-    config = replace(TINY, layer="conv1", freeze="none", epochs_num=1, infer_batch_size=32)
+    config = TINY.replace(layer="conv1", freeze="none", epochs_num=1, infer_batch_size=32)
     plain = fit(config, tmp_path / "plain")
     stem_cache._compiled.cache_clear()
-    compiled = fit(replace(config, compile=True), tmp_path / "compiled")
+    compiled = fit(config.replace(compile=True), tmp_path / "compiled")
     assert stem_cache._compiled.cache_info().hits > 0
     losses = [[row["loss"] for row in state.history] for state in (compiled, plain)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
@@ -244,7 +243,7 @@ def test_each_second_of_a_training_is_that_of_a_phase_or_of_a_validation(street,
         done = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *a, done=done, name=name, **o: calls.append(name) or done(*a, **o))
     monkeypatch.setattr("time.monotonic", lambda: float(len(calls)))
-    state = fit(replace(FROZEN, loss=loss, pooling="netvlad"), tmp_path / "run")
+    state = fit(FROZEN.replace(loss=loss, pooling="netvlad"), tmp_path / "run")
     phases = pd.DataFrame(state.history).filter(regex="^seconds_").drop(columns="seconds_training")
     assert phases.sum().sum() + sum(row["seconds"] for row in state.validation) == len(calls)
     of_once = [name for name in calls if name in {name for _, name in once}]

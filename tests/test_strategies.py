@@ -1,6 +1,5 @@
 """Test strategies: the plain path as a special case, merges against brute force, scales and mirroring on top."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -31,7 +30,7 @@ SIZE = (32, 40)
 
 @pytest.fixture(scope="module")
 def model():
-    return build_model(replace(TINY, pooling="gem"))
+    return build_model(TINY.replace(pooling="gem"))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,7 +30,7 @@ def same(a, b):
 @pytest.mark.parametrize("mining", ["full", "partial", "random"])
 @pytest.mark.parametrize("pooling", ["gem", "netvlad"])
 def test_every_mining_trains_every_pooling(street, tmp_path, mining, pooling):
-    state = fit(replace(TINY, mining=mining, pooling=pooling, epochs_num=1), tmp_path / "run")
+    state = fit(TINY.replace(mining=mining, pooling=pooling, epochs_num=1), tmp_path / "run")
     assert [row["round"] for row in state.history] == [1, 2, 3]
     assert [row["epoch"] for row in state.validation] == [0, 1]
     assert all(np.isfinite(row["loss"]) and 0 <= row["active"] <= 1 for row in state.history)
@@ -52,7 +51,7 @@ def test_no_mined_negative_is_ever_within_25_metres(street, tmp_path, monkeypatc
     os.rename(first, first.replace("@0400003", "@0450003"))
     places = PlaceSet.load("street", "train")
     for mining in ("full", "partial", "random"):
-        fit(replace(TINY, mining=mining, epochs_num=1), tmp_path / mining)
+        fit(TINY.replace(mining=mining, epochs_num=1), tmp_path / mining)
     database, queries = (t[["easting", "northing"]].to_numpy() for t in (places.database, places.queries))
     for chosen, positives, negatives in mined:
         metres = np.linalg.norm(database[negatives] - queries[chosen][:, None], axis=-1)
@@ -62,8 +61,8 @@ def test_no_mined_negative_is_ever_within_25_metres(street, tmp_path, monkeypatc
 
 
 def test_frozen_layers_do_not_move(street, tmp_path):
-    config = replace(TINY, layer="layer2", freeze="layer1", epochs_num=1)
-    fit(replace(config, epochs_num=0), tmp_path / "untrained")
+    config = TINY.replace(layer="layer2", freeze="layer1", epochs_num=1)
+    fit(config.replace(epochs_num=0), tmp_path / "untrained")
     fit(config, tmp_path / "trained")
     before, after = weights(tmp_path / "untrained"), weights(tmp_path / "trained")
     moved = {name for name in before if not torch.equal(before[name], after[name])}
@@ -105,7 +104,7 @@ def rounds_on_disk(folder):
 @pytest.mark.parametrize("loss", ["triplet", "geo_classification"])
 @pytest.mark.parametrize("stop", [4, 10], ids=["epoch 1", "epoch 2"])
 def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypatch, loss, stop):
-    config = replace(TINY, loss=loss, lr_halving_epochs=1, val_queries=9)
+    config = TINY.replace(loss=loss, lr_halving_epochs=1, val_queries=9)
     whole = fit(config, tmp_path / "whole")
     original, calls = training.Trainer.step, []
 
@@ -126,11 +125,11 @@ def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypat
 @pytest.mark.parametrize("loss", ["triplet", "sare_cauchy_joint", "geo_classification"])
 def test_a_batch_in_parts_is_the_batch(street, tmp_path, loss):
     # all layers frozen but the pooling: batch norms would see the parts
-    config = replace(TINY, pooling="netvlad", freeze="layer1", loss=loss, epochs_num=1, train_batch_size=4)
+    config = TINY.replace(pooling="netvlad", freeze="layer1", loss=loss, epochs_num=1, train_batch_size=4)
     sets = [PlaceSet.load("street", split) for split in ("train", "val")]
     found = []
     for parts in (1, 2, 3):
-        trainer = training.Trainer(replace(config, accumulate=parts), tmp_path, *sets)
+        trainer = training.Trainer(config.replace(accumulate=parts), tmp_path, *sets)
         trainer.start()
         rows, _ = trainer.mine(np.random.default_rng(0))
         loss_of_all = trainer.step(next(trainer.sources[0].batches([rows[:4].ravel()])), rows[:4])
@@ -148,7 +147,7 @@ def test_early_stop_follows_recall_at_5_by_name(street, tmp_path, monkeypatch):
 
     calls = []
     monkeypatch.setattr(training, "evaluate", worse_each_time)
-    state = fit(replace(TINY, epochs_num=10, patience=2), tmp_path / "run")
+    state = fit(TINY.replace(epochs_num=10, patience=2), tmp_path / "run")
     assert (state.best_epoch, state.epoch, state.not_improved) == (1, 3, 2)
 
 
@@ -160,11 +159,11 @@ def test_a_loss_that_is_not_finite_names_the_batch(street, tmp_path, monkeypatch
 
 def test_a_set_without_positives_is_refused(street, tmp_path):
     with pytest.raises(ValueError, match=r"no query has a database image within 0\.5 m"):
-        fit(replace(TINY, train_positives_dist_threshold=0.5), tmp_path / "run")
+        fit(TINY.replace(train_positives_dist_threshold=0.5), tmp_path / "run")
 
 
 def test_full_disk_keeps_the_last_state(street, tmp_path, monkeypatch):
-    fit(replace(TINY, epochs_num=1), tmp_path / "run")
+    fit(TINY.replace(epochs_num=1), tmp_path / "run")
     before = (tmp_path / "run" / "state.pt").read_bytes()
     write = own_files._Sink.write
 
@@ -177,6 +176,6 @@ def test_full_disk_keeps_the_last_state(street, tmp_path, monkeypatch):
 
     monkeypatch.setattr(own_files._Sink, "write", full)
     with pytest.raises(OSError, match=r"state\.pt could not be written.*free some space"):
-        fit(replace(TINY, epochs_num=2), tmp_path / "run2")
+        fit(TINY.replace(epochs_num=2), tmp_path / "run2")
     assert (tmp_path / "run" / "state.pt").read_bytes() == before
     assert [f.name for f in (tmp_path / "run2").iterdir() if f.name.startswith(".")] == []

@@ -2,7 +2,6 @@
 
 import os
 import re
-from dataclasses import replace
 from urllib.error import URLError
 
 import pytest
@@ -60,7 +59,7 @@ def kept(state):
     ids=["full", "partial", "parallel", "old"],
 )
 def test_weights_of_a_file(tmp_path, resnet18, change, name):
-    model = build_model(replace(BASE, weights=stored(tmp_path, change(resnet18), name)))
+    model = build_model(BASE.replace(weights=stored(tmp_path, change(resnet18), name)))
     found = model.backbone.state_dict()
     assert all(torch.equal(found[key], value) for key, value in kept(resnet18).items() if "num_batches" not in key)
 
@@ -89,7 +88,7 @@ def test_vgg_weights_with_the_numbers_of_torchvision(tmp_path):
 def test_tensors_that_do_not_fit_are_named(tmp_path, resnet18, change, message):
     state = {name: value for name, value in (resnet18 | change).items() if value is not None}
     with pytest.raises(ValueError, match=message):
-        build_model(replace(BASE, weights=stored(tmp_path, state)))
+        build_model(BASE.replace(weights=stored(tmp_path, state)))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +102,7 @@ def test_files_that_are_no_state_dict(tmp_path, name, content):
     else:
         torch.save(content, file)
     with pytest.raises(ValueError, match=rf"{name} (cannot be read as a|holds no) state dict"):
-        build_model(replace(BASE, weights=str(file)))
+        build_model(BASE.replace(weights=str(file)))
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):
@@ -112,7 +111,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
             return (tmp_path.joinpath("exploded").touch, ())
 
     with pytest.raises(ValueError, match="holds more than tensors"):
-        build_model(replace(BASE, weights=stored(tmp_path, {"conv1.weight": Bomb()})))
+        build_model(BASE.replace(weights=stored(tmp_path, {"conv1.weight": Bomb()})))
     assert not (tmp_path / "exploded").exists()
 
 
@@ -120,21 +119,21 @@ def test_missing_weights(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"no checkpoint at .*nowhere\.pth; .* can also be 'imagenet' or 'none'"
     ):
-        build_model(replace(BASE, weights=str(tmp_path / "nowhere.pth")))
+        build_model(BASE.replace(weights=str(tmp_path / "nowhere.pth")))
 
 
 @pytest.mark.parametrize("path", ["~nobody-of-this-name/weights.pth", "a" * 200 + "/weights.pth"])
 def test_paths_that_lead_nowhere(path):
     with pytest.raises(FileNotFoundError, match="no checkpoint at "):
-        build_model(replace(BASE, weights=path))
+        build_model(BASE.replace(weights=path))
 
 
 def test_things_that_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "pipe.pth")  # reading it would wait for ever
     with pytest.raises(OSError, match=r"pipe\.pth is no regular file"):
-        build_model(replace(BASE, weights=str(tmp_path / "pipe.pth")))
+        build_model(BASE.replace(weights=str(tmp_path / "pipe.pth")))
     with pytest.raises(OSError, match=r"is a folder: give a file in it, such as best\.safetensors"):
-        build_model(replace(BASE, weights=str(tmp_path)))
+        build_model(BASE.replace(weights=str(tmp_path)))
 
 
 # --- a model of ours -------------------------------------------------------------------------------------------------
@@ -157,7 +156,7 @@ def best(trained, tmp_path):
 
 
 def test_a_model_of_ours_goes_on(trained, best):
-    found = build_model(replace(TRAINED, weights=best, seed=8, freeze="layer1"))
+    found = build_model(TRAINED.replace(weights=best, seed=8, freeze="layer1"))
     assert found.ready and found.whitening is None
     for part in ("backbone", "pooling"):
         wanted = getattr(trained, part).state_dict()
@@ -178,7 +177,7 @@ def test_a_model_of_ours_goes_on(trained, best):
     ],
 )
 def test_a_pooling_that_does_not_fit_is_left_aside(trained, best, changes, reason):
-    found = build_model(replace(TRAINED, weights=best, **changes))
+    found = build_model(TRAINED.replace(weights=best, **changes))
     assert torch.equal(found.backbone.conv1.weight, trained.backbone.conv1.weight)
     assert found.ready == (changes.get("pooling", "netvlad") != "netvlad")
     assert re.search(
@@ -187,24 +186,24 @@ def test_a_pooling_that_does_not_fit_is_left_aside(trained, best, changes, reaso
 
 
 def test_gem_of_ours_goes_on(tmp_path):
-    model = build_model(replace(BASE, pooling="gem"))
+    model = build_model(BASE.replace(pooling="gem"))
     model.pooling.p.data.fill_(4.5)
     save_model(model, tmp_path / "best.safetensors")
-    assert build_model(replace(BASE, weights=str(tmp_path / "best.safetensors"))).pooling.p.item() == 4.5
+    assert build_model(BASE.replace(weights=str(tmp_path / "best.safetensors"))).pooling.p.item() == 4.5
 
 
 @pytest.mark.parametrize(
     "changes", [{"backbone": "resnet50"}, {"layer": "layer3"}, {"backbone": "vgg16", "layer": "pool1"}]
 )
 def test_another_architecture_is_named(best, changes):
-    wanted = replace(TRAINED, weights=best, **changes)
+    wanted = TRAINED.replace(weights=best, **changes)
     told = f"does not fit {wanted.backbone} up to {wanted.layer}; it is a model of ours, resnet18 up to layer2"
     with pytest.raises(ValueError, match=told):
         build_model(wanted)
 
 
 def test_only_networks_with_clusters_need_initialising():
-    assert [build_model(replace(BASE, pooling=pooling)).ready for pooling in ("average", "max", "gem", "netvlad")] == [
+    assert [build_model(BASE.replace(pooling=pooling)).ready for pooling in ("average", "max", "gem", "netvlad")] == [
         *(True, True, True, False)
     ]
 
@@ -235,18 +234,18 @@ def test_values_that_are_no_weights(tmp_path, resnet18, name):
     value, message = VALUES[name]
     file = stored(tmp_path, resnet18 | {"bn1.bias": value})
     with pytest.raises(ValueError, match=rf"weights\.pth: tensor bn1\.bias {message}"):
-        build_model(replace(BASE, weights=file))
+        build_model(BASE.replace(weights=file))
 
 
 def test_large_numbers_whose_sum_runs_over_are_weights(tmp_path, resnet18):
     large = torch.full((64,), torch.finfo(torch.float32).max)
-    model = build_model(replace(BASE, weights=stored(tmp_path, resnet18 | {"bn1.bias": large})))
+    model = build_model(BASE.replace(weights=stored(tmp_path, resnet18 | {"bn1.bias": large})))
     assert torch.equal(model.backbone.bn1.bias, large)
 
 
 def test_values_behind_the_cut_are_not_asked_for(tmp_path, resnet18):
     broken = {"fc.bias": torch.full((1000,), float("nan")), "layer4.0.bn1.bias": torch.ones(512, dtype=torch.int8)}
-    build_model(replace(BASE, weights=stored(tmp_path, resnet18 | broken)))
+    build_model(BASE.replace(weights=stored(tmp_path, resnet18 | broken)))
 
 
 # --- ImageNet --------------------------------------------------------------------------------------------------------
@@ -266,11 +265,11 @@ def hub(tmp_path, monkeypatch):
 
 def test_imagenet_without_a_network_says_where_the_file_belongs(hub):
     with pytest.raises(OSError, match=r"place it at .*checkpoints/resnet18-f37072fd\.pth, or say .* weights=PATH"):
-        build_model(replace(BASE, weights="imagenet"))
+        build_model(BASE.replace(weights="imagenet"))
 
 
 def test_imagenet_weights_are_taken_from_the_cache(hub, resnet18):
     hub.mkdir()
     stored(hub, resnet18, "resnet18-f37072fd.pth")
-    model = build_model(replace(BASE, weights="imagenet"))
+    model = build_model(BASE.replace(weights="imagenet"))
     assert torch.equal(model.backbone.conv1.weight, resnet18["conv1.weight"])

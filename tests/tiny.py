@@ -1,6 +1,6 @@
 """The smallest training that is still the real one: a street of a few dozen photographs, a few convolutions."""
 
-from vg_core.config import Config
+from vg_core.config import Config, TupleOptions
 from vg_core.places.dataset import PlaceSet
 from vg_core.training import train
 
@@ -13,8 +13,7 @@ TINY = Config(
     weights="none",
     clusters=4,
     lr=1e-3,
-    negs_num_per_query=3,
-    neg_samples_num=12,
+    task=TupleOptions(negs_num_per_query=3, neg_samples_num=12),
     queries_per_epoch=24,
     cache_refresh_rate=8,
     epochs_num=2,

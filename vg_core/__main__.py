@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ import tyro
 from vg_core import paths, processes
 from vg_core.bounds import check_numbers
 from vg_core.cache import EVICTABLE, contents, evict, listing
-from vg_core.config import PRESETS, PROFILES, Config
+from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, TupleOptions
 from vg_core.dimensions import whiten
 from vg_core.errors import KINDS, known, sentence
 from vg_core.files import replacing
@@ -45,14 +45,28 @@ class _Command:
 
 
 @dataclass(frozen=True)
-class Train(Config):
+class Train(ClassOptions, TupleOptions, Config):
     """Train on a dataset, keep the model with the best recall@5 on val, test it once; goes on if it was interrupted."""
 
+    task: tyro.conf.Suppress[None] = None  # its options are those of this command
+    loss: str = (
+        TupleOptions.loss
+    )  # a key of vg_core.losses.LOSSES, or "geo_classification": cells of the map told apart
     preset: Literal[*PRESETS] = "none"  # settings of a paper to start from; other options replace single ones
+
+    def __post_init__(self):
+        self.config()  # complains
+
+    def config(self) -> Config:
+        """The profile with its preset, and what was given in place of theirs."""
+        start = Config.of(self.profile, self.preset)
+        usual = {field.name: field.default for field in fields(self)} | start.options()
+        given = {name: value for name, value in vars(self).items() if name != "preset" and value != usual[name]}
+        return start.replace(**given)
 
     def __call__(self) -> None:
         with processes.joined():
-            self._run(Config(**{field.name: getattr(self, field.name) for field in fields(Config)}))
+            self._run(self.config())
 
     def _run(self, config: Config) -> None:
         finished = run(config)
@@ -79,7 +93,7 @@ class Test(_Command):
         options = {"val_positives_dist_threshold": self.val_positives_dist_threshold, "test_method": self.test_method}
         options |= {"whitened_dim": self.whitened_dim}
         options |= {"test_image_size": self.image_size} if self.image_size else {}
-        config = replace(model.config, dataset=self.dataset or model.config.dataset, test_dataset="", **options)
+        config = model.config.replace(dataset=self.dataset or model.config.dataset, test_dataset="", **options)
         places = load_places(config, self.split)
         look_at([places], config.val_positives_dist_threshold, config.tested_at)
         result, card = examine(config, self.model, places)
@@ -195,13 +209,6 @@ def _report(card: dict, ranks: pd.DataFrame) -> None:
         print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
 
 
-def _defaults(arguments: list[str]) -> Train:
-    """Options of the profile and the preset on the command line; what else is given there replaces single ones."""
-    given = dict(pairwise(arguments))
-    profile, preset = PROFILES.get(given.get("--profile"), PROFILES["full"]), given.get("--preset", "none")
-    return Train(**profile | PRESETS.get(preset, {}))
-
-
 def main(arguments: list[str]) -> int:
     """Exit status: 0, 1 with a sentence for bad input, 2 for bad usage, 130 when interrupted."""
     for stream in (sys.stdout, sys.stderr):
@@ -209,7 +216,9 @@ def main(arguments: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal may lack characters
     try:
         arguments = translated(arguments)
-        train = subcommand("train", default=_defaults(arguments))
+        given = dict(pairwise(arguments))
+        profile, preset = PROFILES.get(given.get("--profile"), PROFILES["full"]), PRESETS.get(given.get("--preset"), {})
+        train = subcommand("train", default=Train(**profile | preset))
         commands = Annotated[Train, train] | Annotated[Test, subcommand("test")]
         commands = commands | Annotated[Benchmark, subcommand("benchmark")] | Annotated[Cache, subcommand("cache")]
         commands = commands | Annotated[Describe, subcommand("describe")] | Annotated[Locate, subcommand("locate")]

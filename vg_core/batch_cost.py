@@ -42,7 +42,7 @@ def measure(config: Config, places: PlaceSet, device: torch.device) -> Batch:
     what is free; through a network of random clusters. Raises torch.OutOfMemoryError where a GPU has no room for that.
     """
     model = build_model(config).to(device, memory_format=torch.channels_last)
-    files = [*places.database.path, *places.queries.path][: 2 + config.negs_num_per_query]
+    files = [*places.database.path, *places.queries.path][: config.task.images_per_row]
     photographs, started = Photographs(files, config.image_size, progress=False), time.monotonic()
     pixels = torch.cat(list(photographs.batches([[i] for i in range(len(files))])))
     decode_seconds = (time.monotonic() - started) / len(files)

@@ -1,8 +1,10 @@
-"""Which numbers an option may have: in configurations, on the command line, in environment variables."""
+"""Which values an option may have: in configurations, on the command line, in environment variables."""
 
 import os
 import re
 import reprlib
+from types import UnionType
+from typing import Literal, get_args, get_origin, get_type_hints
 
 LARGEST = 2**31 - 1  # Faiss takes its seed, and indices are stored, as 32 bits
 BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is not finite lies outside
@@ -12,7 +14,7 @@ BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is
         ("clusters", 1, 65_536),
         ("whitened_dim", 0, 4096),
         ("train_batch_size infer_batch_size batch_size accumulate patience top", 1, LARGEST),
-        ("queries_per_epoch cache_refresh_rate negs_num_per_query neg_samples_num", 1, LARGEST),
+        ("queries_per_epoch cache_refresh_rate negs_num_per_query neg_samples_num images_per_row", 1, LARGEST),
         ("epochs_num lr_halving_epochs val_queries seed", 0, LARGEST),
         ("train_positives_dist_threshold val_positives_dist_threshold", 0.001, 20_000_000),  # metres, to the antipodes
         ("train_positives_min_dist", 0, 20_000_000),
@@ -23,6 +25,7 @@ BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is
     )
     for name in names.split()
 }
+WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 _short = reprlib.Repr()  # what a file gives may be of any length and depth
 _short.maxstring = 100
 shortened = _short.repr
@@ -36,11 +39,34 @@ def allowed_bytes(variable: str, default: int = 0) -> int:
     return int(text)
 
 
+def check(options: object) -> None:
+    """Nothing, or a ValueError for an option of a dataclass that has another type than its field, none of the field's
+    choices, or a number outside its ``BOUNDS``.
+    """
+    for name, hint in get_type_hints(type(options)).items():
+        value, choices = getattr(options, name), get_args(hint) if get_origin(hint) is Literal else ()
+        kind = str if choices else hint
+        if not _is_of(value, kind):
+            raise ValueError(f"{name}={shortened(value)} must be {WORDS.get(kind, '(height, width) in whole pixels')}")
+        if choices and value not in choices:
+            raise ValueError(f"{name}={shortened(value)} is unknown; choose one of: {', '.join(choices)}")
+    check_numbers(options)
+
+
 def check_numbers(options: object) -> None:
     """Nothing, or a ValueError for a number (one of several, where an option has them) outside its ``BOUNDS``."""
     for name, (low, high) in BOUNDS.items():
-        value = getattr(options, name, None)
+        value = vars(options).get(name)
         numbers = value if isinstance(value, tuple) else () if value is None else (value,)
         if not all(low <= number <= high for number in numbers):
             order = "(height, width), each " if name.endswith("image_size") else ""
             raise ValueError(f"{name}={shortened(value)} must be {order}from {low} to {high}")
+
+
+def _is_of(value: object, hint: object) -> bool:
+    """Has the value the type of a hint? Whole numbers are numbers, but true is no number."""
+    if get_origin(hint) is UnionType:
+        return any(_is_of(value, one) for one in get_args(hint))
+    if get_origin(hint) is tuple:
+        return type(value) is tuple and [*map(type, value)] == [*get_args(hint)]
+    return type(value) is hint or (hint is float and type(value) is int)

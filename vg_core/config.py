@@ -1,15 +1,64 @@
-"""One frozen object is one experiment; a variant is ``dataclasses.replace(base, …)``. An unknown option is an error."""
+"""One frozen object is one experiment; a variant is ``config.replace(…)``. An unknown option is an error."""
 
 import difflib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import mode
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
-from vg_core.bounds import check_numbers, shortened
+from vg_core.bounds import check, shortened
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Mining = Literal["full", "partial", "random"]
+
+
+@dataclass(frozen=True)
+class TupleOptions:
+    """What a training needs that learns from mined tuples: a query, its positive and its negatives."""
+
+    loss: str = "triplet"  # a key of vg_core.losses.LOSSES; "geo_classification" tells cells of the map apart
+    margin: float = 0.1  # of the triplet losses
+    joint_normaliser: Literal["pairs", "queries"] = "pairs"  # what the sums of the joint SARE losses are divided by
+    mining: Mining = "full"  # candidates: drawn for each query, shared by all, or not compared at all
+    negs_num_per_query: int = 10  # the nearest of the candidates
+    neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
+    train_positives_dist_threshold: float = 10.0  # metres; hard positives
+    train_positives_min_dist: float = 0.0  # metres; hard positives lie farther off than this; 0 leaves none out
+
+    def __post_init__(self):
+        check(self)
+        if self.train_positives_min_dist >= self.train_positives_dist_threshold:
+            raise ValueError(
+                f"train_positives_min_dist={self.train_positives_min_dist} must be below "
+                f"train_positives_dist_threshold={self.train_positives_dist_threshold}: no positive lies between"
+            )
+
+    @property
+    def images_per_row(self) -> int:
+        return 2 + self.negs_num_per_query
+
+    @classmethod
+    def in_rows_of(cls, images: int) -> "TupleOptions":
+        return cls(negs_num_per_query=max(1, images - 2))
+
+
+@dataclass(frozen=True)
+class ClassOptions:
+    """What a training needs that tells classes of photographs apart."""
+
+    loss: str = "geo_classification"  # cells of 25 m, told apart by a linear layer
+    images_per_row: int = 12  # photographs that count as one of train_batch_size, queries_per_epoch, cache_refresh_rate
+
+    def __post_init__(self):
+        check(self)
+
+    @classmethod
+    def in_rows_of(cls, images: int) -> "ClassOptions":
+        return cls(images_per_row=images)
+
+
+CLASSES = ("geo_classification",)  # losses that tell classes apart; all others learn from tuples
+TESTING = ("test_dataset", "test_image_size", "test_method", "whitened_dim")  # options that never retrain
 
 
 @dataclass(frozen=True)
@@ -33,16 +82,9 @@ class Config:
     l2: Literal["before_pool", "after_pool", "both"] = "both"  # where descriptors are normalised
     clusters: int = 64  # NetVLAD only
 
-    # --- loss and mining ---
+    # --- what is learned from ---
 
-    loss: str = "triplet"  # a key of vg_core.losses.LOSSES, or "geo_classification", which mines nothing
-    margin: float = 0.1  # of the triplet losses
-    joint_normaliser: Literal["pairs", "queries"] = "pairs"  # what the sums of the joint SARE losses are divided by
-    mining: Mining = "full"  # candidates: drawn for each query, shared by all, or not compared at all
-    negs_num_per_query: int = 10  # the nearest of the candidates
-    neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
-    train_positives_dist_threshold: float = 10.0  # metres; hard positives
-    train_positives_min_dist: float = 0.0  # metres; hard positives lie farther off than this; 0 leaves none out
+    task: TupleOptions | ClassOptions = field(default_factory=TupleOptions)  # its options are set by their own names
     val_positives_dist_threshold: float = 25.0  # metres; a retrieval is right within, a negative lies beyond
 
     # --- optimisation ---
@@ -67,7 +109,7 @@ class Config:
 
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
-    test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.strategies joined by "+"
+    test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.strategies, joined by "+"
     whitened_dim: int = 0  # values of a PCA-whitened descriptor; 0 tests descriptors as they were trained
 
     # --- where results go ---
@@ -75,10 +117,12 @@ class Config:
     profile: Literal["smoke", "full"] = "full"  # smoke is a rehearsal: it can never overwrite results
 
     def __post_init__(self):
-        _check_types(self)
-        _check_choices(self)
-        check_numbers(self)
-        _check_pairs(self)
+        check(self)
+        if self.queries_per_epoch % self.cache_refresh_rate:
+            raise ValueError(
+                f"queries_per_epoch={self.queries_per_epoch} must be a multiple of "
+                f"cache_refresh_rate={self.cache_refresh_rate}: each mining round serves as many queries"
+            )
 
     @classmethod
     def of(cls, profile: str, /, preset: str = "none", **options) -> "Config":
@@ -88,12 +132,26 @@ class Config:
         for what, name, known in (("profile", profile, PROFILES), ("preset", preset, PRESETS)):
             if name not in [*known]:  # from a file it may be anything, which need not be hashable
                 raise ValueError(f"{what} {shortened(name)} is unknown; choose one of: {', '.join(known)}")
-        known = [field.name for field in fields(cls) if field.name != "profile"]
-        for name in options.keys() - set(known):
-            near = difflib.get_close_matches(name, known, 1) or [", ".join(known)]
-            raise ValueError(f"there is no option {shortened(name)}; did you mean {near[0]}?")
-        pairs = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}  # of JSON
-        return cls(**PROFILES[profile] | PRESETS[preset] | options | pairs)
+        if "profile" in options:
+            raise ValueError("there is no option 'profile' beside the profile, which comes first")
+        return cls().replace(**PROFILES[profile] | PRESETS[preset]).replace(**options)
+
+    def replace(self, **options) -> "Config":
+        """The configuration with some options replaced, those of its task by their own names, too. Another kind of loss
+        comes with its own options and as many images in a row. ValueError for an option that there is not.
+        """
+        options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        kind = task_of(options.get("loss", self.task.loss))
+        task = self.task if type(self.task) is kind else kind.in_rows_of(self.task.images_per_row)
+        unknown = options.keys() - {*names(Config), *names(kind)}
+        if unknown:
+            raise ValueError(_unknown(min(unknown), kind))
+        own = {name: options.pop(name) for name in names(kind) if name in options}
+        return replace(self, task=replace(task, **own), **options)
+
+    def options(self) -> dict[str, object]:
+        """All options by name, those of the task among the others."""
+        return {name: getattr(self, name) for name in names(Config)} | asdict(self.task)
 
     @property
     def tested_on(self) -> str:
@@ -105,10 +163,15 @@ class Config:
 
     def training(self) -> "Config":
         """The part that decides the weights: what only concerns the test is reset."""
-        return replace(self, test_dataset="", test_image_size=None, test_method="hard_resize", whitened_dim=0)
+        return replace(self, **{name: getattr(Config, name) for name in TESTING})
+
+    def changed(self) -> dict[str, object]:
+        """The options that differ from their defaults."""
+        default = Config(task=type(self.task)()).options()
+        return {name: value for name, value in self.options().items() if value != default[name]}
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(self.options(), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Config":
@@ -122,37 +185,24 @@ class Config:
         return cls.of(options.pop("profile", "full"), **options)
 
 
-def _check_types(config: Config) -> None:
-    for field in fields(Config):
-        value, kind = getattr(config, field.name), type(field.default)
-        if field.name.endswith("image_size"):
-            good = value is field.default or (type(value) is tuple and [*map(type, value)] == [int, int])
-            wanted = "(height, width) in whole pixels"
-        else:
-            good = type(value) is kind or (kind is float and type(value) is int)
-            wanted = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}[kind]
-        if not good:
-            raise ValueError(f"{field.name}={shortened(value)} must be {wanted}")
+def task_of(loss: object) -> type[TupleOptions] | type[ClassOptions]:
+    """The options that go with a loss."""
+    return ClassOptions if loss in CLASSES else TupleOptions
 
 
-def _check_choices(config: Config) -> None:
-    for name, hint in get_type_hints(Config).items():
-        if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
-            known = ", ".join(get_args(hint))
-            raise ValueError(f"{name}={shortened(getattr(config, name))} is unknown; choose one of: {known}")
+def names(kind: type) -> list[str]:
+    """Names of the options of a class, without the task that holds others."""
+    return [one.name for one in fields(kind) if one.name != "task"]
 
 
-def _check_pairs(config: Config) -> None:
-    if config.train_positives_min_dist >= config.train_positives_dist_threshold:
-        raise ValueError(
-            f"train_positives_min_dist={config.train_positives_min_dist} must be below "
-            f"train_positives_dist_threshold={config.train_positives_dist_threshold}: no positive lies between"
-        )
-    if config.queries_per_epoch % config.cache_refresh_rate:
-        raise ValueError(
-            f"queries_per_epoch={config.queries_per_epoch} must be a multiple of "
-            f"cache_refresh_rate={config.cache_refresh_rate}: each mining round serves as many queries"
-        )
+def _unknown(name: str, task: type) -> str:
+    """Sentence about an option that there is not, or not for this task."""
+    if name in {*names(TupleOptions), *names(ClassOptions)}:
+        learned = "classes" if task is ClassOptions else "tuples"
+        return f"{name} does nothing to a loss of {learned}; leave it out"
+    known = [one for one in (*names(Config), *names(task)) if one != "profile"]
+    near = difflib.get_close_matches(name, known, 1) or [", ".join(known)]
+    return f"there is no option {shortened(name)}; did you mean {near[0]}?"
 
 
 def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """Short descriptors: a PCA whitening, learned once for a trained network, that is cut to any number of values."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,7 @@ def check_whitened_dim(config: Config) -> None:
     """Nothing, or a ValueError for more values than whitening will have: it must show before hours of training."""
     if not config.whitened_dim:
         return
-    values, images = build_model(replace(config, weights="none")).dim, len(load_places(config, "train").database)
+    values, images = build_model(config.replace(weights="none")).dim, len(load_places(config, "train").database)
     if config.whitened_dim > widest(values, images):
         raise ValueError(
             f"whitened_dim={config.whitened_dim} is above {widest(values, images)}, the most that descriptors of "

@@ -140,7 +140,7 @@ class Needs:
     def _waiting(self) -> int:
         """Decoded batches that wait to be used by the training, in RAM."""
         tuples = -(-self.config.train_batch_size // processes.size())
-        return self._queued(max(tuples * (2 + self.config.negs_num_per_query), self.config.infer_batch_size))
+        return self._queued(max(tuples * self.config.task.images_per_row, self.config.infer_batch_size))
 
     def _queued(self, images: int) -> int:
         """Decoded batches of so many images that wait to be used, in RAM."""
@@ -175,7 +175,7 @@ class Needs:
     @property
     def _tuple(self) -> float:
         """A tuple on its way forth and back."""
-        return (2 + self.config.negs_num_per_query) * step_bytes(self.batch.kept, self.batch.largest)
+        return self.config.task.images_per_row * step_bytes(self.batch.kept, self.batch.largest)
 
     @property
     def _validated(self) -> tuple[float, float]:

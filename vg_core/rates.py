@@ -3,7 +3,6 @@ would favour some.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pandas as pd
 
@@ -21,7 +20,7 @@ def choose_rates(
     (the best recall@5 of its epochs, in percent; nothing where the training failed) and ``chosen``. A variant whose
     trainings all failed is left out of the first. ``cluster``: see ``sweep``.
     """
-    trials = {(name, rate): replace(c, lr=rate * c.lr) for name, c in variants.items() for rate in sorted(rates)}
+    trials = {(name, rate): c.replace(lr=rate * c.lr) for name, c in variants.items() for rate in sorted(rates)}
     tried = {f"{name}, × {rate:g}": config for (name, rate), config in trials.items()}
     sweep(tried, [seed], cluster)
     validation = histories(tried, [seed])[1]

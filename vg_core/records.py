@@ -84,7 +84,7 @@ def run_id(config: Config) -> str:
     data = [load_places(config, split).fingerprint for split in ("train", "val")]
     text = json.dumps([facts, data, code_digest()], sort_keys=True)
     digest, dataset = hashlib.sha256(text.encode()).hexdigest()[:10], printable(Path(config.dataset).name)
-    return f"{dataset}-{config.backbone}-{config.pooling}-{config.loss}-seed{config.seed}-{digest}"
+    return f"{dataset}-{config.backbone}-{config.pooling}-{config.task.loss}-seed{config.seed}-{digest}"
 
 
 def test_name(config: Config) -> str:

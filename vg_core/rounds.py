@@ -32,15 +32,15 @@ def mine_round(
     the positives for "partial", of positives and drawn negatives for "random". Source: spec of the brief's skeleton;
     Berton et al., CVPR 2022, section 3.3.
     """
-    config, random = task.config, task.config.mining == "random"
+    config, random = task.config, task.config.task.mining == "random"
     if random:
-        pool, dropped = random_negatives(task.soft, task.database, config.negs_num_per_query, rng), 0
+        pool, dropped = random_negatives(task.soft, task.database, config.task.negs_num_per_query, rng), 0
     else:
-        pool = draw_pool(config.mining, len(task.chosen), task.database, config.neg_samples_num, rng)
+        pool = draw_pool(config.task.mining, len(task.chosen), task.database, config.task.neg_samples_num, rng)
         dropped = excluded(task.soft, pool, task.kept)
     old = task.kept[task.kept >= 0] if not random else task.kept[:0].ravel()
     needed = np.unique(np.concatenate([pool.ravel(), *task.hard, old]))
-    if config.mining == "full":
+    if config.task.mining == "full":
         needed = np.arange(task.database)
     found = describe(np.concatenate([needed, task.database + task.chosen]))
     database, queries = found[: len(needed)], found[len(needed) :]
@@ -52,9 +52,9 @@ def mine_round(
         kept = np.where(task.kept >= 0, np.searchsorted(needed, task.kept), -1)
         own = processes.share(len(queries))
         pool = pool[own] if pool.ndim == 2 else pool  # "full" mining has one pool a query
-        of = queries[own], database, hard[own], soft[own], pool, config.negs_num_per_query, kept[own]
+        of = queries[own], database, hard[own], soft[own], pool, config.task.negs_num_per_query, kept[own]
         positives, negatives = (processes.together(part, len(queries)) for part in mine(*of))
-    facts = hardness(queries, database, positives, negatives, config.margin)
+    facts = hardness(queries, database, positives, negatives, config.task.margin)
     numbers = from_numpy(needed)
     return numbers[positives], numbers[negatives], facts | {"excluded": dropped}
 

@@ -6,7 +6,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +129,7 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
 
 def with_untrained(variants: Mapping[str, Config]) -> dict[str, Config]:
     """The variants, and each of them untrained (NetVLAD with its clusters) under its name with ", untrained"."""
-    return {**variants} | {f"{name}, untrained": replace(config, epochs_num=0) for name, config in variants.items()}
+    return {**variants} | {f"{name}, untrained": config.replace(epochs_num=0) for name, config in variants.items()}
 
 
 def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -146,7 +145,7 @@ def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tu
 
 def _members(variants: Mapping[str, Config], seeds: Iterable[int]) -> dict[Member, Config]:
     """The configuration of every variant and seed, in the order given."""
-    return {(name, seed): replace(config, seed=seed) for name, config in variants.items() for seed in seeds}
+    return {(name, seed): config.replace(seed=seed) for name, config in variants.items() for seed in seeds}
 
 
 def _attempt(work: Callable[[Config], Run | None], config: Config) -> Run | str | None:

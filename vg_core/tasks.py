@@ -48,22 +48,23 @@ class Tuples(Task):
     def __init__(self, config: Config, places: PlaceSet, _dim: int):
         super().__init__()
         self.config, self.name, self.database = config, f"{places.name} train", len(places.database)
-        self.loss = make_loss(config.loss, config.margin, config.joint_normaliser)
-        self.augmented = slice(None, None, 2 + config.negs_num_per_query)
+        self.loss = make_loss(config.task.loss, config.task.margin, config.task.joint_normaliser)
+        self.augmented = slice(None, None, config.task.images_per_row)
         self.hard, self.soft = hard_positives(config, places), places.neighbours(config.val_positives_dist_threshold)
         self.trainable = np.flatnonzero([len(positives) for positives in self.hard])
         if config.epochs_num and not len(self.trainable):
-            least = f"more than {config.train_positives_min_dist:g} m and " if config.train_positives_min_dist else ""
+            least = config.task.train_positives_min_dist
+            least = f"more than {least:g} m and " if least else ""
             raise ValueError(
                 f"{self.name}: no query has a database image {least}within "
-                f"{config.train_positives_dist_threshold:g} m; raise train_positives_dist_threshold"
+                f"{config.task.train_positives_dist_threshold:g} m; raise train_positives_dist_threshold"
             )
         self.rows, self.photographs = min(config.cache_refresh_rate, len(self.trainable)), places.queries.path
         for query in self.trainable if config.epochs_num else ():
-            if self.database - len(self.soft[query]) < config.negs_num_per_query:
+            if self.database - len(self.soft[query]) < config.task.negs_num_per_query:
                 raise ValueError(self._too_few(query, f"a database of {self.database}"))
         # negatives of each query's last visit, -1 where there is none
-        self.register_buffer("kept", torch.full((len(places.queries), config.negs_num_per_query), -1))
+        self.register_buffer("kept", torch.full((len(places.queries), config.task.negs_num_per_query), -1))
 
     def draw(self, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
         """Tuples of queries drawn at random, and how hard they are."""
@@ -75,7 +76,8 @@ class Tuples(Task):
         except TooFew as error:
             query = chosen[processes.share(len(chosen))][error.row]
             remedy = f"raise neg_samples_num, to {self.database} at most, or "
-            raise ValueError(self._too_few(query, f"neg_samples_num={self.config.neg_samples_num}", remedy)) from error
+            drawn = f"neg_samples_num={self.config.task.neg_samples_num}"
+            raise ValueError(self._too_few(query, drawn, remedy)) from error
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
         self.kept[chosen] = negatives.to(self.kept.device)
@@ -85,7 +87,7 @@ class Tuples(Task):
         return self.loss(*split_tuples(descriptors))
 
     def _too_few(self, query: int, drawn: str, remedy: str = "") -> str:
-        far, asked = self.config.val_positives_dist_threshold, self.config.negs_num_per_query
+        far, asked = self.config.val_positives_dist_threshold, self.config.task.negs_num_per_query
         return (
             f"{self.name}: {drawn} leaves fewer than negs_num_per_query={asked} images farther than {far:g} m from "
             f"{Path(self.photographs[query]).name}; {remedy}lower negs_num_per_query"
@@ -104,11 +106,7 @@ class GeoClassification(Task):
 
     def __init__(self, config: Config, places: PlaceSet, dim: int):
         super().__init__()
-        for option in ("margin", "joint_normaliser"):
-            value, default = getattr(config, option), getattr(Config, option)
-            if value != default:
-                raise ValueError(f"{option}={value} does nothing to geo_classification; leave it at {default}")
-        self.rows, self.per_row = config.cache_refresh_rate, 2 + config.negs_num_per_query
+        self.rows, self.per_row = config.cache_refresh_rate, config.task.images_per_row
         self.images, labels, classes = _classes(places)
         if config.epochs_num and classes < 2:
             raise ValueError(f"{places.name} train: all database images lie in one cell of 25 m, nothing to tell apart")
@@ -136,12 +134,12 @@ def make_task(config: Config, places: PlaceSet, dim: int) -> Task:
     KeyError for an unknown loss, listing those there are. ValueError, in a sentence, for an option that does nothing to
     the loss, and for photographs that it cannot learn from.
     """
-    return TASKS[config.loss](config, places, dim)
+    return TASKS[config.task.loss](config, places, dim)
 
 
 def hard_positives(config: Config, places: PlaceSet) -> list[np.ndarray]:
     """For each query the sorted database images that it may be pulled to: no farther and, if asked for, no nearer."""
-    near, least = places.neighbours(config.train_positives_dist_threshold), config.train_positives_min_dist
+    near, least = places.neighbours(config.task.train_positives_dist_threshold), config.task.train_positives_min_dist
     if not least:
         return near
     return [np.setdiff1d(some, same) for some, same in zip(near, places.neighbours(least), strict=True)]

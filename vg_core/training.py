@@ -83,7 +83,7 @@ class Trainer:
     def __init__(self, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet):
         self.config, self.folder = config, folder
         self.val_set = _some_queries(val_set, config.val_queries)
-        self.name = f"{train_set.name} {config.pooling} {config.loss} seed {config.seed}"
+        self.name = f"{train_set.name} {config.pooling} {config.task.loss} seed {config.seed}"
         self.device = pick_device()
         self.before = forget_peak(self.device)  # bytes; what the training takes is beside them
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)

@@ -36,14 +36,14 @@ def mined(task: Task) -> tuple[int, int]:
 def _described(task: Tuples, positives: float) -> int:
     """Images of a round whose queries have so many positives together."""
     config = task.config
-    drawn = {"full": task.database, "partial": config.neg_samples_num, "random": 0}[config.mining]
-    wanted = drawn + ceil(positives) + task.rows * config.negs_num_per_query
+    drawn = {"full": task.database, "partial": config.task.neg_samples_num, "random": 0}[config.task.mining]
+    wanted = drawn + ceil(positives) + task.rows * config.task.negs_num_per_query
     return min(task.database, wanted) + task.rows
 
 
 def learned(config: Config, task: Task) -> int:
     """Images that all training steps together see."""
-    return rounds(config) * task.rows * (2 + config.negs_num_per_query)
+    return rounds(config) * task.rows * config.task.images_per_row
 
 
 def whitened(config: Config, train: PlaceSet) -> int:

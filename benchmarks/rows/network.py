@@ -4,7 +4,6 @@ Both sides start from normalised images, but for training steps and the compiled
 """
 
 from copy import deepcopy
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def extraction(device: torch.device, images: int, height: int, width: int) -> Ca
 
 @row("extraction, compiled", "eager float32, NCHW", *IMAGES, bar=0.52, **EXTRACTED)
 def extraction_compiled(device: torch.device, images: int, height: int, width: int) -> Case:
-    check_resources(replace(CONFIG, compile=True), images)
+    check_resources(CONFIG.replace(compile=True), images)
     return _extraction(device, images, (height, width), compiled=True)
 
 
@@ -70,7 +69,7 @@ def training_step_from_stems(device: torch.device, tuples: int, negatives: int, 
 def _extraction(
     device: torch.device, images: int, size: tuple[int, int], stems: bool = False, compiled: bool = False
 ) -> Case:
-    model = _with_statistics(build_model(replace(CONFIG, compile=compiled))).to(device).eval()
+    model = _with_statistics(build_model(CONFIG.replace(compile=compiled))).to(device).eval()
     network, plain = inference_copy(model), _plain(model)
     photographs = Photographs(write_photographs(images, size), size)
     decoded = photographs.batch(range(images)).to(device)
@@ -95,7 +94,7 @@ def _training_step(tuples: int, negatives: int, size: tuple[int, int], stems: bo
     """The reference's frozen batch norms keep their statistics, as ours do: with those of each batch, as some code has
     them, it is a little slower and no result can be compared.
     """
-    config = replace(CONFIG, pooling="netvlad", image_size=size, negs_num_per_query=negatives)
+    config = CONFIG.replace(pooling="netvlad", image_size=size, negs_num_per_query=negatives)
     rows = np.arange(tuples * (2 + negatives)).reshape(tuples, -1)
     trainer = Trainer(config, Path(), *[_places(write_photographs(rows.size, size), tuples)] * 2)
     trainer.model.train()

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import safetensors.torch
@@ -93,9 +92,9 @@ def _load(path: Path) -> GeoModel:
         tensors |= {f"pooling.{key}": value for key, value in weights.pooling.items()}
     weight = tensors.get("whitening.weight", torch.empty(0))
     try:
-        config = replace(Config.from_json(json.dumps(header["config"])), compile=False)  # a choice of each training
+        config = Config.from_json(json.dumps(header["config"])).replace(compile=False)  # a choice of each training
         with torch.device("meta"):  # no memory: the configuration may ask for any amount
-            model = build_model(replace(config, weights="none"))  # all weights are in the file
+            model = build_model(config.replace(weights="none"))  # all weights are in the file
             if weight.ndim == 2:  # learned after the training, so the configuration does not know it
                 model.whiten(Whitening(weight.shape[1], weight.shape[0]))
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
