@@ -21,7 +21,6 @@ from vg_core.runs import run
 
 @pytest.fixture
 def runs(street):
-    records._load.cache_clear()
     untrained = TINY.replace(epochs_num=0)
     return {"GeM": run(untrained), "maximum": run(untrained.replace(pooling="max"))}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.tiny import TINY
-from vg_core import dimensions, records, runs
+from vg_core import dimensions, identity, runs
 from vg_core.models import load_model, save_model
 from vg_core.models.checkpoint import whitened_file
 from vg_core.models.whitening import Whitening
@@ -15,11 +15,6 @@ from vg_core.retrieval import describe, evaluate
 from vg_core.runs import run, sweep
 
 SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8, weight_decay=0.25)
-
-
-@pytest.fixture(autouse=True)
-def fresh_sets():
-    records._load.cache_clear()
 
 
 def no_work(*_):
@@ -69,8 +64,8 @@ def test_learned_once_and_cut_for_other_sizes(street, monkeypatch):
 
 
 def test_names_stay_without_whitening_and_differ_with_it():
-    assert records.test_name(TINY) == "street-32x32-hard_resize"
-    assert records.test_name(TINY.replace(whitened_dim=8)) == "street-32x32-hard_resize-whitened8"
+    assert identity.test_name(TINY) == "street-32x32-hard_resize"
+    assert identity.test_name(TINY.replace(whitened_dim=8)) == "street-32x32-hard_resize-whitened8"
 
 
 def test_a_sweep_over_sizes_trains_once(street):

@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from vg_core.chapters import exported
 
 from data_scripts.city import dataset as city
 from tests.conftest import make_street
 from tests.own import DAMAGES, cut, empty, full_disk, killed, one_bit
 from tests.tiny import TINY
 from vg_core import __main__ as command_line
-from vg_core import files, own_files, paths, preflight, probes, records, report, runs
-from vg_core.chapters import exported
+from vg_core import files, own_files, paths, preflight, probes, report, runs
 from vg_core.dimensions import whiten
 from vg_core.engines import DescriptorStore, Index
 from vg_core.locating import locate
@@ -32,8 +32,7 @@ from vg_core.models.checkpoint import whitened_file
 from vg_core.own_files import Damaged
 from vg_core.places import contents
 from vg_core.places.photographs import Photographs
-from vg_core.records import load_places, restore_best, retrieved_file, run_id
-from vg_core.records import test_name as name_of_test
+from vg_core.records import Job, restore_best
 from vg_core.training import Trainer
 
 sys.path.insert(0, str(paths.REPORTS))
@@ -75,7 +74,7 @@ def test_nothing_else_is_read(tmp_path, suffix, damage):
     file = tmp_path / f"table{suffix}"
     own_files.write(file, VALUES[suffix])
     damage(file)
-    assert not own_files.whole(file)
+    assert not own_files.is_intact(file)
     with pytest.raises(Damaged, match=rf"table\{suffix} is (damaged|missing).*; delete {tmp_path} and run again"):
         own_files.read(file)
 
@@ -132,7 +131,6 @@ def shelf(tmp_path_factory):
         patch.setenv("VG_CACHE", str(root / "cache"))
         make_street(root / "data" / "street")
         runs.run(SHORT)
-    records._load.cache_clear()
     return root
 
 
@@ -142,11 +140,10 @@ def world(shelf, tmp_path, monkeypatch, capsys):  # with capsys nothing that is 
     shutil.copytree(shelf / "cache", tmp_path / "cache")
     monkeypatch.setenv("VG_DATA", str(shelf / "data"))
     monkeypatch.setattr(contents, "YOUNG", 0)
-    name, profile = run_id(SHORT), SHORT.profile
-    tables, checkpoints = paths.runs_folder(profile) / name, paths.checkpoints_folder(profile) / name
+    job = Job.open(SHORT)
     return SimpleNamespace(
-        name=name, tables=tables, tested=tables / name_of_test(SHORT), checkpoints=checkpoints, out=tmp_path / "out",
-        best=checkpoints / "best.safetensors", places=load_places(SHORT, "val"), patch=monkeypatch, capsys=capsys,
+        job=job, name=job.id, tables=job.tables, tested=job.test_tables, checkpoints=job.checkpoints,
+        best=job.best, places=job.val, out=tmp_path / "out", patch=monkeypatch, capsys=capsys,
     )  # fmt: skip
 
 
@@ -159,7 +156,7 @@ def database(world) -> str:
 
 
 def trainer(world) -> Trainer:
-    made = Trainer(SHORT.training(), world.checkpoints, load_places(SHORT, "train"), world.places)
+    made = Trainer(SHORT.training(), world.checkpoints, world.job.train, world.places)
     made.resume()
     made.progress = SimpleNamespace(epoch=lambda *_: None)
     return made
@@ -193,7 +190,7 @@ def restore(world):
 
 def lay_range(world):
     world.patch.setattr(probes, "_range_curve", lambda *_: TABLE)
-    file = paths.cache_root() / "ranges" / f"{run_id(SHORT)}-1e-06-1-60.csv"
+    file = paths.cache_root() / "ranges" / f"{world.name}-1e-06-1-60.csv"
     file.unlink(missing_ok=True)
     probes.learning_rate_range(SHORT)
     return file
@@ -289,9 +286,9 @@ WRITERS = {
     "vg_core.own_files:write": after(
         lambda world: own_files.write(world.out / "table.parquet", TABLE), lambda world: world.out / "table.parquet"
     ),
-    "vg_core.runs:_train": after(lambda world: runs._train(SHORT, world.name), lambda w: w.tables / "history.csv"),
+    "vg_core.runs:_train": after(lambda world: runs._train(world.job), lambda w: w.tables / "history.csv"),
     "vg_core.runs:_test": after(
-        lambda world: runs._test(SHORT, world.name), lambda world: retrieved_file(SHORT, world.name)
+        lambda world: runs._test(world.job), lambda world: world.job.retrieved
     ),
     "vg_core.preflight:save": after(
         lambda world: preflight.preflight(SHORT).save(world.tables), lambda world: world.tables / preflight.FILE
@@ -332,7 +329,7 @@ ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.devices:forget_peak": "a switch of the kernel",
     **dict.fromkeys(("vg_core.report:_svg", "vg_core.report:_jpeg", "vg_core.toy:frame"), "into memory"),
     **dict.fromkeys(("vg_core.maps.interactive:_thumbnail", "vg_core.engines.index:bytes_per_image"), "into memory"),
-    **dict.fromkeys(("vg_core.models.checkpoint:model_bytes", "vg_core.own_files:_write_state"), "into memory"),
+    "vg_core.models.checkpoint:model_bytes": "into memory",
     "vg_core.own_files:": "formats, by write",
     "data_scripts.city.dataset:draw_shots": "into the folder of build_city, which is moved when it is complete",
     "reports.run_notebooks:run_one": "papermill writes; the copy is renamed: see test_runner",
@@ -340,7 +337,7 @@ ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.own_files:_append": "a line of digests: see test_sums_are_those_of_sha256sum_and_survive_…",
     "vg_core.processes:joined": "/dev/null",
     "vg_core.room:scratch_file": "a folder in which DescriptorStore.write writes",
-    "vg_core.engines.scale:measure": "a folder in which DescriptorStore.write writes",
+    "vg_core.engines.scale:measure_engines": "a folder in which DescriptorStore.write writes",
 }
 
 
@@ -363,7 +360,7 @@ def _writes(call: ast.Call) -> bool:
     )
     ways = "replacing write_text write_bytes mkdtemp scratch_folder savez savefig write_index open_memmap to_parquet"
     own = words[-1] in ways.split() or (words[-1] in ("save", "to_csv") and call.args)
-    return opens or own or ast.unparse(call.func) in ("own_files.write", "own_files.kept", "os.replace")
+    return opens or own or ast.unparse(call.func) in ("own_files.write", "own_files.read_or_make", "os.replace")
 
 
 def _around(tree: ast.AST, wanted: ast.AST) -> str:
@@ -445,7 +442,7 @@ READERS = {
     "config.json": (lambda world: world.tables / "config.json", run_again),
     "card.json": (lambda world: world.tested / "card.json", run_again),
     "ranks.parquet": (lambda world: world.tested / "ranks.parquet", run_again),
-    "retrieved images": (lambda world: retrieved_file(SHORT, world.name), lambda world: runs.run(SHORT).retrieved()),
+    "retrieved images": (lambda world: world.job.retrieved, lambda world: runs.run(SHORT).retrieved()),
     "best.safetensors": (lambda world: world.best, describe_by),
     "whitening": (lambda world: whitened_file(world.best), lambda world: whiten(world.best) or describe_by(world)),
     "range of rates": (lay_range, lambda world: probes.learning_rate_range(SHORT)),
@@ -571,5 +568,5 @@ def test_every_module_that_reads_own_files_is_tested_here():
         "checkpoint",
     ]
     files = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
-    reading = {f.stem for f in files if re.search(r"own_files\.(read|whole|check|check_folder|kept)\(", f.read_text())}
+    reading = {f.stem for f in files if re.search(r"own_files\.(read|is_intact|require|require_folder|read_or_make)\(", f.read_text())}
     assert reading == set(tested)

@@ -24,7 +24,7 @@ from vg_core import paths, processes
 from vg_core.learner import check_resources
 from vg_core.models import build_model, load_model
 from vg_core.places.dataset import PlaceSet
-from vg_core.records import run_id
+from vg_core.records import Job
 from vg_core.retrieval import evaluate
 from vg_core.runs import read_back, run
 from vg_core.strategies import evaluate_with
@@ -266,7 +266,7 @@ def _facts(history):
 def test_a_killed_process_ends_in_a_sentence_and_the_run_goes_on(alone):
     config = CONFIG.replace(epochs_num=4, margin=0.5)
     one, _ = alone(config)
-    folder = paths.checkpoints_folder("smoke") / run_id(config)
+    folder = Job.open(config).checkpoints
     process, deadline = torchrun(**options(config)), time.monotonic() + 120
     while rounds_on_disk(folder) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -11,17 +11,12 @@ import torch
 from distributed import LocalCluster
 
 from tests.tiny import TINY
-from vg_core import paths, records, runs
+from vg_core import paths, runs
 from vg_core.devices import RAM, cores, free_memory
-from vg_core.records import code_digest, run_id
+from vg_core.records import Job
 from vg_core.runs import histories, recall_table, run, sweep
 
 SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8)
-
-
-@pytest.fixture(autouse=True)
-def fresh_sets():
-    records._load.cache_clear()
 
 
 def no_training(*_):
@@ -47,32 +42,22 @@ def test_another_test_size_trains_nothing(street, monkeypatch):
     assert larger.card["image_size"] == [48, 64]
 
 
-def test_the_name_follows_what_makes_numbers(street, write_photo):
-    names = [run_id(SHORT), run_id(SHORT.replace(lr=2e-3)), run_id(SHORT.replace(seed=1))]
+def test_the_name_follows_the_photographs(street, write_photo):
+    before = Job.open(SHORT).id
     write_photo(street / "images" / "train" / "database", 460_000, 5_000_000, 9)
-    records._load.cache_clear()
-    names.append(run_id(SHORT))
-    assert len(set(names)) == 4
-    assert run_id(SHORT.replace(profile="full")) == names[-1]
+    assert Job.open(SHORT).id != before
 
 
-def test_a_comment_is_no_change_and_a_constant_is(tmp_path, monkeypatch):
-    def digest(text):
-        (tmp_path / "training.py").write_text(text)
-        code_digest.cache_clear()
-        return code_digest()
-
-    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
-    first = digest('"""Docs."""\nK = 1\ndef f():\n    """Docs."""\n    return K\n')
-    assert digest("# why\nK = 1\ndef f():\n    return K  # because\n") == first
-    assert digest("K = 2\ndef f():\n    return K\n") != first
-    code_digest.cache_clear()
+def test_runs_of_one_sweep_share_what_they_open(street):
+    opened = {}
+    jobs = [Job.open(SHORT.replace(seed=seed), opened) for seed in (0, 1)]
+    assert jobs[0].train is jobs[1].train and len(opened) == 3
+    assert jobs[0].id != jobs[1].id
 
 
 def test_tables_are_read_without_photographs(street):
     first = run(SHORT)
     street.rename(street.with_name("gone"))
-    records._load.cache_clear()
     assert run(SHORT).ranks.equals(first.ranks)
     with pytest.raises(FileNotFoundError, match="no train split"):
         run(SHORT.replace(lr=0.5))
@@ -81,7 +66,6 @@ def test_tables_are_read_without_photographs(street):
 def test_a_changed_test_set_is_tested_again(street, write_photo):
     before = run(SHORT)
     write_photo(street / "images" / "test" / "queries", 402_003, 5_000_004, 2000)
-    records._load.cache_clear()
     after = run(SHORT)
     assert after.id == before.id
     assert len(after.ranks) == len(before.ranks) + 1
@@ -116,7 +100,7 @@ def test_examples_for_a_gallery(street):
 def test_results_stay_in_the_folder_of_the_profile(street):
     run(SHORT)
     assert paths.runs_folder("smoke").is_relative_to(paths.cache_root())
-    assert [f.name for f in paths.runs_folder("smoke").iterdir()] == [run_id(SHORT)]
+    assert [f.name for f in paths.runs_folder("smoke").iterdir()] == [Job.open(SHORT).id]
 
 
 def test_a_cluster_finishes_although_a_worker_is_killed(street, tmp_path):

@@ -58,7 +58,7 @@ class ClassOptions:
 
 
 CLASSES = ("geo_classification",)  # losses that tell classes apart; all others learn from tuples
-TESTING = ("test_dataset", "test_image_size", "test_method", "whitened_dim")  # options that never retrain
+TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")  # options that never retrain
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Config:
     # --- test: these never retrain ---
 
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
+    test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
     test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.strategies, joined by "+"
     whitened_dim: int = 0  # values of a PCA-whitened descriptor; 0 tests descriptors as they were trained
@@ -235,6 +236,8 @@ PROFILES: dict[str, dict] = {
     # the brief: Pitts30k, ImageNet weights, one GPU, hours
     "full": {"profile": "full"},
 }
+
+OTHER_CITY = {"smoke": "toycity_drive", "full": "st_lucia"}  # of a profile: where its networks are tested abroad
 
 PRESETS: dict[str, dict] = {
     "none": {},

@@ -13,7 +13,7 @@ from vg_core.lr_range import range_test
 from vg_core.mining import nearest_positives
 from vg_core.models import GeoModel
 from vg_core.places.photographs import Photographs
-from vg_core.records import load_places, run_id
+from vg_core.records import Job, load_places
 from vg_core.retrieval import describe_photographs
 from vg_core.tasks import hard_positives
 from vg_core.training import Trainer
@@ -24,12 +24,13 @@ def learning_rate_range(config: Config, low: float = 1e-6, high: float = 1.0, st
 
     Tuples are mined once, with the untrained network. Weights are not kept, the curve is: asked again, it is read back.
     """
-    file = paths.cache_root() / "ranges" / f"{run_id(config)}-{low:g}-{high:g}-{steps}.csv"
-    return own_files.kept(file, lambda: _range_curve(config, low, high, steps))
+    job = Job.open(config)
+    file = paths.cache_root() / "ranges" / f"{job.id}-{low:g}-{high:g}-{steps}.csv"
+    return own_files.read_or_make(file, lambda: _range_curve(job, low, high, steps))
 
 
-def _range_curve(config: Config, low: float, high: float, steps: int) -> pd.DataFrame:
-    trainer = Trainer(config, Path(), load_places(config, "train"), load_places(config, "val"))
+def _range_curve(job: Job, low: float, high: float, steps: int) -> pd.DataFrame:
+    trainer, config = Trainer(job.config, Path(), job.train, job.val), job.config
     trainer.start()
     tuples, _ = trainer.mine(np.random.default_rng(config.seed))
     batches = cycle(trainer.batches(tuples))

@@ -1,38 +1,104 @@
-"""What a run leaves behind: its name, its tables, and reading them back."""
+"""What a run leaves behind, and reading it back: tables per query and per round, the best model, the state to go on."""
 
-import ast
-import hashlib
-import json
-import os
+from collections.abc import MutableMapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from vg_core import own_files, paths
+from vg_core import identity, own_files, paths
 from vg_core.config import Config
 from vg_core.models import GeoModel, load_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.text import printable
 
-# the code that makes numbers: a change here makes new runs, a change of comments or docstrings does not
-NUMBER_MAKERS = (
-    *("models", "losses", "places", "mining", "retrieval.py", "evaluation.py", "training.py", "tasks.py"),
-    *("decoding.py", "devices.py", "stem_cache.py", "learner.py", "processes.py"),
-    *("rounds.py", "room.py", "dimensions.py", "augmentation.py", "strategies.py", "views.py", "engines"),
-)
+Opened = MutableMapping[tuple, PlaceSet]  # sets of photographs that several runs share
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be made or read back: its configuration, its photographs, its names and its folders, looked up once."""
+
+    config: Config
+    train: PlaceSet
+    val: PlaceSet
+    test: PlaceSet
+
+    @classmethod
+    def open(cls, config: Config, opened: Opened | None = None) -> "Job":
+        """The job of a configuration; sets that are in ``opened`` are not read again, others are put there. Raises
+        OSError or ValueError as ``PlaceSet.load`` does.
+        """
+        opened = {} if opened is None else opened
+        asked = [(config.dataset, "train"), (config.dataset, "val"), (config.tested_on, "test", config.test_queries)]
+        for key in asked:
+            if key not in opened:
+                opened[key] = PlaceSet.load(*key[:2], config.skip_unreadable, *key[2:])
+        return cls(config, *(opened[key] for key in asked))
+
+    @cached_property
+    def id(self) -> str:
+        """Name of the training: runs that differ in their test alone share it."""
+        return identity.weights_id(self.config, self.train, self.val)
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the training's tables; each test has a folder in it."""
+        return paths.runs_folder(self.config.profile) / self.id
+
+    @property
+    def test_tables(self) -> Path:
+        return self.tables / identity.test_id(self.config)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the best model and of the state that an interrupted training goes on from."""
+        return paths.checkpoints_folder(self.config.profile) / self.id
+
+    @property
+    def best(self) -> Path:
+        return self.checkpoints / "best.safetensors"
+
+    @property
+    def retrieved(self) -> Path:
+        """File of the database indices that the test retrieved."""
+        return self.checkpoints / f"{identity.test_id(self.config)}.npy"
+
+    def is_trained(self) -> bool:
+        """Are the tables of a finished training and its best model there, and whole?"""
+        files = ("config.json", "history.csv", "validation.csv")
+        return restore_best(self.checkpoints) and all(own_files.is_intact(self.tables / file) for file in files)
+
+    def finished(self) -> "Run | None":
+        """The run if it is finished and saw the photographs that the test set holds now.
+
+        A file of it that is damaged is said: what it holds has to be made again.
+        """
+        again = "it is made again"
+        if not (self.test_tables / "ranks.parquet").exists():  # which is written last
+            return None
+        try:
+            found = read_run(self.config, self.test_tables, again)
+            own_files.require(self.tables / "config.json", again)
+            if restore_best(self.checkpoints):  # only tables may have come from another machine
+                own_files.require(self.retrieved, again)
+        except own_files.Damaged as error:
+            print(printable(error))
+            return None
+        return found if found.card["fingerprint"] == self.test.fingerprint else None
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. ``ranks`` has a row for each test query, ``history`` for each round of the training,
-    ``validation`` for each epoch; ``card`` is the protocol: counts, threshold, sizes, fingerprints, cost.
+    """A finished run. ``ranks`` has a row per test query, ``history`` per round of the training, ``validation`` per
+    epoch; ``card`` is the protocol: counts, threshold, sizes, fingerprints, cost.
     """
 
     config: Config
     id: str
+    test: str  # name of its test
     card: dict
     ranks: pd.DataFrame
     history: pd.DataFrame
@@ -49,8 +115,8 @@ class Run:
 
     def retrieved(self) -> np.ndarray:
         """Database indices (Q, K) retrieved for each test query, nearest first."""
-        tables = paths.runs_folder(self.config.profile) / self.id / test_name(self.config)
-        return own_files.read(retrieved_file(self.config, self.id), f"delete {tables} to test the run again")
+        tables = paths.runs_folder(self.config.profile) / self.id / self.test
+        return own_files.read(self.checkpoint.with_name(f"{self.test}.npy"), f"delete {tables} to test the run again")
 
     def examples(self, count: int = 6, shown: int = 5) -> list[dict]:
         """Rows for a retrieval gallery: ``count`` queries, half of them right and half wrong at the first image.
@@ -61,8 +127,8 @@ class Run:
         right = (self.ranks["rank"] == 1).to_numpy()
         chosen = np.concatenate([_spread(np.flatnonzero(group), count // 2) for group in (right, ~right)])
         there = places.database[["easting", "northing"]].to_numpy()[indices[chosen]]  # (count, shown, 2)
-        here = places.queries[["easting", "northing"]].to_numpy()[chosen]
-        metres = np.linalg.norm(there - here[:, None], axis=-1)
+        here = places.queries[["easting", "northing"]].to_numpy()[chosen]  # (count, 2)
+        metres = np.linalg.norm(there - here[:, None], axis=-1)  # (count, shown)
         return [
             {
                 "query": places.queries.path[query],
@@ -74,123 +140,39 @@ class Run:
         ]
 
 
-def run_id(config: Config) -> str:
-    """Readable name and a hash of the training configuration, the photographs and the code that makes numbers."""
-    facts = json.loads(config.training().to_json())
-    del facts["profile"]  # decides where results go, not what they are
-    weights = Path(os.path.expanduser(config.weights))
-    if weights.is_file():
-        facts["weights"] = own_files.digest(weights)
-    data = [load_places(config, split).fingerprint for split in ("train", "val")]
-    text = json.dumps([facts, data, code_digest()], sort_keys=True)
-    digest, dataset = hashlib.sha256(text.encode()).hexdigest()[:10], printable(Path(config.dataset).name)
-    return f"{dataset}-{config.backbone}-{config.pooling}-{config.task.loss}-seed{config.seed}-{digest}"
-
-
-def test_name(config: Config) -> str:
-    """Name of the test among the tests of one trained model."""
-    height, width = config.tested_at
-    whitened = f"-whitened{config.whitened_dim}" if config.whitened_dim else ""
-    return f"{printable(Path(config.tested_on).name)}-{height}x{width}-{config.test_method}{whitened}"
-
-
-def retrieved_file(config: Config, name: str) -> Path:
-    """Where the database indices that a test retrieved lie."""
-    return paths.checkpoints_folder(config.profile) / name / f"{test_name(config)}.npy"
-
-
-def is_trained(config: Config, name: str) -> bool:
-    """True when the tables of a finished training and its best model are there and whole."""
-    tables = paths.runs_folder(config.profile) / name
-    has_best = restore_best(paths.checkpoints_folder(config.profile) / name)
-    return has_best and all(own_files.whole(tables / file) for file in ("config.json", "history.csv", "validation.csv"))
+def load_places(config: Config, split: str) -> PlaceSet:
+    """The photographs that a run trains, validates or tests on."""
+    dataset, queries = (config.tested_on, config.test_queries) if split == "test" else (config.dataset, "queries")
+    return PlaceSet.load(dataset, split, config.skip_unreadable, queries)
 
 
 def restore_best(folder: Path) -> bool:
     """Is the best model in a folder of checkpoints whole? One that is not is taken from the training's state."""
     best, state = folder / "best.safetensors", folder / "state.pt"
-    if not own_files.whole(best) and own_files.whole(state):
-        kept = own_files.read(state)["best"]
-        if len(kept):
+    if not own_files.is_intact(best) and own_files.is_intact(state):
+        saved = own_files.read(state)["best"]
+        if len(saved):
             print(printable(f"{best} was missing or damaged: it is taken from {state.name} again"))
-            own_files.write(best, kept.numpy().tobytes())
-    return own_files.whole(best)
+            own_files.write(best, saved.numpy().tobytes())
+    return own_files.is_intact(best)
 
 
-def read_tested(config: Config, name: str) -> Run | None:
-    """The run of this name if it is finished and saw the photographs that the test set holds now.
-
-    A file of it that is damaged is said: what it holds has to be made again.
-    """
-    tables, again = paths.runs_folder(config.profile) / name, "it is made again"
-    if not (tables / test_name(config) / "ranks.parquet").exists():  # which is written last
-        return None
-    try:
-        found = read_run(config, name, again)
-        own_files.check(tables / "config.json", again)
-        if restore_best(found.checkpoint.parent):  # only tables may have come from another machine
-            own_files.check(retrieved_file(config, name), again)
-    except own_files.Damaged as error:
-        print(printable(error))
-        return None
-    return found if found.card["fingerprint"] == load_places(config, "test").fingerprint else None
+def read_tables(config: Config) -> Run | None:
+    """A run of this very configuration whose tables are here, whatever photographs and code it was made with."""
+    wanted = config.training().options()
+    for file in filter(own_files.is_intact, sorted(paths.runs_folder(config.profile).glob("*/config.json"))):
+        tests = sorted(file.parent.glob(f"{identity.test_name(config)}-*/ranks.parquet"))  # of whatever code
+        if tests and Config.from_json(file.read_text()).options() == wanted:
+            return read_run(config, tests[-1].parent)
+    return None
 
 
-def find_tables(config: Config) -> str:
-    """Name of a run of this very configuration whose tables are here, photographs or not; empty when there is none."""
-    wanted = json.loads(config.training().to_json())
-    for file in filter(own_files.whole, sorted(paths.runs_folder(config.profile).glob("*/config.json"))):
-        if own_files.read(file) == wanted and (file.parent / test_name(config) / "ranks.parquet").exists():
-            return file.parent.name
-    return ""
-
-
-def read_run(config: Config, name: str, remedy: str = "fetch the tables of this run again") -> Run:
-    """The finished run of this name. Raises Damaged, which names the file and says the remedy."""
-    tables = paths.runs_folder(config.profile) / name
-    files = [tables / test_name(config) / "card.json", tables / test_name(config) / "ranks.parquet"]
-    files += [tables / "history.csv", tables / "validation.csv"]
-    return Run(config, name, *(own_files.read(file, remedy) for file in files))
-
-
-def load_places(config: Config, split: str) -> PlaceSet:
-    """The photographs that a run trains, validates or tests on, read once in a process until they are forgotten."""
-    dataset = config.tested_on if split == "test" else config.dataset
-    # the data root is part of the key: it may change between two runs of one process
-    return _load(dataset, split, paths.data_root(), config.skip_unreadable)
-
-
-def forget_places() -> None:
-    """Let ``load_places`` look again: in a notebook, hours may lie between two cells, and photographs change."""
-    _load.cache_clear()
-
-
-@cache
-def code_digest() -> str:
-    """Hash of the syntax trees of the number-making modules, docstrings left out."""
-    package = Path(__file__).parent
-    files = sorted(f for name in NUMBER_MAKERS for f in [package / name, *(package / name).glob("*.py")] if f.is_file())
-    digest = hashlib.sha256()
-    for file in files:
-        tree = ast.parse(file.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(repr(_canonical(tree)).encode())
-    return digest.hexdigest()[:12]
-
-
-def _canonical(part):
-    """A syntax tree as nested lists, the same in every version of Python: fields without a value are left out."""
-    if isinstance(part, ast.AST):
-        named = [[name, _canonical(value)] for name, value in ast.iter_fields(part) if value not in (None, [])]
-        return [type(part).__name__, *named]
-    return [_canonical(inner) for inner in part] if isinstance(part, list) else repr(part)
-
-
-@cache
-def _load(dataset: str, split: str, root: Path, skip_unreadable: bool) -> PlaceSet:
-    return PlaceSet.load(dataset, split, skip_unreadable)
+def read_run(config: Config, test_tables: Path, remedy: str = "fetch the tables of this run again") -> Run:
+    """The finished run that has these tables. Raises Damaged, which names the file and says the remedy."""
+    tables = test_tables.parent
+    files = [test_tables / name for name in ("card.json", "ranks.parquet")]
+    files += [tables / name for name in ("history.csv", "validation.csv")]
+    return Run(config, tables.name, test_tables.name, *(own_files.read(file, remedy) for file in files))
 
 
 def _spread(indices: np.ndarray, count: int) -> np.ndarray:

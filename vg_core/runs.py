@@ -1,6 +1,5 @@
 """One run, and a sweep of runs: what is finished is read back, what was interrupted goes on, what is new is started."""
 
-import json
 import sys
 import time
 import traceback
@@ -12,28 +11,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vg_core import own_files, paths, processes
+from vg_core import own_files, processes
 from vg_core.config import Config
 from vg_core.devices import RAM, cores, free_memory
 from vg_core.dimensions import check_whitened_dim, whiten
-from vg_core.errors import known, sentence
+from vg_core.errors import has_sentence, sentence
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.checks import look_at
 from vg_core.places.dataset import PlaceSet
 from vg_core.preflight import after_test, after_training, preflight
-from vg_core.records import (
-    Run,
-    find_tables,
-    forget_places,
-    is_trained,
-    load_places,
-    read_run,
-    read_tested,
-    retrieved_file,
-    run_id,
-    test_name,
-)
+from vg_core.records import Job, Opened, Run, read_run, read_tables
 from vg_core.retrieval import Evaluation, evaluate, pick_device
 from vg_core.statistics import recall_table
 from vg_core.strategies import evaluate_with, make_strategy
@@ -55,40 +43,36 @@ Member = tuple[str, int]  # variant and seed
 
 def run(config: Config) -> Run:
     """The run of this configuration: read back when finished, gone on with when interrupted, started when new."""
-    forget_places()
-    return _run(config)
+    return _run(config, {})
 
 
-def _run(config: Config) -> Run:
-    finished = read_back(config)
+def _run(config: Config, opened: Opened) -> Run:
+    finished = read_back(config, opened)
     if finished:
         return finished
+    job = Job.open(config, opened)
     check_whitened_dim(config)
-    sets = [load_places(config, split) for split in ("train", "val", "test")]
-    look_at(sets, config.val_positives_dist_threshold, config.image_size)
-    name = run_id(config)
-    if not is_trained(config, name):
-        _train(config, name)
-    _test(config, name)
+    look_at([job.train, job.val, job.test], config.val_positives_dist_threshold, config.image_size)
+    if not job.is_trained():
+        _train(job)
+    _test(job)
     processes.wait()  # for what the first process writes
-    return read_run(config, name)
+    return read_run(config, job.test_tables)
 
 
-def read_back(config: Config) -> Run | None:
+def read_back(config: Config, opened: Opened | None = None) -> Run | None:
     """The run of this configuration if it is finished.
 
     On a machine without the photographs, the tables of a run of this very configuration are enough.
     """
     make_strategy(config.test_method)  # a fault of the test must show before hours of training
     try:
-        name = run_id(config)
-        load_places(config, "test")
+        job = Job.open(config, opened)
     except FileNotFoundError:
-        name = find_tables(config)
-        if not name:
-            raise
-        return read_run(config, name)
-    return read_tested(config, name)
+        if found := read_tables(config):
+            return found
+        raise
+    return job.finished()
 
 
 def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: str = "auto") -> pd.DataFrame:
@@ -101,15 +85,14 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
     A variant that fails does not stop the others: it is reported, and listed in ``attrs["failed"]`` as (variant, seed,
     sentence). ``attrs["origin"]`` names the runs and datasets, for ``export``.
     """
-    forget_places()
-    members = _members(variants, seeds)
-    outcomes = {member: _attempt(read_back, config) for member, config in members.items()}
+    members, opened = _members(variants, seeds), {}
+    outcomes = {member: _attempt(read_back, config, opened) for member, config in members.items()}
     missing = {member: config for member, config in members.items() if outcomes[member] is None}
     if cluster == "auto":
         cluster = "here" if torch.cuda.is_available() or len(missing) < 2 else "local"
-    make = _one_by_one if cluster == "here" else _by_workers
+    made = _one_by_one(missing, opened) if cluster == "here" else _by_workers(missing, cluster)
     started = time.monotonic()
-    for number, (member, outcome) in enumerate(bar(make(missing, cluster), total=len(missing), desc="runs"), 1):
+    for number, (member, outcome) in enumerate(bar(made, total=len(missing), desc="runs"), 1):
         outcomes[member] = outcome
         if not watched():
             left = (time.monotonic() - started) / number * (len(missing) - number)
@@ -134,8 +117,8 @@ def with_untrained(variants: Mapping[str, Config]) -> dict[str, Config]:
 
 def histories(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(history, validation) of the runs that are finished, with columns ``variant`` and ``seed``."""
-    members = _members(variants, seeds)
-    runs = [(*member, found) for member, config in members.items() if (found := read_back(config))]
+    members, opened = _members(variants, seeds), {}
+    runs = [(*member, found) for member, config in members.items() if (found := read_back(config, opened))]
     if not runs:
         raise ValueError(f"none of the variants {', '.join(variants)} has a finished run: make them first, with sweep")
     history = pd.concat([r.history.assign(variant=v, seed=s) for v, s, r in runs], ignore_index=True)
@@ -148,19 +131,19 @@ def _members(variants: Mapping[str, Config], seeds: Iterable[int]) -> dict[Membe
     return {(name, seed): config.replace(seed=seed) for name, config in variants.items() for seed in seeds}
 
 
-def _attempt(work: Callable[[Config], Run | None], config: Config) -> Run | str | None:
+def _attempt(work: Callable[[Config, Opened], Run | None], config: Config, opened: Opened) -> Run | str | None:
     """What ``work`` returns, or the sentence it failed with: one bad variant must not lose a night of others."""
     try:
-        return work(config)
+        return work(config, opened)
     except Exception as error:
-        if known(error):
+        if has_sentence(error):
             return sentence(error)
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
 
 
-def _one_by_one(missing: Mapping[Member, Config], _cluster: str) -> Iterator[tuple[Member, Run | str]]:
-    return ((member, _attempt(_run, config)) for member, config in missing.items())
+def _one_by_one(missing: Mapping[Member, Config], opened: Opened) -> Iterator[tuple[Member, Run | str]]:
+    return ((member, _attempt(_run, config, opened)) for member, config in missing.items())
 
 
 def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
@@ -191,18 +174,17 @@ def _logged(configs: Sequence[Config]) -> list[Run | str | None]:
     """Runs of one trained network in a worker process; their lines go to ``log.txt`` beside its checkpoints, since
     several networks are made at once.
     """
-    forget_places()
-    folder = paths.checkpoints_folder(configs[0].profile) / run_id(configs[0])
+    opened: Opened = {}
+    folder = Job.open(configs[0], opened).checkpoints
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("a") as log, redirect_stdout(log):
-        return [_attempt(_run, config) for config in configs]
+        return [_attempt(_run, config, opened) for config in configs]
 
 
-def _train(config: Config, name: str) -> None:
+def _train(job: Job) -> None:
     """Train, then write the run's tables; config.json comes last and marks the training as finished."""
-    tables = paths.runs_folder(config.profile) / name
-    checkpoints = paths.checkpoints_folder(config.profile) / name
-    begins = config.epochs_num and not (checkpoints / "state.pt").exists()
+    config, tables = job.config, job.tables
+    begins = config.epochs_num and not (job.checkpoints / "state.pt").exists()
     expected = preflight(config) if begins else None
     if expected:  # what a training has no room for is said before it, not after hours
         print(expected)
@@ -211,7 +193,7 @@ def _train(config: Config, name: str) -> None:
         (tables / "config.json").unlink(missing_ok=True)  # something was lost: it is unfinished again
         if expected:
             expected.save(tables)
-    state = train(config.training(), checkpoints, load_places(config, "train"), load_places(config, "val"))
+    state = train(config.training(), job.checkpoints, job.train, job.val)
     processes.wait()  # for the best model
     if not processes.first():
         return
@@ -219,7 +201,7 @@ def _train(config: Config, name: str) -> None:
     after_training(tables, history, validation)
     own_files.write(tables / "history.csv", history)
     own_files.write(tables / "validation.csv", validation)
-    own_files.write(tables / "config.json", json.loads(config.training().to_json()))
+    own_files.write(tables / "config.json", config.training().options())
 
 
 def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluation, dict]:
@@ -243,16 +225,14 @@ def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluat
     }
 
 
-def _test(config: Config, name: str) -> None:
+def _test(job: Job) -> None:
     """Evaluate the best model once; ranks.parquet comes last and marks the test as finished."""
-    tables = paths.runs_folder(config.profile) / name / test_name(config)
-    checkpoint = paths.checkpoints_folder(config.profile) / name / "best.safetensors"
     started = time.monotonic()
-    result, card = examine(config, checkpoint, load_places(config, "test"))
+    result, card = examine(job.config, job.best, job.test)
     seconds = time.monotonic() - started
     if not processes.first():
         return
-    own_files.write(retrieved_file(config, name), result.indices.astype(np.int32))
-    own_files.write(tables / "card.json", card)
-    after_test(tables.parent, config, seconds)
-    own_files.write(tables / "ranks.parquet", result.ranks)
+    own_files.write(job.retrieved, result.indices.astype(np.int32))
+    own_files.write(job.test_tables / "card.json", card)
+    after_test(job.tables, job.config, seconds)
+    own_files.write(job.test_tables / "ranks.parquet", result.ranks)
