@@ -32,7 +32,7 @@ from vg_core.models.checkpoint import FORMAT, model_bytes
 from vg_core.places.benchmarks import read_holidays, read_landmarks, read_san_francisco
 from vg_core.places.images import read_image
 from vg_core.places.labels import parse_name
-from vg_core.places.specifications import read_specification
+from vg_core.places.tokyo import read_specification
 from vg_core.text import printable
 
 SENTENCES = (ValueError, KeyError, OSError)  # what the command line prints as they are

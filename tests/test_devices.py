@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -43,6 +45,15 @@ def test_memory_is_told_where_the_kernel_tells_no_peak(monkeypatch, tmp_path):
         monkeypatch.setattr("vg_core.devices.STATUS", tmp_path / file)
         now, most = used_memory(CPU)
         assert 50 * MIB < now < 1.1 * most
+
+
+def test_a_run_may_be_given_a_part_of_the_memory(monkeypatch):
+    own = psutil.Process().memory_info().rss
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20_000 * MIB))
+    assert free_memory(CPU) == 20_000 * MIB
+    for given, free in ((8_000 * MIB, 8_000 * MIB - own), (1000, 0), (100_000 * MIB, 20_000 * MIB)):  # less what it has
+        monkeypatch.setenv(RAM, str(given))
+        assert free_memory(CPU) == pytest.approx(free, abs=100 * MIB)
 
 
 @pytest.mark.parametrize("text", ["8GB", "8e9", "", "-1", "８０００", "1_000", "9" * 400])

@@ -103,7 +103,7 @@ def test_no_header_is_a_crash(colours, tmp_path):
     for _ in range(300):
         entries = [(int(rng.choice(tags)), *map(int, rng.integers(1, (14, 6))), rng.bytes(4)) for _ in range(2)]
         Path(file).write_bytes(with_header(jpeg, TURNED, *entries, more=rng.bytes(40)))
-        assert read_image(file).size == 1800 and not images.unreadable([file], progress=False)
+        assert read_image(file).size == 1800 and not images.unreadable([file])
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("L", "jpg"), ("CMYK", "jpg"), ("P", "png"), ("LA", "png"), ("1", "png")])
@@ -268,7 +268,7 @@ def test_panoramas_pass_and_bombs_do_not(colours, tmp_path, monkeypatch, suffix)
 def test_a_limit_that_is_no_number_refuses_no_photograph(colours, tmp_path, monkeypatch, text):
     monkeypatch.setenv("VG_IMAGE_BYTES", text)
     with pytest.raises(ValueError, match=f"VG_IMAGE_BYTES='{text}' must be a whole number of bytes") as refused:
-        images.unreadable([str(save(colours, tmp_path / "a.png"))], progress=False)
+        images.unreadable([str(save(colours, tmp_path / "a.png"))])
     assert not isinstance(refused.value, UnreadableImage)
 
 
@@ -310,7 +310,7 @@ def test_unreadable_files_are_named(colours, tmp_path):
         with pytest.raises(UnreadableImage, match=name):
             read_image(tmp_path / name)
     cut, good = str(tmp_path / "cut.jpg"), str(save(colours, tmp_path / "good.png"))
-    complaints = images.unreadable([cut, good], progress=False)
+    complaints = images.unreadable([cut, good])
     assert list(complaints) == [cut]
     assert "cut.jpg" in complaints[cut]
 

@@ -57,8 +57,8 @@ def test_loops_end_and_no_photograph_comes_twice(folder, links):
     for link, target in links.items():
         (folder.parent / link).symlink_to(target)
     assert found(folder) == ["a.jpg", "in/b.PNG"]
-    assert listed(folder).left_out.keys() <= {"repeated folder", "broken link"}
-    assert listed(folder).left_out.total() >= 1
+    assert {kind for kind, _ in listed(folder).left_out} <= {"repeated folder", "broken link"}
+    assert listed(folder).left_out
 
 
 def test_folders_all_linked_to_one_another_end(tmp_path):
@@ -67,7 +67,7 @@ def test_folders_all_linked_to_one_another_end(tmp_path):
         (tmp_path / "net" / str(name)).mkdir(parents=True)
         for other in range(20):
             (tmp_path / "net" / str(name) / f"to{other}").symlink_to(tmp_path / "net" / str(other))
-    assert listed(tmp_path / "net").left_out == {"repeated folder": 400}
+    assert [kind for kind, _ in listed(tmp_path / "net").left_out] == ["repeated folder"] * 400
 
 
 def _socket(path):

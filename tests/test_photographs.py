@@ -131,7 +131,7 @@ import sys
 from vg_core.places.photographs import Photographs
 print("ready", flush=True)
 sys.stdin.readline()
-print(Photographs(sys.argv[1:], (24, 32), mapped=True, progress=False).batch(range(7)).sum().item())
+print(Photographs(sys.argv[1:], (24, 32), mapped=True).batch(range(7)).sum().item())
 """
     command, pipes = [sys.executable, "-c", program, *map(str, files)], {"stdin": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, **pipes) for _ in range(2)]
@@ -140,7 +140,7 @@ print(Photographs(sys.argv[1:], (24, 32), mapped=True, progress=False).batch(ran
         one.stdin.write("go\n")
         one.stdin.flush()
     total = Photographs(files, (24, 32)).batch(range(7)).sum().item()
-    assert [int(one.communicate(timeout=60)[0]) for one in both] == [total] * 2
+    assert [int(one.communicate(timeout=60)[0].split()[-1]) for one in both] == [total] * 2
     assert len(list(paths.pixels_folder().iterdir())) == 1
 
 

@@ -1,14 +1,13 @@
 """Augmentations of uint8 images (B, 3, H, W), on the images' device, each image with random parameters of its own.
 
 Everything random is drawn on the CPU from torch's global generator, whatever the device: ``torch.manual_seed`` alone
-decides what comes out. Images are changed as torchvision does, but a whole batch at once. Two are torchvision's own,
-one image at a time: RandAugment, whose operations differ from image to image, and crops, which are a single call each:
-on a CPU that takes a third of the time of sampling a batch at points.
+decides what comes out. torchvision draws one set of parameters per call, which takes a batch image by image: so it does
+here with crops, RandAugment and grey. The others are its own within one grey level, but a whole batch at once, as GPUs
+want it; on a CPU they take as long as torchvision's, hue half of that.
 """
 
 from collections.abc import Callable
 from functools import partial, reduce
-from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -52,21 +51,12 @@ def brightness(images: Tensor, strength: float = BRIGHTNESS) -> Tensor:
 
 def contrast(images: Tensor, strength: float = CONTRAST) -> Tensor:
     """Images whose distance from their own mean grey is multiplied by a factor from 1 ± ``strength``."""
-
-    def adjust(part: Tensor, factors: Tensor) -> Tensor:
-        mean = _grey(part).mean(dim=(1, 2, 3), keepdim=True)
-        return _pixels((part * factors).add_((1 - factors) * mean))
-
-    return _split(adjust, images, _factors(images, strength))
+    return _away_from(lambda part: _grey(part).mean(dim=(1, 2, 3), keepdim=True), images, strength)
 
 
 def saturation(images: Tensor, strength: float = SATURATION) -> Tensor:
     """Images whose pixels' distance from their own grey is multiplied by a factor from 1 ± ``strength``."""
-    return _split(
-        lambda part, factors: _pixels((part * factors).add_((1 - factors) * _grey(part))),
-        images,
-        _factors(images, strength),
-    )
+    return _away_from(_grey, images, strength)
 
 
 def hue(images: Tensor, strength: float = HUE) -> Tensor:
@@ -114,12 +104,21 @@ def rand_augment(images: Tensor) -> Tensor:
 
 # --- parts ---------------------------------------------------------------------------------------------------------
 def _uniform(images: Tensor, low: float, high: float) -> Tensor:
-    """One number for each image, (B, 1, 1, 1)."""
+    """One number per image (B, 1, 1, 1)."""
     return torch.empty(len(images), 1, 1, 1).uniform_(low, high).to(images.device)
 
 
 def _factors(images: Tensor, strength: float) -> Tensor:
     return _uniform(images, max(0.0, 1 - strength), 1 + strength)
+
+
+def _away_from(grey: Augmentation, images: Tensor, strength: float) -> Tensor:
+    """Images whose distance from what ``grey`` makes of them is multiplied by a factor from 1 ± ``strength``."""
+
+    def adjust(part: Tensor, factors: Tensor) -> Tensor:
+        return _pixels((part * factors).add_((1 - factors) * grey(part)))
+
+    return _split(adjust, images, _factors(images, strength))
 
 
 def _pixels(values: Tensor) -> Tensor:
@@ -189,7 +188,7 @@ def _half(change: Augmentation, images: Tensor) -> Tensor:
     return images
 
 
-def _torchvision() -> ModuleType:
+def _torchvision():
     """Its transforms; to import them takes seconds, and most uses of this package need none."""
     from torchvision.transforms import v2
 
@@ -197,16 +196,11 @@ def _torchvision() -> ModuleType:
 
 
 def _one_by_one(transform: Augmentation, images: Tensor) -> Tensor:
-    """torchvision draws one set of parameters for each call."""
     return torch.stack([transform(image) for image in images])
 
 
 def _chain(*parts: Augmentation) -> Augmentation:
     return lambda images: reduce(lambda done, part: part(done), parts, images)
-
-
-def _nothing(images: Tensor) -> Tensor:
-    return images
 
 
 # always in this order, as DVGL; torchvision's ColorJitter draws another order for each image
@@ -215,7 +209,7 @@ COLOURS = (brightness, contrast, saturation, hue)
 AUGMENTATIONS: dict[str, Augmentation] = ByName(
     "augmentation",
     {
-        "none": _nothing,
+        "none": _chain(),
         "brightness": brightness,
         "contrast": contrast,
         "saturation": saturation,

@@ -12,6 +12,7 @@ BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is
     for names, low, high in (
         ("image_size test_image_size", 24, 16_384),  # pixels; below, a stride of 16 leaves one row of locations
         ("clusters", 1, 65_536),
+        ("fc_output_dim", 0, 65_536),
         ("whitened_dim", 0, 4096),
         ("train_batch_size infer_batch_size batch_size accumulate patience top", 1, LARGEST),
         ("queries_per_epoch cache_refresh_rate negs_num_per_query neg_samples_num images_per_row", 1, LARGEST),

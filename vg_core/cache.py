@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,11 +30,10 @@ KINDS = {
 }
 EVICTABLE = ("pixels", "contents", "descriptors", "ranges", "states", "unfinished")  # the others took hours
 YOUNG = 1.0  # days; an unfinished file used since may belong to a process at work
-DAY = 86400  # seconds
 
 
 def contents(older_than: float = 0.0) -> pd.DataFrame:
-    """One row a file below the cache folder: kind (of ``KINDS``), thing, bytes, days since its last use, file.
+    """A table of the files below the cache folder: kind (of ``KINDS``), thing, bytes, days since its last use, file.
 
     A thing is a file, or a folder such as that of a run, as a path below the cache folder; it is as old as its file
     used last. Those used within ``older_than`` days are left out. A use is reading or writing, as far as the file
@@ -42,10 +41,10 @@ def contents(older_than: float = 0.0) -> pd.DataFrame:
     """
     root, now = paths.cache_root(), time.time()
     rows = []
-    for file in _files(root):
+    for file in (Path(folder, name) for folder, _, names in os.walk(root) for name in names):
         with suppress(FileNotFoundError):  # others use the cache, too
             stat = file.lstat()
-            age = max(0.0, now - max(stat.st_atime, stat.st_mtime)) / DAY
+            age = max(0.0, now - max(stat.st_atime, stat.st_mtime)) / 86_400
             rows.append((*_belongs(file.relative_to(root).as_posix()), stat.st_size, age, file))
     table = pd.DataFrame(rows, columns=["kind", "thing", "bytes", "days", "file"])
     table["days"] = table.groupby(["kind", "thing"]).days.transform("min")
@@ -74,7 +73,7 @@ def evict(kinds: Collection[str], older_than: float = 0.0) -> pd.DataFrame:
 
 
 def listing(files: pd.DataFrame) -> str:
-    """Rows of ``contents`` for a reader: a line each thing with size and age, then a line each kind with the sum."""
+    """Rows of ``contents`` as text: a line per thing with size and age, then a line per kind with the sum."""
     things = files.groupby(["kind", "thing"], sort=False, as_index=False).agg({"bytes": "sum", "days": "min"})
     sums = things.groupby("kind", sort=False).bytes.agg(["size", "sum"])
     lines = [
@@ -82,10 +81,6 @@ def listing(files: pd.DataFrame) -> str:
     ]
     lines += [f"{kind:11} {total / 1e6:9,.1f} MB in {count:,}" for kind, count, total in sums.itertuples()]
     return "\n".join(lines or ["nothing"])
-
-
-def _files(root: Path) -> Iterator[Path]:
-    return (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
 
 
 def _belongs(path: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Image files of anybody as uint8 pixels."""
+"""Photographs' files, whoever made them, as uint8 pixels."""
 
 import os
 import stat
@@ -27,11 +27,11 @@ class UnreadableImage(ValueError):
 
 
 def decode(path, upright: bool = True, about: int = 0) -> np.ndarray:
-    """uint8 (H, W, 3) RGB pixels of a file, of a JPEG file faster at a fraction of its size, if ``about`` is given: the
-    pixels of a side at least. What is transparent becomes white. Raises UnreadableImage.
+    """uint8 (H, W, 3) RGB pixels of an image file; what is transparent becomes white. Raises UnreadableImage.
 
+    ``about`` asks for so many pixels of a side at least: a JPEG is then decoded faster, at a fraction of its size.
     Grey of more than 8 bits is scaled by the smallest range of 8, 10, 12, 14 or 16 bits that holds its maximum: cameras
-    keep 12 bits in files of 16. So is a PNG of 48-bit colour; with alpha, or as TIFF, its high bytes are what is kept.
+    store 12 bits in files of 16. So is a PNG of 48-bit colour; with alpha, or as TIFF, its high bytes are what is left.
     """
     most = allowed_bytes(LIMIT, DECODED_BYTES)
     try:
@@ -42,17 +42,15 @@ def decode(path, upright: bool = True, about: int = 0) -> np.ndarray:
             if about:
                 image.draft("RGB", (about, about))
             _check_room(image, path, most)
-            pixels = _pixels(image, path, whole=not about and status.st_size <= most)
-            turn = TURNS.get(_orientation(image)) if upright else None
+            pixels = _pixels(image, path, fast=not about and status.st_size <= most)
+            turn = TURNS.get(orientation(image)) if upright else None
         return pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
+    except UnreadableImage:
+        raise
     except FileNotFoundError:
         raise UnreadableImage(f"{path}: there is no such file") from None
     except MemoryError:
-        raise UnreadableImage(
-            f"{path}: there is too little memory for its pixels; free some or make it smaller"
-        ) from None
-    except UnreadableImage:
-        raise
+        raise UnreadableImage(f"{path}: there is too little memory for its pixels; make it smaller") from None
     except Exception as error:  # on bytes of strangers decoders raise whatever they stumble over
         raise UnreadableImage(f"{path}: not a readable image ({error}); replace or remove it") from error
 
@@ -64,18 +62,17 @@ def _check_room(image: Image.Image, path, most: int) -> None:
         raise UnreadableImage(f"{path}: its {pixels}; make it smaller, or set {LIMIT}={need} if you trust the file")
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 where there is none or none that is a plain number."""
-    try:
-        found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # the header is a stranger's, too; the pixels are whole whatever it says
-        return 1
-    return found if type(found) is int else 1
+    with suppress(Exception):  # the header is a stranger's, too; the pixels are there whatever it says
+        found = image.getexif().get(ExifTags.Base.Orientation)
+        return found if type(found) is int else 1
+    return 1
 
 
-def _pixels(image: Image.Image, path, whole: bool) -> np.ndarray:
-    """uint8 (H, W, 3) pixels as an opened file stores them, of plain JPEG files in six tenths of Pillow's time."""
-    if whole and image.format == "JPEG" and image.mode in ("L", "RGB"):
+def _pixels(image: Image.Image, path, fast: bool) -> np.ndarray:
+    """uint8 (H, W, 3) pixels as an opened file stores them; ``fast``: plain JPEG in six tenths of Pillow's time."""
+    if fast and image.format == "JPEG" and image.mode in ("L", "RGB"):
         with suppress(ValueError):  # what it refuses Pillow may still read, or say what is wrong
             return simplejpeg.decode_jpeg(Path(path).read_bytes())  # Pillow's pixels: both use libjpeg-turbo
     halved = any(tile.args in ("RGB;16B", "RGBA;16B", "LA;16B") for tile in image.tile)  # Pillow keeps the high bytes

@@ -1,4 +1,4 @@
-"""The device that computes: which one, in which precision, how much memory is free and taken, and cores beside it."""
+"""The device that computes: which one, how much of its memory is free and taken, and the cores beside it."""
 
 import ctypes
 import os
@@ -19,17 +19,6 @@ PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")  # of Li
 def pick_device() -> torch.device:
     """The GPU when there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on a GPU that has it; float32 elsewhere, where reduced precision is emulated and slower."""
-    has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if has_it else torch.float32
-
-
-def fast(device: torch.device) -> torch.autocast:
-    """Context in which a network computes in ``fast_dtype``."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_dtype(device) is torch.bfloat16)
 
 
 def cores() -> int:
@@ -63,18 +52,9 @@ def forget_peak(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif PEAK.exists():
-        give_back()
+        _trim()
         PEAK.write_text("5")
     return used_memory(device)[0]
-
-
-def give_back() -> None:
-    """Freed memory that glibc keeps goes back to the system: in pieces, it is of no use to what comes next, and what is
-    used again would seem to take nothing.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim:  # other C libraries lack it
-        trim(0)
 
 
 def used_memory(device: torch.device) -> tuple[int, int]:
@@ -92,3 +72,9 @@ def used_memory(device: torch.device) -> tuple[int, int]:
     import resource  # Windows lacks it, and has the above
 
     return memory.rss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _trim() -> None:
+    """Freed memory that glibc keeps goes back to the system: what is used again would seem to take nothing."""
+    if hasattr(libc := ctypes.CDLL(None) if os.name == "posix" else None, "malloc_trim"):  # other C libraries lack it
+        libc.malloc_trim(0)

@@ -7,7 +7,7 @@ MEMORY = "out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED"
 LESS = "lower train_batch_size, infer_batch_size (batch_size) or image_size, raise accumulate, or set VG_RAM, in bytes"
 
 
-def known(error: BaseException) -> bool:
+def has_sentence(error: BaseException) -> bool:
     """Is there a ``sentence`` about the error?"""
     return isinstance(error, KINDS) and (not isinstance(error, RuntimeError) or _lacks_memory(error))
 

@@ -1,4 +1,4 @@
-"""Writing so that a killed process or a full disk never leaves half a file under the real name."""
+"""Files replaced in one step: neither a kill nor a full disk leaves half a file under the real name."""
 
 import errno
 import hashlib
@@ -44,7 +44,7 @@ def replacing(path) -> Iterator[Path]:
 
 
 def not_written(path, error: OSError) -> OSError:
-    """The one sentence about a file or folder that could not be written; what no system has said is one already."""
+    """An OSError that says what could not be written, why, and what to do; one of ours says so already."""
     if error.errno is None:
         return error
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -53,7 +53,7 @@ def not_written(path, error: OSError) -> OSError:
 
 
 def unfinished(path) -> Path:
-    """A hidden name beside ``path`` for what is not finished yet: it tells who writes it."""
+    """A hidden name beside ``path`` for what is not finished yet: it says which process of which machine writes it."""
     path = Path(path)
     return path.with_name(f"{_owner()}{uuid.uuid4().hex[:8]}{path.suffix}")
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+import pandas as pd
 
 from vg_core.files import replacing
 from vg_core.text import printable
@@ -25,7 +25,7 @@ def write(path, value) -> None:
     """Write an own file in the format that its suffix names, and its digest to ``SHA256SUMS`` beside it.
 
     Formats: .json, .csv and .parquet (a table without its index), .npy, .pt (tensors and plain values), .safetensors
-    (bytes). Raises OSError in a sentence; the old file is then still whole, and so it is after a kill at any moment.
+    (bytes). Raises OSError in a sentence; the old file is then still intact, and so it is after a kill at any moment.
     """
     path = Path(path)
     with replacing(path) as unfinished_file, unfinished_file.open("wb") as file:
@@ -44,25 +44,12 @@ def read(path, remedy: str = ""):
     its folder.
     """
     path = Path(path)
-    check(path, remedy or f"delete {path.parent} and run again")
+    require(path, remedy or f"delete {path.parent} and run again")
     with path.open("rb") as file:  # some libraries take no path that is not UTF-8
         return FORMATS[path.suffix][1](file)
 
 
-def check(path: Path, remedy: str) -> None:
-    """Nothing, or Damaged, with the remedy, where the file is not `whole`."""
-    if not whole(path):
-        what = "is damaged: it does not hold what was written" if path.exists() else "is missing"
-        raise Damaged(f"{path} {what}; {remedy}")
-
-
-def whole(path) -> bool:
-    """Does the file hold what `write` once wrote under its name?"""
-    path = Path(path)
-    return path.is_file() and _line(digest(path), path.name) in _sums(path.parent)
-
-
-def kept(path, make: Callable[[], object]):
+def read_or_make(path, make: Callable[[], object]):
     """What `read` gives; where that is missing or damaged, which is said, what ``make`` returns is written first."""
     try:
         return read(path, "it is made again")
@@ -73,13 +60,26 @@ def kept(path, make: Callable[[], object]):
     return read(path)
 
 
-def check_folder(folder: Path, remedy: str) -> None:
-    """`check` of every file that ``SHA256SUMS`` in a folder names; Damaged, too, where that file is missing."""
+def require(path: Path, remedy: str) -> None:
+    """Nothing, or Damaged, with the remedy, where the file is not intact."""
+    if not is_intact(path):
+        what = "is damaged: it does not hold what was written" if path.exists() else "is missing"
+        raise Damaged(f"{path} {what}; {remedy}")
+
+
+def require_folder(folder: Path, remedy: str) -> None:
+    """`require` of every file that ``SHA256SUMS`` in a folder names; Damaged, too, where that file is missing."""
     for name in dict.fromkeys(line[66:] for line in _sums(folder).splitlines()) or [SUMS]:
-        check(folder / name, remedy)
+        require(folder / name, remedy)
 
 
-def known(path) -> bool:
+def is_intact(path) -> bool:
+    """Does the file hold what `write` once wrote under its name?"""
+    path = Path(path)
+    return path.is_file() and _line(digest(path), path.name) in _sums(path.parent)
+
+
+def has_digest(path) -> bool:
     """Is there a digest of a file of this name beside it? Files that came from elsewhere have none."""
     return f"  {Path(path).name}\n" in _sums(Path(path).parent)
 
@@ -91,12 +91,12 @@ def digest(path) -> str:
 
 
 def sums_of(contents: Mapping[str, bytes]) -> bytes:
-    """The ``SHA256SUMS`` of a folder that is written as a whole."""
+    """The ``SHA256SUMS`` of a folder whose files are all written at once."""
     return "".join(_line(hashlib.sha256(data).hexdigest(), name) for name, data in contents.items()).encode()
 
 
 class _Sink(io.RawIOBase):
-    """Passes bytes on to a file, digests them, and keeps what the disk says."""
+    """Passes bytes on to a file, digests them, and remembers what the disk says."""
 
     def __init__(self, file: io.BufferedWriter):
         self.file, self.digest, self.error = file, hashlib.sha256(), None
@@ -119,8 +119,8 @@ def _line(hexadecimal: str, name: str) -> str:
 
 
 def _sums(folder: Path) -> str:
-    """All lines, the empty text where there is no file. A line that a kill has cut does no harm: lines are looked for
-    as parts of the text.
+    """All lines, the empty text where there is no file. One that a kill has cut does no harm: they are looked for as
+    parts of the text.
     """
     try:
         return os.fsdecode((folder / SUMS).read_bytes())
@@ -135,40 +135,25 @@ def _append(file: Path, line: str) -> None:
         os.fsync(sums.fileno())
 
 
-def _write_table(table, sink: _Sink) -> None:
-    sink.write(table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def _read_table(file: BinaryIO):
-    import pandas as pd  # it takes a second to import, PyTorch several; who renders the city needs neither
-
+def _read_csv(file) -> pd.DataFrame:
     text = file.read()
     return pd.read_csv(io.BytesIO(text)) if text.strip() else pd.DataFrame()
 
 
-def _read_parquet(file: BinaryIO):
-    import pandas as pd
+def _torch():
+    import torch  # it takes seconds; the PDF does without
 
-    return pd.read_parquet(file)
-
-
-def _write_state(state: dict, sink: _Sink) -> None:
-    import torch
-
-    torch.save(state, sink)
-
-
-def _read_state(file: BinaryIO) -> dict:
-    import torch
-
-    return torch.load(file, map_location="cpu", weights_only=True)
+    return torch
 
 
 FORMATS: dict[str, tuple[Callable, Callable]] = {  # (value, sink) -> None, file -> value
     ".json": (lambda value, sink: sink.write((json.dumps(value, indent=1) + "\n").encode()), json.load),
-    ".csv": (_write_table, _read_table),
-    ".parquet": (lambda table, sink: table.to_parquet(sink, index=False), _read_parquet),
+    ".csv": (lambda t, sink: sink.write(t.to_csv(index=False, lineterminator="\n").encode()), _read_csv),
+    ".parquet": (lambda table, sink: table.to_parquet(sink, index=False), pd.read_parquet),
     ".npy": (lambda array, sink: np.save(sink, array, allow_pickle=False), partial(np.load, allow_pickle=False)),
-    ".pt": (_write_state, _read_state),
+    ".pt": (
+        lambda state, sink: _torch().save(state, sink),
+        lambda file: _torch().load(file, map_location="cpu", weights_only=True),
+    ),
     ".safetensors": (lambda data, sink: sink.write(data), lambda file: file.read()),
 }

@@ -25,12 +25,12 @@ def profile_root(profile: str) -> Path:
 
 
 def runs_folder(profile: str) -> Path:
-    """Per-query tables and histories of finished runs, one folder a run."""
+    """Per-query tables and histories of finished runs, one folder per run."""
     return profile_root(profile) / "runs"
 
 
 def assets_folder(profile: str) -> Path:
-    """Figures, tables and numbers that notebooks export, one folder a notebook."""
+    """Figures, tables and numbers that notebooks export, one folder per notebook."""
     return profile_root(profile) / "assets"
 
 
@@ -56,9 +56,7 @@ def _folder(variable: str, default: str) -> Path:
         return ROOT / default
     folder = Path(os.path.expanduser(named))
     if not folder.is_absolute():  # "~name" is left as it is where there is no such user
-        raise ValueError(
-            f"{variable}={named} must be the whole path of a folder, the same from every working directory"
-        )
+        raise ValueError(f"{variable}={named} must be the whole path of a folder, the same from everywhere")
     if not os.path.isdir(next(filter(os.path.lexists, (folder, *folder.parents)), "")):
         raise ValueError(f"{variable}={named} lies where a file is, or a link to nothing; name a folder")
     return folder

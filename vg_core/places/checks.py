@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import chain, combinations
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
-from vg_core.decoding import FORMATS
+from vg_core.decoding import FORMATS, orientation
 from vg_core.places.dataset import PlaceSet
 
 LOOKED_AT = 32  # photographs whose headers tell the shape of a set
@@ -63,7 +63,6 @@ def _ratio(path: str) -> float:
     """Height / width of a photograph turned upright, from its header; 0 where that tells nothing."""
     try:
         with Image.open(path, formats=FORMATS) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-            return image.width / image.height if turned else image.height / image.width
+            return image.width / image.height if orientation(image) in (5, 6, 7, 8) else image.height / image.width
     except Exception:  # on bytes of strangers decoders raise whatever they stumble over
         return 0.0

@@ -20,7 +20,7 @@ AT_A_TIME = 64  # files that a thread reads between two looks at the others
 YOUNG = 2_000_000_000  # ns; a file may change again within the same tick of a coarse clock
 
 
-def digests(files: Sequence[str], progress: bool = True) -> list[str]:
+def digests(files: Sequence[str]) -> list[str]:
     """SHA-256 of each file's bytes, as 64 hexadecimal digits, in the order given.
 
     A file is read unless its size and times are those of the last reading, which the cache folder keeps in a table for
@@ -29,16 +29,13 @@ def digests(files: Sequence[str], progress: bool = True) -> list[str]:
     files = [os.path.abspath(file) for file in files]
     if not files:
         return []
-    place = _table_of(_common_folder(files))
-    table, now = _kept(place), time.time_ns()
+    place = _table_of(files)
+    table, now = _read_before(place), time.time_ns()
     states = {file: _state(file) for file in files}
     found = {file: table[file][3] for file, state in states.items() if table.get(file, ())[:3] == state}
     touched = [file for file in states if file not in found]
     parts = [touched[start : start + AT_A_TIME] for start in range(0, len(touched), AT_A_TIME)]
-    with (
-        ThreadPoolExecutor(WORKERS) as pool,
-        bar(wanted=progress, total=len(touched), desc="reading photographs") as done,
-    ):
+    with ThreadPoolExecutor(WORKERS) as pool, bar(total=len(touched), desc="reading photographs") as done:
         for part, read in zip(parts, pool.map(_read, parts), strict=True):
             found |= dict(zip(part, read, strict=True))
             done.update(len(part))
@@ -50,25 +47,23 @@ def digests(files: Sequence[str], progress: bool = True) -> list[str]:
     return [found[file] for file in files]
 
 
-def digest_of(files: Sequence[str], progress: bool = True) -> str:
+def digest_of(files: Sequence[str]) -> str:
     """One digest, 64 hexadecimal digits, of the contents of files in their order, whatever they are called."""
-    return hashlib.sha256("".join(digests(files, progress)).encode()).hexdigest()
+    return hashlib.sha256("".join(digests(files)).encode()).hexdigest()
 
 
-def _common_folder(files: Sequence[str]) -> str:
+def _table_of(files: Sequence[str]) -> Path:
+    """Where the digests of what lies in the common folder of these files are."""
     try:
-        return os.path.commonpath([os.path.dirname(file) for file in files])
+        folder = os.path.commonpath([os.path.dirname(file) for file in files])
     except ValueError:  # they lie on several drives of Windows
-        return ""
-
-
-def _table_of(folder: str) -> Path:
+        folder = ""
     return paths.cache_root() / "contents" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:20]}.parquet"
 
 
-def _kept(place: Path) -> dict[str, tuple[int, int, int, str]]:
+def _read_before(place: Path) -> dict[str, tuple[int, int, int, str]]:
     """State and digest of what was read before; nothing where there is no table, or it is damaged."""
-    rows = own_files.read(place).itertuples(index=False, name=None) if own_files.whole(place) else ()
+    rows = own_files.read(place).itertuples(index=False, name=None) if own_files.is_intact(place) else ()
     return {os.fsdecode(row[0]): row[1:] for row in rows}
 
 

@@ -38,7 +38,7 @@ def normalise(images: Tensor) -> Tensor:
     return torch.addcmul(shift, pixels, 1.0 / scale, out=pixels)  # in place: fresh memory costs more than arithmetic
 
 
-def unreadable(paths: Sequence[str], progress: bool = True) -> dict[str, str]:
+def unreadable(paths: Sequence[str]) -> dict[str, str]:
     """The files that cannot be decoded and a sentence about each, in order; reads every file once."""
 
     def complaint(path) -> str:
@@ -49,5 +49,5 @@ def unreadable(paths: Sequence[str], progress: bool = True) -> dict[str, str]:
         return ""
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = bar(pool.map(complaint, paths), wanted=progress, total=len(paths), desc="checking images")
+        found = bar(pool.map(complaint, paths), total=len(paths), desc="checking images")
         return {path: sentence for path, sentence in zip(paths, found, strict=True) if sentence}

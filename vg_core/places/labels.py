@@ -90,10 +90,8 @@ def to_utm(lat: float, lon: float) -> tuple[float, float, int, str]:
 
 def _split_extension(name: str) -> tuple[str, str]:
     """('stem', '.jpg'); a dot inside a coordinate is not an extension."""
-    for suffix in IMAGE_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)], name[-len(suffix) :]
-    return name, ""
+    stem, suffix = os.path.splitext(name)
+    return (stem, suffix) if suffix.lower() in IMAGE_SUFFIXES else (name, "")
 
 
 def _metres(fields: list[str], path) -> tuple[float, float]:
@@ -123,31 +121,25 @@ def _number(text: str, what: str, path) -> float:
 
 def _angle(text: str, what: str, limit: float, doubts: list[tuple[str, str]]) -> float | None:
     """Degrees, or None, in doubt where something else than nothing stands."""
-    if not text:
-        return None
     if NUMBER.fullmatch(text) and abs(value := float(text)) <= limit:
         return value
-    doubts.append((what, text))
+    doubts += [(what, text)] if text else []
     return None
 
 
 def _zone_number(text: str, doubts: list[tuple[str, str]]) -> int | None:
-    if not text:
-        return None
     found = ZONE.fullmatch(text)
     if found and 1 <= int(found[1]) <= 60:
         return int(found[1])
-    doubts.append(("zone number", text))
+    doubts += [("zone number", text)] if text else []
     return None
 
 
 def _zone_letter(text: str, northing: float, latitude: float | None, doubts: list[tuple[str, str]], path) -> str:
     """The letter of the band that a northing lies in; ValueError when it lies elsewhere."""
-    if not text:
-        return ""
     letter = text.upper()
     if letter not in BANDS:
-        doubts.append(("zone letter", text))
+        doubts += [("zone letter", text)] if text else []
         return ""
     low, high, south, north = BANDS[letter]
     fits = low <= northing <= high

@@ -16,26 +16,22 @@ SAID = 5  # kinds that a sentence names
 
 @dataclass
 class Listing:
-    """Photographs below a folder, and what was left out there: of each kind the number and the name of one."""
+    """Photographs below a folder, and what was left out there."""
 
     folder: str
     paths: list[str] = field(default_factory=list)  # sorted
-    left_out: Counter = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-
-    def leave_out(self, kind: str, name: str) -> None:
-        """Count one more."""
-        self.left_out[kind] += 1
-        self.examples.setdefault(kind, name)
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # (kind, name)
 
     def __str__(self) -> str:
         """In one line what was found, what was left out and why."""
-        said, rest = [], self.left_out.total()
-        for kind, count in self.left_out.most_common(SAID):
-            why = "convert them to JPEG" if kind in PICTURES else printable(self.examples[kind])
+        counts, examples = Counter(kind for kind, _ in self.left_out), dict(reversed(self.left_out))
+        said = []
+        for kind, count in counts.most_common(SAID):
+            why = "convert them to JPEG" if kind in PICTURES else printable(examples[kind])
             said.append(f"{count} {kind}{'s' if count > 1 and kind[0] != '.' else ''} ({why})")
-            rest -= count
-        left_out = f"; left out: {', '.join([*said, f'{rest} others'] if rest else said)}" if said else ""
+        if rest := sum(count for _, count in counts.most_common()[SAID:]):
+            said.append(f"{rest} others")
+        left_out = f"; left out: {', '.join(said)}" if said else ""
         return f"{printable(self.folder)}: {len(self.paths)} photographs{left_out}"
 
 
@@ -60,7 +56,7 @@ def listed(folder) -> Listing:
             place = heapq.heappop(todo)[1]  # links last: what they lead to may be met without them
             status = os.stat(place)
             if (status.st_dev, status.st_ino) in seen:
-                found.leave_out("repeated folder", os.path.basename(place))
+                found.left_out.append(("repeated folder", os.path.basename(place)))
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(place) as entries:
@@ -71,7 +67,7 @@ def listed(folder) -> Listing:
                     elif kind == "folder":
                         heapq.heappush(todo, (entry.is_symlink(), entry.path))
                     elif kind:
-                        found.leave_out(kind, entry.name)
+                        found.left_out.append((kind, entry.name))
     except FileNotFoundError:
         raise FileNotFoundError(f"{place}: no images there: there is no such folder; correct the path") from None
     except OSError as error:

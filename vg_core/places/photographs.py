@@ -37,10 +37,10 @@ class Photographs:
     is first used: one that does not hold is decoded anew. A set too large for the disk is decoded on every pass.
     """
 
-    def __init__(self, paths: Sequence, size: tuple[int, int], mapped: bool = False, progress: bool = True):
+    def __init__(self, paths: Sequence, size: tuple[int, int], mapped: bool = False):
         self.paths = [str(path) for path in paths]
         self.size = tuple(size)
-        self.pixels = self._map(progress) if mapped and self.paths else None  # (N,) of ``_kind``
+        self.pixels = self._map() if mapped and self.paths else None  # (N,) of ``_record``
         self.checked = np.zeros(len(self.paths), dtype=bool)
 
     def __len__(self) -> int:
@@ -78,8 +78,8 @@ class Photographs:
         return len(self.paths) * self.size[0] * self.size[1] * 3
 
     @property
-    def _kind(self) -> np.dtype:
-        """What the file holds of each photograph."""
+    def _record(self) -> np.dtype:
+        """What the file holds per photograph."""
         return np.dtype([("pixels", np.uint8, (*self.size, 3)), ("checksum", np.uint32)])
 
     def _mapped(self, indices: np.ndarray) -> np.ndarray:
@@ -96,13 +96,12 @@ class Photographs:
                 self.checked[photo] = True
         return rows
 
-    def _map(self, progress: bool) -> np.ndarray | None:
+    def _map(self) -> np.ndarray | None:
         """The pixels on disk, put there if they are not; None when the disk has no room for them."""
-        name = f"{digest_of(self.paths, progress)[:20]}_{self.size[0]}x{self.size[1]}.npy"
-        file = pixels_folder() / name
+        file = pixels_folder() / f"{digest_of(self.paths)[:20]}_{self.size[0]}x{self.size[1]}.npy"
         pixels = self._complete(file)
-        if pixels is None and self._has_room(file.parent, progress):
-            self._decode_into(file, progress)
+        if pixels is None and self._has_room(file.parent):
+            self._decode_into(file)
             pixels = np.load(file, mmap_mode="r")
         return pixels
 
@@ -113,29 +112,26 @@ class Photographs:
         some = np.linspace(0, len(self) - 1, min(len(self), CHECKED)).astype(int)
         with suppress(ValueError, EOFError, OSError):
             found = np.load(file, mmap_mode="r")
-            if found.shape == (len(self),) and found.dtype == self._kind:
+            if found.shape == (len(self),) and found.dtype == self._record:
                 same = (np.array_equal(found["pixels"][i], read_image(self.paths[i], self.size)) for i in some)
                 return found if all(same) else None
         return None
 
-    def _has_room(self, folder: Path, progress: bool) -> bool:
+    def _has_room(self, folder: Path) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
-        need = (
+        fits = self.nbytes <= MAPPED_SHARE_OF_DISK * free
+        print(
             f"{len(self)} images at {self.size[0]}x{self.size[1]} take {self.nbytes / 1e9:.2f} GB of the "
             f"{free / 1e9:.1f} GB free in {folder}"
+            + (": decoding them once." if fits else ", too much: decoding them on every pass instead (slower).")
         )
-        if self.nbytes > MAPPED_SHARE_OF_DISK * free:
-            print(f"{need}, too much: decoding them on every pass instead (slower).")
-            return False
-        if progress:
-            print(f"{need}: decoding them once.")
-        return True
+        return fits
 
-    def _decode_into(self, file: Path, progress: bool) -> None:
+    def _decode_into(self, file: Path) -> None:
         """Decode into a temporary file, then rename: two processes may both do it, neither harms the other."""
         with replacing(file) as unfinished:
-            pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=self._kind, shape=(len(self),))
+            pixels = np.lib.format.open_memmap(unfinished, mode="w+", dtype=self._record, shape=(len(self),))
             reserve(unfinished)
 
             def decode(i: int) -> None:
@@ -144,5 +140,5 @@ class Photographs:
 
             with ThreadPoolExecutor(WORKERS) as pool:
                 todo = pool.map(decode, range(len(self.paths)))
-                deque(bar(todo, wanted=progress, total=len(self.paths), desc="decoding", unit="image"), maxlen=0)
+                deque(bar(todo, total=len(self.paths), desc="decoding", unit="image"), maxlen=0)
             pixels.flush()

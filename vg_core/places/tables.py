@@ -15,8 +15,8 @@ COLUMNS = [*NUMBERS, "zone_number", "zone_letter", "pano_id", "timestamp", "note
 
 
 def read_folder(folder) -> pd.DataFrame:
-    """One row for each image below ``folder``, sorted by path; the columns of PlaceSet. ``attrs["left_out"]`` counts
-    what else lies there.
+    """A table of the photographs below ``folder`` with the columns of PlaceSet, a row per image, sorted by path.
+    ``attrs["left_out"]`` counts what else lies there.
 
     Says in a line each what is left out and which fields of names make no sense. Raises OSError for a folder that
     cannot be listed, and ValueError when it holds no image or a name has no coordinates.
@@ -35,7 +35,7 @@ def read_folder(folder) -> pd.DataFrame:
     except UnicodeEncodeError:  # bytes that are no UTF-8, which Arrow's texts cannot hold
         table = pd.DataFrame(columns, dtype=object)
     table[NUMBERS] = table[NUMBERS].astype(float)
-    table.attrs["left_out"] = found.left_out.total()
+    table.attrs["left_out"] = len(found.left_out)
     return with_degrees(table, one_zone(table))
 
 
