@@ -228,3 +228,44 @@ def test_faults_are_sentences(tmp_path, write_photo):
         PlaceSet.load("nowhere", "train")
     with pytest.raises(ValueError, match="choose one of: train, val, test"):
         PlaceSet.load("nowhere", "holdout")
+
+
+def test_a_flat_train_split_is_a_database_without_queries(street, write_photo, capsys):
+    folder = street / "images" / "train"
+    for role in ("database", "queries"):
+        for file in (folder / role).iterdir():
+            file.rename(folder / f"{role}{file.name}") if role == "queries" else file.rename(folder / file.name)
+        (folder / role).rmdir()
+    for file in folder.glob("queries@*"):
+        file.unlink()
+    (broken := write_photo(folder, 400_000, 5_000_000, 5)).write_bytes(b"broken")
+    places = PlaceSet.load("street", "train", skip_unreadable=True)
+    assert "street train: 25 photographs, all of them database: there are no queries" in capsys.readouterr().out
+    assert (len(places.database), len(places.queries), str(broken) in [*places.database.path]) == (24, 0, False)
+    assert places.neighbours(25) == [] and places.without_positives(25) == []
+    assert (places.card(25)["queries"], places.card(25)["queries_without_positives"]) == (0, 0)
+    with pytest.raises(ValueError, match="street train: there are no queries, so no recall"):
+        places.check_positives(25)
+    for split in ("val", "test"):  # of which a recall is asked
+        (street / "images" / split / "queries").rename(street / split)
+        with pytest.raises(FileNotFoundError, match=f"no {split} split: expected .*database and …/queries"):
+            PlaceSet.load("street", split)
+
+
+def test_a_split_may_have_other_queries(street):
+    folder = street / "images" / "test"
+    usual = PlaceSet.load("street", "test")
+    assert len(usual.fingerprint) == 12 and "queries_folder" not in usual.card(25)
+    (folder / "night").mkdir()
+    for file in sorted((folder / "queries").iterdir())[:6]:
+        file.rename(folder / "night" / file.name)
+    night, left = PlaceSet.load("street", "test", queries="night"), PlaceSet.load("street", "test")
+    assert (len(night.queries), len(left.queries), len(night.database)) == (6, 10, 16)
+    assert len({places.fingerprint for places in (usual, night, left)}) == 3
+    assert night.card(25)["queries_folder"] == "night" and night.card(25)["queries"] == 6
+
+
+@pytest.mark.parametrize("queries", ["", ".", "..", "../val/queries", "/tmp", "a\\b", "a\0"])
+def test_a_folder_of_queries_has_a_plain_name(street, queries):
+    with pytest.raises(ValueError, match="is no name of a folder of queries"):
+        PlaceSet.load("street", "test", queries=queries)

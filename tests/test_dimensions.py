@@ -6,12 +6,14 @@ import torch
 
 from tests.tiny import TINY
 from vg_core import dimensions, identity, runs
+from vg_core.descriptors import describe
+from vg_core.evaluation import Within
 from vg_core.models import load_model, save_model
 from vg_core.models.checkpoint import whitened_file
 from vg_core.models.whitening import Whitening
 from vg_core.own_files import Damaged
 from vg_core.places.dataset import PlaceSet
-from vg_core.retrieval import describe, evaluate
+from vg_core.retrieval import evaluate
 from vg_core.runs import run, sweep
 
 SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8, weight_decay=0.25)
@@ -33,7 +35,7 @@ def whitened_by_hand(plain, dim):
 def test_recall_is_that_of_a_model_whitened_by_hand(street, pooling):
     plain, short = run(SHORT.replace(pooling=pooling)), run(SHORT.replace(pooling=pooling, whitened_dim=6))
     by_hand = whitened_by_hand(plain, 6)
-    found = evaluate(by_hand, PlaceSet.load("street", "test"), (32, 32), 25.0)
+    found = evaluate(by_hand, PlaceSet.load("street", "test"), (32, 32), Within(25.0))
     assert short.ranks.equals(found.ranks)
     assert not short.ranks.equals(plain.ranks)
     images = torch.randn(3, 3, 32, 32)
@@ -96,7 +98,7 @@ def test_a_checkpoint_that_is_whitened_already_is_only_cut(street, tmp_path, mon
     )
     assert card["descriptor_dim"] == 5
     by_hand.whiten(by_hand.whitening.truncated(5))
-    assert found.ranks.equals(evaluate(by_hand, PlaceSet.load("street", "test"), (32, 32), 25.0).ranks)
+    assert found.ranks.equals(evaluate(by_hand, PlaceSet.load("street", "test"), (32, 32), Within(25.0)).ranks)
 
 
 def test_only_ten_thousand_database_images_are_learned_from(street, monkeypatch):

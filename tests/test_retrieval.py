@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -13,14 +15,17 @@ from PIL import Image
 
 from tests.hungry import peak_is_told
 from tests.tiny import TINY
-from vg_core import retrieval, room
+from vg_core import retrieval
+from vg_core.descriptors import describe, describe_views, photographs_of
 from vg_core.engines.exact import MEMORY_BYTES
+from vg_core.evaluation import Within, first_hits
 from vg_core.mining import products
 from vg_core.models import build_model
 from vg_core.paths import ROOT, cache_root
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import UnreadableImage
-from vg_core.retrieval import describe, evaluate, nearest_on_device, search
+from vg_core.retrieval import evaluate, nearest_on_device, search
+from vg_core.strategies import STRATEGIES
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +91,11 @@ def test_search_refuses_what_it_cannot_search():
         search(good[:, :2], good, 1)
     with pytest.raises(ValueError, match="not finite"):
         search(good, good * np.nan, 1)
-    with pytest.raises(KeyError, match="choose one of: exact"):
-        search(good, good, 1, engine="telepathy")
 
 
 def test_evaluation_has_one_row_a_query(model, street):
     places = PlaceSet.load("street", "test")
-    result = evaluate(model, places, (32, 32), 25)
+    result = evaluate(model, places, (32, 32), Within(25))
     assert len(result.ranks) == len(places.queries)
     # 16 database images, fewer than the 20 that are retrieved elsewhere
     assert result.indices.shape == (16, 16)
@@ -102,14 +105,66 @@ def test_evaluation_has_one_row_a_query(model, street):
     assert (result.ranks["rank"] == 1).mean() > 0.5
 
 
+@dataclass(frozen=True)
+class Twin:
+    """A protocol of another kind: the only right image is the query's twin, and 1 % of the database is retrieved."""
+
+    def how_many(self, database):
+        return max(1, -(-database // 100))
+
+    def ranks(self, queries, database, indices, positives):
+        return pd.DataFrame({"query": queries.path, "rank": first_hits(indices, positives), "database": len(database)})
+
+
+class Pairs(PlaceSet):
+    """A set of another kind, in which the database image in the query's row is its twin."""
+
+    def positives(self, protocol):
+        assert isinstance(protocol, Twin)
+        return [np.array([row]) for row in range(len(self.queries))]
+
+
+def test_another_protocol_fits_in(model, street):
+    places = PlaceSet.load("street", "test")
+    pairs = Pairs("pairs", "test", places.database, places.queries)
+    result = evaluate(model, pairs, (32, 32), Twin())
+    assert result.indices.shape == (16, 1)
+    assert result.ranks["rank"].tolist() == (result.indices[:, 0] == np.arange(16)).astype(int).tolist()
+    assert result.ranks["rank"].any()
+    assert evaluate(model, places, (32, 32), Within(25.0, retrieved=3)).indices.shape == (16, 3)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.0], ids=["memory", "disk"])
+@pytest.mark.parametrize("name", ["hard_resize", "single_query"])
+def test_a_database_may_have_a_size_of_its_own(model, street, monkeypatch, name, share):
+    monkeypatch.setattr(retrieval, "MEMORY_SHARE", share)
+    places = PlaceSet.load("street", "test")
+    result = evaluate(model, places, (28, 76), Within(), 5, STRATEGIES[name], database_size=(40, 32))
+    database = describe(model, list(places.database.path), (40, 32), progress=False)
+    queries = describe_views(model, places.queries.path, (28, 76), STRATEGIES[name])[:, 0]
+    distances, indices = search(queries, database, 20)
+    np.testing.assert_allclose(result.distances, distances, atol=2e-3)
+    if share:  # half precision may swap neighbours
+        assert np.array_equal(result.indices, indices)
+    if name == "hard_resize":
+        photographs = photographs_of(places, (28, 76), (40, 32))
+        assert [some.shape[2:] for part in ([[3]], [[20], [31, 16]]) for some in photographs.batches(part)] == [
+            (40, 32),
+            (28, 76),
+            (28, 76),
+        ]
+
+
 PEAK = """
 import sys, numpy as np, pandas as pd, torch
 from tests.tiny import TINY
 from dataclasses import replace
-from vg_core import retrieval, room, strategies
+from vg_core import retrieval
 from vg_core.devices import peak_of
+from vg_core.evaluation import Within
 from vg_core.models import build_model
 from vg_core.places.dataset import PlaceSet
+from vg_core.strategies import make_strategy
 
 class Drawn:
     def __len__(self):
@@ -124,14 +179,12 @@ def table(count):
     return pd.DataFrame(rows | {"heading": 0.0})
 
 METHOD, PHOTO = sys.argv[1:]
-IMAGES, (room.MEMORY_SHARE, retrieval.STORED_AT_ONCE) = 64, (0, 256)
+IMAGES, (retrieval.MEMORY_SHARE, retrieval.STORED_AT_ONCE) = 64, (0, 256)
 model = build_model(TINY.replace(pooling="netvlad", clusters=400))
 
 def evaluate():
     places = PlaceSet("drawn", "test", table(IMAGES), table(8))
-    if METHOD != "hard_resize":
-        return strategies.evaluate_with(METHOD, model, places, (24, 24), 25, 64)
-    return retrieval.evaluate(model, places, (24, 24), 25, 64, photographs=Drawn())
+    return retrieval.evaluate(model, places, (24, 24), Within(25), 64, make_strategy(METHOD), Drawn())
 
 evaluate()  # libraries have loaded what they need
 IMAGES = 6000
@@ -156,7 +209,7 @@ def test_memory_of_an_evaluation_by_disk_is_that_of_its_blocks(tmp_path, method)
 
 def test_descriptors_without_room_in_memory_go_to_disk(model, street, monkeypatch):
     places = PlaceSet.load("street", "test")
-    whole, before = evaluate(model, places, (32, 32), 25), sorted(os.listdir(cache_root()))
+    whole, before = evaluate(model, places, (32, 32), Within(25)), sorted(os.listdir(cache_root()))
     written, original = [], retrieval.DescriptorStore.write
 
     def write(path, parts, shape):
@@ -165,9 +218,9 @@ def test_descriptors_without_room_in_memory_go_to_disk(model, street, monkeypatc
         return store
 
     monkeypatch.setattr(retrieval.DescriptorStore, "write", write)
-    monkeypatch.setattr(room, "MEMORY_SHARE", 0)
+    monkeypatch.setattr(retrieval, "MEMORY_SHARE", 0)
     monkeypatch.setattr(retrieval, "STORED_AT_ONCE", 5)
-    stored = evaluate(model, places, (32, 32), 25)
+    stored = evaluate(model, places, (32, 32), Within(25))
     assert written == [5, 5, 5, 1]
     np.testing.assert_allclose(stored.distances, whole.distances, atol=2e-3)
     assert (stored.ranks["rank"] == whole.ranks["rank"]).mean() > 0.9

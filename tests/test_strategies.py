@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.tiny import TINY
+from vg_core.descriptors import describe, describe_views
+from vg_core.evaluation import Within
 from vg_core.models import build_model
 from vg_core.models.network import inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import UnreadableImage, normalise
-from vg_core.retrieval import describe, evaluate, search
+from vg_core.retrieval import evaluate, search
 from vg_core.strategies import (
     STRATEGIES,
     average,
-    describe_queries,
-    evaluate_with,
     majority,
     make_strategy,
     nearest,
@@ -54,22 +54,25 @@ def unit(rng, *shape):
 
 # --- from photographs ------------------------------------------------------------------------------------------------
 def test_hard_resize_is_the_plain_path(model, street):
-    places = PlaceSet.load("street", "test")
-    result = evaluate_with("hard_resize", model, places, (32, 32), 25.0, batch_size=5)
-    distances, indices = result.distances, result.indices
-    plain = evaluate(model, places, (32, 32), 25)
+    places, strategy = PlaceSet.load("street", "test"), make_strategy("hard_resize")
+    queries = describe_views(model, places.queries.path, (32, 32), strategy)
+    database = describe_views(model, places.database.path, (32, 32), strategy, batch_size=5)[:, 0]
+    np.testing.assert_allclose(queries[:, 0], describe(model, list(places.queries.path), (32, 32)), atol=2e-6)
+    distances, indices = strategy.merge(queries, database, 20)
+    plain, named = (evaluate(model, places, (32, 32), Within(), 16, shown) for shown in (None, strategy))
     np.testing.assert_allclose(distances, plain.distances, atol=1e-3)
     assert np.array_equal(indices[:, 0], plain.indices[:, 0])
-    queries = describe_queries(model, places.queries.path, (32, 32), STRATEGIES["hard_resize"])
-    np.testing.assert_allclose(queries[:, 0], describe(model, list(places.queries.path), (32, 32)), atol=2e-6)
+    assert np.array_equal(named.distances, plain.distances) and named.ranks.equals(plain.ranks)
+    assert [name for name in STRATEGIES if STRATEGIES[name].is_plain] == ["hard_resize"]
+    assert not make_strategy("hard_resize+flip").is_plain and not make_strategy("hard_resize+multi_scale").is_plain
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_queries_of_any_size_find_themselves_in_any_batch(model, photos, name):
     strategy = STRATEGIES[name]
-    database = describe_queries(model, photos, SIZE, strategy.of_database())[:, 0]
-    together = describe_queries(model, photos, SIZE, strategy, batch_size=7)
-    apart = np.concatenate([describe_queries(model, [photo], SIZE, strategy) for photo in photos])
+    database = describe_views(model, photos, SIZE, strategy.of_database())[:, 0]
+    together = describe_views(model, photos, SIZE, strategy, batch_size=7)
+    apart = np.concatenate([describe_views(model, [photo], SIZE, strategy) for photo in photos])
     assert together.shape == (12, 5 if strategy.views is STRATEGIES["five_crops"].views else 1, model.dim)
     np.testing.assert_allclose(together, apart, atol=2e-6)
     distances, indices = strategy.merge(together, database, 20)
@@ -83,10 +86,10 @@ def test_crops_show_what_they_name(model, photos):
     photo = Image.open(path).convert("RGB")
     boxes = [(0, 0, 48, 48), (16, 0, 64, 48), (0, 0, 48, 48), (16, 0, 64, 48), (8, 0, 56, 48)]
     pictures = [np.asarray(photo.resize((32, 32), Image.Resampling.BILINEAR, box=box)) for box in boxes]
-    found = describe_queries(model, [path], SIZE, STRATEGIES["nearest_crop"])
+    found = describe_views(model, [path], SIZE, STRATEGIES["nearest_crop"])
     np.testing.assert_allclose(found[0], views_of(model, pictures), atol=2e-6)
     part = np.asarray(photo.resize((40, 32), Image.Resampling.BILINEAR, box=(2, 0, 62, 48)))
-    found = describe_queries(model, [path], SIZE, STRATEGIES["central_crop"])
+    found = describe_views(model, [path], SIZE, STRATEGIES["central_crop"])
     np.testing.assert_allclose(found[0], views_of(model, [part]), atol=2e-6)
 
 
@@ -94,9 +97,9 @@ def test_a_mirrored_query_is_the_same_with_flip(model, photos, tmp_path):
     mirrored = str(tmp_path / "mirrored.png")
     Image.open(photos[0]).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
     for name in ("central_crop+flip", "single_query+flip"):
-        both = describe_queries(model, [photos[0], mirrored], SIZE, make_strategy(name))
+        both = describe_views(model, [photos[0], mirrored], SIZE, make_strategy(name))
         np.testing.assert_allclose(both[0], both[1], atol=1e-5)
-    plain = describe_queries(model, [photos[0], mirrored], SIZE, STRATEGIES["hard_resize"])
+    plain = describe_views(model, [photos[0], mirrored], SIZE, STRATEGIES["hard_resize"])
     assert np.abs(plain[0] - plain[1]).max() > 1e-3
 
 
@@ -105,7 +108,7 @@ def test_scales_are_averaged_or_joined(model, photos):
     sizes = [(32, 40), (23, 28), (45, 57)]
     each = np.stack([describe(model, photos, size, progress=False) for size in sizes], axis=1)  # (N, S, D)
     one, averaged, joined = (
-        describe_queries(model, photos, SIZE, make_strategy(name).of_database())[:, 0] for name in names
+        describe_views(model, photos, SIZE, make_strategy(name).of_database())[:, 0] for name in names
     )
     np.testing.assert_allclose(one, each[:, 0], atol=2e-6)
     mean = each.mean(axis=1)
@@ -117,7 +120,7 @@ def test_scales_are_averaged_or_joined(model, photos):
 def test_everything_joins(model, street):
     places = PlaceSet.load("street", "test")
     for name in ("nearest_crop+multi_scale+flip", "maj_voting+flip+multi_scale_concatenated"):
-        result = evaluate_with(name, model, places, (48, 64), 25.0)
+        result = evaluate(model, places, (48, 64), Within(), strategy=make_strategy(name))
         distances, indices = result.distances[:, :3], result.indices[:, :3]
         assert distances.shape == indices.shape == (16, 3)
         assert np.isfinite(distances).all()
@@ -127,9 +130,9 @@ def test_faults_are_named(model, photos):
     with open(photos[5], "wb") as file:
         file.write(b"broken")
     with pytest.raises(UnreadableImage, match=r"@.*\.jpg"):
-        describe_queries(model, photos, SIZE, STRATEGIES["five_crops"], batch_size=2)
+        describe_views(model, photos, SIZE, STRATEGIES["five_crops"], batch_size=2)
     with pytest.raises(ValueError, match="no photographs"):
-        describe_queries(model, [], SIZE, STRATEGIES["five_crops"])
+        describe_views(model, [], SIZE, STRATEGIES["five_crops"])
     with pytest.raises(KeyError, match=r"no test strategy is called 'five_crop'.*nearest_crop"):
         make_strategy("five_crop")
     with pytest.raises(KeyError, match=r"no addition to a test strategy is called 'flips'.*multi_scale, .*flip"):

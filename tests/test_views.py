@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vg_core.views import central_crop, five_crops, hard_resize, own_size, single_query
+from vg_core.descriptors import whole
+from vg_core.views import central_crop, five_crops, own_size, single_query
 
 SIDES = st.tuples(st.integers(32, 3000), st.integers(32, 3000))
 SIZE = (480, 640)
@@ -13,7 +14,7 @@ SIZE = (480, 640)
 @pytest.mark.parametrize(
     ("views", "photo", "size"),
     [
-        (hard_resize, (1000, 500), SIZE),
+        (whole, (1000, 500), SIZE),
         (single_query, (1000, 500), (960, 480)),
         (single_query, (600, 800), SIZE),
         (single_query, (240, 500), (480, 1000)),
@@ -22,9 +23,7 @@ SIZE = (480, 640)
     ],
 )
 def test_whole_photographs_differ_in_size_only(views, photo, size):
-    (view,) = views(photo, SIZE)
-    assert view.box == (0, 0, photo[1], photo[0])
-    assert view.size == size
+    assert views(photo, SIZE) == [((0, 0, photo[1], photo[0]), size)]
 
 
 @pytest.mark.parametrize(
@@ -44,12 +43,11 @@ def test_central_crop_is_the_largest_of_its_proportions(photo, box):
 
 @given(SIDES, SIDES)
 def test_every_view_lies_in_the_photograph(photo, size):
-    for views in (hard_resize, single_query, own_size, central_crop, five_crops):
-        for view in views(photo, size):
-            left, top, right, bottom = view.box
+    for views in (whole, single_query, own_size, central_crop, five_crops):
+        for (left, top, right, bottom), seen in views(photo, size):
             assert 0 <= left < right <= photo[1]
             assert 0 <= top < bottom <= photo[0]
-            assert min(view.size) >= 32
+            assert min(seen) >= 32
 
 
 @given(SIDES)

@@ -6,11 +6,12 @@ import numpy as np
 
 from vg_core import own_files, processes
 from vg_core.config import Config
+from vg_core.descriptors import describe_photographs, photographs_of
+from vg_core.devices import pick_device
 from vg_core.models import build_model, load_model
 from vg_core.models.checkpoint import model_bytes, whitened_file
 from vg_core.models.whitening import LEARNED_ON, Whitening
 from vg_core.records import load_places
-from vg_core.retrieval import describe_photographs, photographs_of, pick_device
 
 WIDEST = 4096  # values; the authors of NetVLAD and of SARE go no further
 
@@ -22,7 +23,7 @@ def whiten(checkpoint: Path) -> None:
     split that the checkpoint names (Arandjelović et al., "NetVLAD", CVPR 2016). The whole network is saved with it in a
     file beside the checkpoint. Raises what loading and describing raise.
     """
-    if own_files.whole(whitened_file(checkpoint)):
+    if own_files.is_intact(whitened_file(checkpoint)):
         return
     model = load_model(checkpoint).to(pick_device())
     if model.whitening is not None:

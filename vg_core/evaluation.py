@@ -1,7 +1,8 @@
-"""Ranked database images and ground truth in, recall@N, mean average precision and metres out. NumPy only."""
+"""Recall@N, mean average precision and metres, from ranked database images and what each query should find."""
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,29 @@ CELL_METRES = 25.0  # side of the square cell that counts as one place when inte
 AT = (1, 5, 10, 20)
 
 
+@dataclass(frozen=True)
+class Within:
+    """The protocol of geo-localization: right is what was taken within so many metres of the query.
+
+    Any other protocol has the same two methods, and a set answers it by ``positives(protocol)``.
+    """
+
+    metres: float = 25.0
+    retrieved: int = max(AT)  # images per query
+
+    def how_many(self, database: int) -> int:
+        """Images to retrieve per query from a database of so many."""
+        return min(self.retrieved, database)
+
+    def ranks(
+        self, queries: pd.DataFrame, database: pd.DataFrame, indices: np.ndarray, positives: Sequence[np.ndarray]
+    ) -> pd.DataFrame:
+        """The table of what was retrieved, (Q, K), of which each query should find its positives."""
+        return ranks_table(queries, database, indices, positives, self.metres)
+
+
 def recall(indices: np.ndarray, positives: Sequence[np.ndarray], at: Sequence[int] = AT) -> dict[int, float]:
-    """{N: %} of all queries with a positive among their first N retrieved images, by spec also those without positives.
+    """{N: % of the queries with a positive among their first N images}; queries without positives count as misses.
 
     ``indices`` (Q, K): database images, nearest first; -1 is no image, as Faiss fills up when the database has fewer
     than K. ``positives``: indices of the right images of each query. Raises ValueError when there are no queries or
@@ -40,26 +62,14 @@ def first_hits(indices: np.ndarray, positives: Sequence[np.ndarray]) -> np.ndarr
     return first
 
 
-def average_precision(ranks: np.ndarray, positives: int | None = None) -> float:
-    """Trapezoidal average precision in 0…1 from the 0-based ranks of the retrieved positives, junk already removed.
-
-    ``positives`` is their number, more than there are ranks when some were not retrieved. Precision is averaged over
-    both ends of every step of recall: Philbin et al., CVPR 2007.
-    """
-    ranks = np.sort(np.asarray(ranks))
-    total = len(ranks) if positives is None else positives
-    if not total:
-        raise ValueError("average precision of a query without positives is undefined: leave the query out")
-    return float(_trapezoids(ranks, np.arange(len(ranks))).sum() / total)
-
-
 def average_precisions(
     indices: np.ndarray, positives: Sequence[np.ndarray], junk: Sequence[np.ndarray] | None = None
 ) -> np.ndarray:
-    """(Q,) `average_precision`, in 0…1, of the (Q, K) retrieved images; its mean over queries is the mAP.
+    """(Q,) average precision in 0…1 of the (Q, K) retrieved images; its mean over queries is the mAP.
 
     ``junk`` images of a query count neither as right nor as wrong: they are taken out of its ranking first. Positives
-    that are not retrieved count as never found, so K should be the whole database.
+    that are not retrieved count as never found, so K should be the whole database. Precision is averaged over both ends
+    of every step of recall (trapezoids): Philbin et al., CVPR 2007.
     """
     counts = np.array([len(p) for p in positives])
     if not counts.all():
@@ -102,7 +112,7 @@ def ranks_table(
     positives: Sequence[np.ndarray],
     threshold_m: float,
 ) -> pd.DataFrame:
-    """One row a query: where it is, how many positives it has, at which rank the first one came, and metres.
+    """One row per query: where it is, how many positives it has, at which rank the first one came, and metres.
 
     ``queries`` and ``database`` have columns path, easting, northing (metres, one UTM zone) and heading; ``indices``
     (Q, K) are the retrieved images, nearest first, of which 20 count. ``within_N`` is the distance in metres to the

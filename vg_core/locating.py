@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from vg_core import own_files, paths
+from vg_core.descriptors import describe
 from vg_core.models import GeoModel, load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.checks import squashed
 from vg_core.places.contents import digest_of
 from vg_core.places.dataset import read_folder
-from vg_core.retrieval import describe, search
+from vg_core.retrieval import search
 
 
 def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: int = 16) -> pd.DataFrame:
@@ -34,4 +35,4 @@ def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, batch_s
     """(N, D) descriptors of the photographs of a table, made once for their contents and this checkpoint."""
     key = digest_of(table.path)[:10] + checkpoint_hash(checkpoint)[:10]
     kept = paths.cache_root() / "descriptors" / f"{key}.npy"
-    return own_files.kept(kept, lambda: describe(network, table.path, network.config.image_size, batch_size))
+    return own_files.read_or_make(kept, lambda: describe(network, table.path, network.config.image_size, batch_size))

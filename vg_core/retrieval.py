@@ -1,37 +1,50 @@
-"""Images to descriptors, descriptors to ranked database images, and both together as the evaluation of a model."""
+"""Exact search, and the evaluation of a model: photographs to descriptors to ranked database images to a table."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from vg_core import processes
-from vg_core.devices import fast, pick_device
-from vg_core.engines import DescriptorStore, approximate, exact
-from vg_core.evaluation import ranks_table
+from vg_core.descriptors import (
+    Strategy,
+    TwoSizes,
+    describe_photographs,
+    describe_views,
+    described_views,
+    filled,
+    in_parts,
+    photographs_of,
+)
+from vg_core.devices import free_memory
+from vg_core.engines.exact import exact
+from vg_core.engines.store import DescriptorStore
+from vg_core.evaluation import Within
+from vg_core.files import scratch_folder
 from vg_core.mining import products
-from vg_core.models.network import GeoModel, inference_copy
+from vg_core.models.network import GeoModel
+from vg_core.paths import cache_root
 from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import normalise
 from vg_core.places.photographs import Photographs
-from vg_core.room import has_room, scratch_file
-from vg_core.stem_cache import StemCache, descriptors_of
-from vg_core.watch import bar
+from vg_core.stem_cache import StemCache
 
-RETRIEVED = 20  # images kept for each query: the largest N of the field's recall@N
+MEMORY_SHARE = 0.5  # of what is free; beyond it descriptors go to disk
 STORED_AT_ONCE = 4096  # images described between two writes to disk
+Descriptors = np.ndarray | Tensor | DescriptorStore  # (N, D)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model retrieves on one set: ``ranks`` has one row a query, ``indices`` and ``distances`` are (Q, K)."""
+    """What a model retrieves on one set: ``ranks`` has one row per query, ``indices`` and ``distances`` are (Q, K)."""
 
     ranks: pd.DataFrame
     indices: np.ndarray
@@ -39,148 +52,20 @@ class Evaluation:
     seconds: dict[str, float]  # spent on "describe" and "search"
 
 
-def describe(
-    model: GeoModel,
-    paths: Sequence,
-    image_size: tuple[int, int],
-    batch_size: int = 16,
-    device: torch.device | None = None,
-    progress: bool = True,
-) -> np.ndarray:
-    """float32 (N, D) descriptors of image files resized to ``image_size`` = (height, width), in the order given.
-
-    Raises UnreadableImage, which names the file, for a file that is no image.
-    """
-    photographs = Photographs(paths, image_size, progress=progress)
-    device = device or pick_device()
-    return describe_photographs(model.to(device), photographs, batch_size, progress=progress).float().cpu().numpy()
-
-
-@torch.inference_mode()
-def describe_photographs(
-    model: GeoModel,
-    photographs: Photographs | StemCache,
-    batch_size: int,
-    indices: np.ndarray | None = None,
-    progress: bool = False,
-    label: str = "descriptors",
-) -> torch.Tensor:
-    """(N, D) descriptors, on the model's device, of the photographs that ``indices`` names (by default all).
-
-    Several processes share out the batches, and each of them has all descriptors at the end.
-    """
-    indices = np.arange(len(photographs)) if indices is None else np.asarray(indices)
-    network = inference_copy(model)
-    device = next(model.parameters()).device
-    descriptors, share = torch.empty(len(indices), model.dim, device=device), processes.share(len(indices), batch_size)
-    own, found = indices[share], descriptors[share]
-    done = bar(wanted=progress, total=len(own), desc=label, unit="image")
-    parts = in_parts(own, batch_size)
-    with fast(device), done:
-        for start, batch in zip(range(0, len(own), batch_size), photographs.batches(parts), strict=True):
-            found[start : start + len(batch)] = descriptors_of(network, batch.to(device, non_blocking=True))
-            done.update(len(batch))
-    return processes.complete(descriptors, batch_size)
-
-
-@torch.inference_mode()
-def local_descriptors(
-    model: GeoModel, photographs: Photographs, seed: int, batch_size: int, images: int = 500, locations: int = 100
-) -> torch.Tensor:
-    """(M, C) backbone features at random locations of random photographs, for NetVLAD's clusters.
-
-    As many images and locations of each as the authors draw, or all there are (Arandjelovic et al., section 4).
-    """
-    rng = np.random.default_rng([seed, 0])
-    chosen = rng.choice(len(photographs), min(images, len(photographs)), replace=False)
-    device = next(model.parameters()).device
-    model.eval()
-    found = []
-    for pixels in photographs.batches(in_parts(chosen, batch_size)):
-        maps = model.backbone(normalise(pixels.to(device))).flatten(2).transpose(1, 2).cpu()  # (B, M, C)
-        found += [one[torch.from_numpy(rng.permutation(len(one))[:locations])] for one in maps]
-    return torch.cat(found)
-
-
-def search(
-    queries: np.ndarray, database: np.ndarray | DescriptorStore, k: int, engine: str = "exact"
-) -> tuple[np.ndarray, np.ndarray]:
+def search(queries: np.ndarray | Tensor, database: Descriptors, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(distances, indices), both (Q, K), of the nearest database descriptors, nearest first; K = min(k, N).
 
-    Distances are Euclidean. ``exact`` is Faiss' flat search: an array is not copied, a store on disk is read in blocks.
-    The other ``engines.ENGINES`` are approximate, and so are their distances: an index is built for this one call and
-    tuned until it finds the nearest image of 99 % of a sample of the queries, with a warning when it cannot; to search
-    more than once, keep an ``engines.Index``. Raises ValueError when a table is empty, widths differ, a descriptor is
-    not finite or an engine cannot be trained on so few; KeyError, listing the engines, for an unknown one.
+    Distances are Euclidean, the search is exact. An array is not copied, a store on disk is read in blocks, tensors on
+    a GPU stay there. Raises ValueError when a table is empty, widths differ or a descriptor is not finite.
     """
-    return exact(queries, database, k) if engine == "exact" else approximate(queries, database, k, engine)
-
-
-def evaluate(
-    model: GeoModel,
-    places: PlaceSet,
-    image_size: tuple[int, int],
-    threshold_m: float,
-    batch_size: int = 16,
-    progress: bool = False,
-    photographs: Photographs | StemCache | None = None,
-) -> Evaluation:
-    """Evaluation of a model on the database and queries of a set; right is what lies within ``threshold_m`` metres.
-
-    All images are resized to ``image_size``; ``vg_core.strategies`` has other ways to show queries.
-    ``photographs`` are those of the set, database first, where a caller has them already. Descriptors of a database
-    that have no ``room`` lie on disk meanwhile, as float16; the first of several processes alone writes and searches.
-    """
-    if photographs is None:
-        photographs = photographs_of(places, image_size, progress)
-    label = f"describing {places.name} {places.split}"
-    describe_some = partial(describe_photographs, model, photographs, batch_size, progress=progress, label=label)
-    images, count, device = np.arange(len(photographs)), len(places.database), next(model.parameters()).device
-    started = time.monotonic()
-    with ExitStack() as held:
-        if processes.agreed(has_room(len(images) * model.dim, device)):  # all describe in the same parts
-            queries, database = describe_some(images).split([count, len(images) - count])[::-1]
-        else:
-            queries, file = describe_some(images[count:]), held.enter_context(scratch_file())
-            database = _stored(describe_some, images[:count], model.dim, file)
-        described = time.monotonic()
-        distances, indices = _nearest(queries, database, RETRIEVED)
-        seconds = {"describe": described - started, "search": time.monotonic() - described}
-    return judge(places, threshold_m, distances, indices, seconds)
-
-
-def photographs_of(places: PlaceSet, image_size: tuple[int, int], progress: bool = True) -> Photographs:
-    """All photographs of a set, database first, queries behind, decoded once."""
-    with processes.one_goes_ahead():
-        return Photographs([*places.database.path, *places.queries.path], image_size, True, progress)
-
-
-def _stored(
-    describe_some: Callable[[np.ndarray], torch.Tensor], images: np.ndarray, dim: int, file: Path
-) -> DescriptorStore | None:
-    """Store of the images, of which only some descriptors are in memory at a time; the first process alone has one."""
-    parts = (describe_some(some).cpu().numpy() for some in in_parts(images, STORED_AT_ONCE))
-    if processes.first():
-        return DescriptorStore.write(file, parts, (len(images), dim))
-    deque(parts, maxlen=0)  # the others describe their shares
-    return None
-
-
-def _nearest(
-    queries: torch.Tensor, database: torch.Tensor | DescriptorStore | None, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(distances, indices) of exact search, on the device that holds the descriptors; of a store, what the process that
-    has it finds.
-    """
-    if isinstance(database, torch.Tensor):
-        on_gpu = database.is_cuda
-        return nearest_on_device(queries, database, k) if on_gpu else search(queries.numpy(), database.numpy(), k)
-    return processes.agreed(search(queries.cpu().numpy(), database, k) if database else None)
+    if isinstance(database, Tensor) and database.is_cuda:
+        return nearest_on_device(queries, database, k)
+    return exact(*(one.cpu().numpy() if isinstance(one, Tensor) else one for one in (queries, database)), k)
 
 
 @torch.inference_mode()
-def nearest_on_device(queries: torch.Tensor, database: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """What ``search`` gives, of tensors (Q, D) and (N, D) on a GPU: neither is copied to the CPU.
+def nearest_on_device(queries: Tensor, database: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """What ``search`` gives, of tensors (Q, D) and (N, D): neither is copied to the CPU.
 
     Products are in true float32, in blocks of at most ``products.BLOCK_BYTES``. ValueError for a descriptor that is not
     finite.
@@ -188,25 +73,98 @@ def nearest_on_device(queries: torch.Tensor, database: torch.Tensor, k: int) -> 
     if not queries.isfinite().all():
         raise ValueError("queries: some descriptors are not finite; the model has diverged")
     found = []
-    with products.full_precision(queries.device):
+    with products.true_float32(queries.device):
         for part in queries.split(max(1, products.BLOCK_BYTES // (4 * len(database)))):
-            scores, largest = products.table_scores(part, database)
+            scores, largest = products.table_scores(part, database)  # (B, N)
             products.magnitude(part, largest)  # complains
             found.append(scores.topk(min(k, len(database)), largest=False))
-    scores, indices = (torch.cat(parts) for parts in zip(*found, strict=True))
+    scores, indices = (torch.cat(parts) for parts in zip(*found, strict=True))  # (Q, K)
     squared = scores + torch.linalg.vector_norm(queries, dim=1, keepdim=True).square()
     return squared.clamp_min(0).sqrt().cpu().numpy(), indices.cpu().numpy()
 
 
-def judge(
-    places: PlaceSet, threshold_m: float, distances: np.ndarray, indices: np.ndarray, seconds: dict
+def evaluate(
+    model: GeoModel,
+    places: PlaceSet,
+    image_size: tuple[int, int],
+    protocol: Within,
+    batch_size: int = 16,
+    strategy: Strategy | None = None,
+    photographs: Photographs | StemCache | TwoSizes | None = None,
+    progress: bool = False,
+    database_size: tuple[int, int] | None = None,
 ) -> Evaluation:
-    """Evaluation of what was retrieved, both (Q, K): right is what lies within ``threshold_m`` metres."""
-    positives = places.neighbours(threshold_m)
-    ranks = ranks_table(places.queries, places.database, indices, positives, threshold_m)
+    """Evaluation of a model on the database and queries of a set.
+
+    The ``protocol`` says what is right, how many images are retrieved, and what the table tells (see `Within`). Queries
+    are shown by a ``strategy`` (see ``vg_core.strategies``), by default resized to ``image_size`` as the database is;
+    ``database_size`` is the database's own. ``photographs`` are those of the set where a caller has them already, for
+    images shown whole and once. Descriptors of a database that have no room lie on disk meanwhile, as float16. Several
+    processes share out describing; the first of them alone writes and searches.
+    """
+    plain = strategy is None or strategy.is_plain
+    if plain and photographs is None:
+        photographs = photographs_of(places, image_size, database_size)
+    started = time.monotonic()
+    with ExitStack() as held:
+        if plain:
+            queries, database = _whole(model, places, photographs, batch_size, progress, held)
+        else:
+            queries = describe_views(model, places.queries.path, image_size, strategy, batch_size, progress)
+            shown = database_size or image_size, strategy.of_database(), batch_size, progress
+            parts = (part[:, 0] for part in described_views(model, places.database.path, *shown))
+            database = held.enter_context(_kept(parts, (len(places.database), strategy.width(model.dim))))
+        described = time.monotonic()
+        find, k = search if plain else strategy.merge, protocol.how_many(len(places.database))
+        distances, indices = processes.agreed(find(queries, database, k) if processes.first() else None)
+        seconds = {"describe": described - started, "search": time.monotonic() - described}
+    ranks = protocol.ranks(places.queries, places.database, indices, places.positives(protocol))
     return Evaluation(ranks, indices, distances, seconds)
 
 
-def in_parts(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Consecutive parts of at most ``size`` entries."""
-    return (indices[start : start + size] for start in range(0, len(indices), size))
+def _whole(
+    model: GeoModel,
+    places: PlaceSet,
+    photographs: Photographs | StemCache | TwoSizes,
+    batch_size: int,
+    progress: bool,
+    held: ExitStack,
+) -> tuple[Tensor, Descriptors | None]:
+    """Descriptors (Q, D) of the queries and (N, D) of the database, all of them shown whole and once."""
+    label = f"describing {places.name} {places.split}"
+    describe = partial(describe_photographs, model, photographs, batch_size, progress=progress, label=label)
+    images, count = np.arange(len(photographs)), len(places.database)
+    if processes.agreed(has_room(len(images) * model.dim, next(model.parameters()).device)):  # all do the same
+        if isinstance(photographs, TwoSizes):
+            return describe(images[count:]), describe(images[:count])
+        return describe(images).split([count, len(images) - count])[::-1]
+    queries = describe(images[count:])
+    parts = (describe(some).cpu().numpy() for some in in_parts(images[:count], STORED_AT_ONCE))
+    return queries, held.enter_context(_stored(parts, (count, model.dim)))
+
+
+# --- where descriptors lie: in memory while they have room there, on disk when they have not ------------------------
+def has_room(values: int, device: torch.device) -> bool:
+    """Do so many float32 values fit in MEMORY_SHARE of what is free, both on the device and in RAM?"""
+    return 4 * values <= MEMORY_SHARE * min(map(free_memory, {device, torch.device("cpu")}))
+
+
+@contextmanager
+def _kept(parts: Iterator[np.ndarray], shape: tuple[int, int]) -> Iterator[np.ndarray | DescriptorStore | None]:
+    """The table (N, D) = ``shape`` that consecutive parts make: an array, or without room a store; see `_stored`."""
+    if processes.first() and has_room(prod(shape), torch.device("cpu")):
+        yield filled(parts, shape[0])
+        return
+    with _stored(parts, shape) as store:
+        yield store
+
+
+@contextmanager
+def _stored(parts: Iterator[np.ndarray], shape: tuple[int, int]) -> Iterator[DescriptorStore | None]:
+    """A float16 store until the block ends, made of consecutive parts; the first process alone has one."""
+    if not processes.first():
+        deque(parts, maxlen=0)  # the others describe their shares
+        yield None
+        return
+    with scratch_folder(cache_root()) as folder:
+        yield DescriptorStore.write(Path(folder) / "descriptors.npy", parts, shape)

@@ -19,13 +19,13 @@ SeedNoise = tuple[float, int]  # variance and its degrees of freedom
 def recall_table(
     ranks: pd.DataFrame, at: Sequence[int] = AT, threshold: float | None = None, draws: int = DRAWS, seed: int = 0
 ) -> pd.DataFrame:
-    """One row for each variant and N: variant, n, recall, low, high (%), seed_std (points), seeds, queries, places.
+    """Recall@N of each variant with its interval: variant, n, recall, low, high (%), seed_std, seeds, queries, places.
 
     ``recall`` is the mean over queries and seeds. ``low`` and ``high`` bound it with 95 % confidence over other queries
-    of other places, for these very weights: a bootstrap over places of hits averaged over seeds (see
-    `recall_interval`). ``seed_std`` is the standard deviation of the recall over seeds, NaN with a single one. With
-    ``threshold`` (metres) a hit is ``within_N <= threshold``, otherwise ``rank <= N``. There are no rows for an N that
-    is not below the number of ``database`` images, all of which would be retrieved; ValueError where none is left.
+    of other places, for these very weights (see `recall_interval`). ``seed_std`` is the standard deviation over seeds
+    in points, NaN with a single one. With ``threshold`` (metres) a hit is ``within_N <= threshold``, otherwise ``rank
+    <= N``. There are no rows for an N that is not below the number of ``database`` images, all of which would be
+    retrieved; ValueError where none is left.
     """
     rows = []
     for variant in ranks["variant"].unique():
@@ -52,15 +52,13 @@ def paired_gain(
 ) -> dict:
     """Points of recall@n that variant ``a`` gains over ``b``: gain, low, high (95 %), p, queries, places, seeds.
 
-    Paired by query and averaged over seeds. Two sources of variance are added: places, by leaving out one at a time
-    (with two discordant queries more, one each way: Bonett and Price, J. Educ. Behav. Statistics 2012), and seeds, by
-    the spread of the gain over seeds (paired where both variants have the same ones), each with its own Student's t
-    (Cochran and Cox, Experimental Designs, 1957). Interval and two-sided p come from a bootstrap over places scaled to
-    that error. What queries and seeds share is counted in both, so with few seeds the interval errs on the wide side
-    (compare Bouthillier et al., Accounting for Variance in Machine Learning Benchmarks, 2021). With a single seed only
-    places count, which ``seeds`` tells. ``seed_noise`` is the variance that seeds add to such a gain and its degrees of
-    freedom, where more variants than these two tell it. Raises ValueError when the variants differ in queries or
-    threshold.
+    Paired by query and averaged over seeds. Two sources of variance are added, each with its own Student's t (Cochran
+    and Cox, Experimental Designs, 1957): places, by leaving out one at a time (with two discordant queries more, one
+    each way: Bonett and Price, J. Educ. Behav. Statistics 2012), and seeds, by the spread of the gain over them (paired
+    where both variants have the same ones; none with a single seed), or ``seed_noise`` where more variants than these
+    two tell it. Interval and two-sided p come from a bootstrap over places scaled to that error. What queries and seeds
+    share is counted in both, so with few seeds the interval errs on the wide side (compare Bouthillier et al., 2021).
+    Raises ValueError when the variants differ in queries or threshold.
     """
     hits_a, index, seeds_a = _hits(ranks, a, [n], threshold)
     hits_b, other, seeds_b = _hits(ranks, b, [n], threshold)
@@ -83,7 +81,7 @@ def paired_gain(
 
 
 def compare_all(ranks: pd.DataFrame, baseline: str, n: int = 1, threshold: float | None = None) -> pd.DataFrame:
-    """One row for each variant but the baseline: variant, what `paired_gain` says, p_holm, p_mcnemar, and the verdict.
+    """Every variant against the baseline: variant, what `paired_gain` says, p_holm, p_mcnemar, and the verdict.
 
     The verdict is "better" or "worse" than the baseline where p, after Holm's correction for comparing many, is below
     5 %, else "undecided". Intervals are not corrected: each one holds by itself. With two variants or more that have
@@ -144,7 +142,7 @@ def verdict(gain: Mapping, expected: str, tolerance: float = 1.0) -> str:
 
 
 def judge_predictions(gains: pd.DataFrame, expected: Mapping[str, str], tolerance: float = 1.0) -> pd.DataFrame:
-    """One row a prediction: variant, expected (see `verdict`), gain, low, high, queries, seeds, verdict.
+    """One row per prediction: variant, expected (see `verdict`), gain, low, high, queries, seeds, verdict.
 
     ``gains`` has a row for each variant with a result, as `compare_all` makes them; a variant without one, since all
     its runs failed, has the verdict "no result".
@@ -187,13 +185,6 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
     return adjusted
-
-
-def divisible(percentages, queries, decimals: int = 1) -> np.ndarray:
-    """bool: can each percentage, rounded to ``decimals``, be a count of hits among that many queries?"""
-    percentages = np.asarray(percentages, dtype=float)
-    nearest = 100.0 * np.rint(percentages * queries / 100.0) / queries
-    return np.abs(nearest - percentages) <= 0.5 * 10.0**-decimals + 1e-9
 
 
 def _hits(ranks: pd.DataFrame, variant: str, at: Sequence[int], threshold: float | None) -> tuple:

@@ -15,11 +15,6 @@ class View(NamedTuple):
 
 
 # --- (photograph's size, configured size) -> views ------------------------------------------------------------------
-def hard_resize(photo: Size, size: Size) -> list[View]:
-    """The whole photograph at the configured size, its proportions lost."""
-    return [View(_rectangle(photo, photo), size)]
-
-
 def single_query(photo: Size, size: Size) -> list[View]:
     """The whole photograph in its own proportions, its shorter side as long as that of ``size``."""
     return [View(_rectangle(photo, photo), scaled(photo, min(size) / min(photo)))]

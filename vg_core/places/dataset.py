@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from vg_core import paths
+from vg_core.evaluation import Within
 from vg_core.places.contents import digests
 from vg_core.places.images import unreadable
 from vg_core.places.tables import one_zone, read_folder, with_degrees
@@ -28,7 +30,7 @@ ROUNDING_METRES = 1e-6  # names carry centimetres; binary fractions must not pus
 
 @dataclass(frozen=True)
 class PlaceSet:
-    """Database and queries of one split: two tables with one row an image, in file-name order.
+    """Database and queries of one split: two tables with one row per image, in file-name order.
 
     Columns: path, easting and northing (metres), zone_number, zone_letter, latitude, longitude and heading (degrees;
     NaN if unknown), pano_id, timestamp, note.
@@ -40,25 +42,36 @@ class PlaceSet:
     queries: pd.DataFrame
     skipped: tuple[str, ...] = ()  # sentences about unreadable files that were left out
     left_out: int = 0  # files and folders beside the photographs, such as .heic, links to nothing, hidden folders
+    queries_folder: str = "queries"
 
     @classmethod
-    def from_folders(cls, database, queries, name: str = "photographs", split: str = "test") -> "PlaceSet":
-        """PlaceSet of two folders, searched recursively. Raises OSError or ValueError as `read_folder` does."""
-        tables = read_folder(database), read_folder(queries)
+    def from_folders(cls, database, queries=None, name: str = "photographs", split: str = "test") -> "PlaceSet":
+        """PlaceSet of two folders, searched recursively, or of a database alone. Raises OSError or ValueError as
+        `read_folder` does.
+        """
+        tables = [read_folder(folder) for folder in (database, queries) if folder is not None]
         half = one_zone(pd.concat(tables))
         left_out = sum(table.attrs["left_out"] for table in tables)
-        return cls(name, split, *(with_degrees(table, half) for table in tables), left_out=left_out)
+        database, *queries = (with_degrees(table, half) for table in tables)
+        return cls(name, split, database, queries[0] if queries else database.iloc[:0], left_out=left_out)
 
     @classmethod
-    def load(cls, name: str, split: str, skip_unreadable: bool = False) -> "PlaceSet":
+    def load(cls, name: str, split: str, skip_unreadable: bool = False, queries: str = "queries") -> "PlaceSet":
         """PlaceSet of ``<VG_DATA>/<name>/images/<split>``; ``name`` may also be the path of a dataset folder.
 
-        A folder that holds ``database/`` and ``queries/`` directly is a test split. The toy city is rendered when it is
-        not there yet. With ``skip_unreadable`` every file is decoded once and broken ones are left
-        out, counted and listed in ``skipped``.
+        A split is a folder ``database`` and one of ``queries``, which may have another name, such as queries_v1 or
+        night. A train split may hold photographs directly (as that of SF-XL): all are database, and there are no
+        queries. A folder that holds ``database`` and queries directly is a test split. The toy city is rendered when it
+        is not there yet. With ``skip_unreadable`` every file is decoded once and broken ones are left out, counted and
+        listed in ``skipped``.
         """
-        folder = find_split(name, split)
-        places = cls.from_folders(folder / "database", folder / "queries", printable(Path(name).name), split)
+        folder, name = find_split(name, split, queries), printable(Path(name).name)
+        if (folder / "database").is_dir():
+            places = cls.from_folders(folder / "database", folder / queries, name, split)
+        else:
+            places = cls.from_folders(folder, None, name, split)
+            print(f"{name} {split}: {len(places.database)} photographs, all of them database: there are no queries")
+        places = replace(places, queries_folder=queries)
         return places.readable() if skip_unreadable else places
 
     def readable(self) -> "PlaceSet":
@@ -71,15 +84,22 @@ class PlaceSet:
             *map(printable, broken.values()),
             sep="\n  ",
         )
-        tables = [t[~t.path.isin(broken)].reset_index(drop=True) for t in (self.database, self.queries)]
-        for table, role in zip(tables, ("database image", "query"), strict=True):
-            if table.empty:
-                raise ValueError(f"{self.name} {self.split}: no readable {role} is left")
-        return replace(self, database=tables[0], queries=tables[1], skipped=tuple(broken.values()))
+        tables = {}
+        for role in ("database", "queries"):
+            before = getattr(self, role)
+            tables[role] = before[~before.path.isin(broken)].reset_index(drop=True)
+            if len(before) and tables[role].empty:
+                image = "database image" if role == "database" else "query"
+                raise ValueError(f"{self.name} {self.split}: no readable {image} is left")
+        return replace(self, **tables, skipped=tuple(broken.values()))
 
     def neighbours(self, radius_m: float) -> list[np.ndarray]:
         """For each query the sorted indices of the database images at most ``radius_m`` metres away."""
         return neighbours(_positions(self.database), _positions(self.queries), radius_m)
+
+    def positives(self, protocol: Within) -> list[np.ndarray]:
+        """For each query the sorted database images that are right by a protocol."""
+        return self.neighbours(protocol.metres)
 
     def positives_per_query(self, radius_m: float) -> float:
         """Mean number of database images within ``radius_m`` of a query."""
@@ -96,7 +116,10 @@ class PlaceSet:
 
     def check_positives(self, radius_m: float, n: int = 1) -> None:
         """Raises ValueError when recall@n could not tell one model from another, whatever they retrieve."""
-        name, nearest = f"{self.name} {self.split}", self.nearest_m().min()
+        name = f"{self.name} {self.split}"
+        if self.queries.empty:
+            raise ValueError(f"{name}: there are no queries, so no recall")
+        nearest = self.nearest_m().min()
         if nearest > radius_m + ROUNDING_METRES:
             raise ValueError(
                 f"{name}: none of the {len(self.queries)} queries has a database image within {radius_m:g} m, the "
@@ -140,7 +163,7 @@ class PlaceSet:
             "unreadable_left_out": len(self.skipped),
             "others_left_out": self.left_out,
             "fingerprint": self.fingerprint,
-        }
+        } | ({} if self.queries_folder == "queries" else {"queries_folder": self.queries_folder})
 
 
 def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> list[np.ndarray]:
@@ -161,25 +184,36 @@ def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> li
     return [found[s] for s in spot_of]
 
 
-def find_split(name: str, split: str) -> Path:
-    """Folder that holds ``database/`` and ``queries/`` of a split; FileNotFoundError says where it looked."""
+def find_split(name: str, split: str, queries: str = "queries") -> Path:
+    """Folder of a split: of ``database`` and ``queries``, or of the photographs themselves where a train split is flat.
+
+    Raises ValueError for a name that is none, and FileNotFoundError, which says where it looked.
+    """
     if split not in SPLITS:
         raise ValueError(f"split '{split}' is unknown; choose one of: {', '.join(SPLITS)}")
+    if not re.fullmatch(r"[^/\\\0]+", queries) or queries in (".", ".."):
+        raise ValueError(f"{queries!r} is no name of a folder of queries; it lies beside database, as queries_v1 does")
     root = Path(name).expanduser() if os.sep in str(name) else paths.data_root() / name
     if name in GENERATED and not root.is_dir():
-        print(f"{name} is not in {paths.data_root()} yet: rendering it (about a minute, once).", flush=True)
-        script = paths.DATA_SCRIPTS / "toy_city.py"
-        environment = os.environ | {"VG_PARENT": str(os.getpid())}  # whose end, even by kill -9, ends it, too
-        if subprocess.run([sys.executable, str(script), "--city", name], env=environment).returncode:
-            raise OSError(f"{name} could not be rendered in {paths.data_root()}: see above, or set VG_DATA")
+        _render(name)
     bare = [root] if split == "test" else []  # training on the images of the test would go unnoticed
     for folder in (root / "images" / split, root / split, *bare):
-        if (folder / "database").is_dir() and (folder / "queries").is_dir():
+        parts = (folder / "database").is_dir(), (folder / queries).is_dir()
+        if all(parts) or (split == "train" and folder.is_dir() and not any(parts)):
             return folder
     raise FileNotFoundError(
-        f"dataset '{name}' has no {split} split: expected {root / 'images' / split}/database and …/queries. "
+        f"dataset '{name}' has no {split} split: expected {root / 'images' / split}/database and …/{queries}. "
         "Set VG_DATA to the folder that holds datasets, or give the path of the dataset folder."
     )
+
+
+def _render(name: str) -> None:
+    """Draw a generated city; OSError when that fails."""
+    print(f"{name} is not in {paths.data_root()} yet: rendering it (about a minute, once).", flush=True)
+    script = paths.DATA_SCRIPTS / "toy_city.py"
+    environment = os.environ | {"VG_PARENT": str(os.getpid())}  # whose end, even by kill -9, ends it, too
+    if subprocess.run([sys.executable, str(script), "--city", name], env=environment).returncode:
+        raise OSError(f"{name} could not be rendered in {paths.data_root()}: see above, or set VG_DATA")
 
 
 def _positions(table: pd.DataFrame) -> np.ndarray:
