@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +18,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.test_training import rounds_on_disk
-from tests.tiny import TINY
-from vg_core import paths, processes
+from tests.tiny import TINY, TakingTurns, fit
+from vg_core import paths, processes, tasks
+from vg_core.evaluation import Within
 from vg_core.learner import check_resources
 from vg_core.models import build_model, load_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.records import Job
 from vg_core.retrieval import evaluate
 from vg_core.runs import read_back, run
-from vg_core.strategies import evaluate_with
+from vg_core.strategies import STRATEGIES
 
 CONFIG = TINY.replace(freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
 CONFIG = CONFIG.replace(optimizer="sgd", lr=0.01)  # Adam's steps are nearly the same with gradients of a wrong length
@@ -52,7 +52,7 @@ def _words(value):
 
 def options(config):
     """All of them: those of the command line's profile are others."""
-    return {name: value for name, value in asdict(config).items() if value is not False and value not in ("", None)}
+    return {name: value for name, value in config.options().items() if value is not False and value not in ("", None)}
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_alone_everything_is_ones_own():
 
 def test_a_batch_that_cannot_be_shared_out_is_an_error(monkeypatch):
     monkeypatch.setattr(processes, "size", lambda: 4)
-    with pytest.raises(ValueError, match=r"batches of 3 tuples .* cannot be cut for accumulate=1 and 4 processes"):
+    with pytest.raises(ValueError, match=r"batches of 3 rows .* cannot be cut for accumulate=1 and 4 processes"):
         check_resources(CONFIG, rows=3)
     check_resources(CONFIG, rows=4)
     check_resources(CONFIG.replace(epochs_num=0), rows=0)
@@ -163,10 +163,10 @@ from vg_core import processes, stem_cache
 from vg_core.models import build_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import normalise
-from vg_core.retrieval import photographs_of
+from vg_core.descriptors import photographs_of
 
 with processes.joined():
-    photographs = photographs_of(PlaceSet.load("street", "val"), (32, 32), progress=False)
+    photographs = photographs_of(PlaceSet.load("street", "val"), (32, 32))
     stem_cache.free_memory = lambda device: 10**9 if processes.first() else 0
     (kept,) = stem_cache.keep_stems(build_model(TINY.replace(layer="layer2", freeze="layer1")), [photographs], 5)
     stem, made = kept.stem, []
@@ -192,24 +192,25 @@ def test_what_is_kept_is_made_by_all_processes_and_is_the_same(street, tmp_path)
 
 EVALUATION = """
 import sys
-from functools import partial
 from pathlib import Path
 import numpy as np
 from tests.tiny import TINY
-from vg_core import processes, retrieval, room, strategies
+from vg_core import descriptors, processes, retrieval
 from vg_core.engines import DescriptorStore
+from vg_core.evaluation import Within
 from vg_core.models import build_model
 from vg_core.places.dataset import PlaceSet
+from vg_core.strategies import STRATEGIES
 
-described, cut = [], strategies._pictures
-strategies._pictures = lambda path, **options: described.append(path) or cut(path, **options)
+described, cut = [], descriptors._pictures
+descriptors._pictures = lambda path, **options: described.append(path) or cut(path, **options)
 written, write = [], DescriptorStore.write
 retrieval.DescriptorStore.write = lambda file, parts, shape: written.append(file) or write(file, parts, shape)
-room.MEMORY_SHARE, retrieval.STORED_AT_ONCE = 0, 5
+retrieval.MEMORY_SHARE, retrieval.STORED_AT_ONCE = 0, 5
 with processes.joined():
-    crops = partial(strategies.evaluate_with, "five_crops")
-    for name, evaluate in {"plain": retrieval.evaluate, "crops": crops}.items():
-        found = evaluate(build_model(TINY), PlaceSet.load("street", "test"), (32, 32), 25.0, 6)
+    for name, strategy in {"plain": None, "crops": STRATEGIES["five_crops"]}.items():
+        asked = build_model(TINY), PlaceSet.load("street", "test"), (32, 32), Within(25.0), 6
+        found = retrieval.evaluate(*asked, strategy)
         done = f"{name}, process {processes.rank()}, {len(written)} written, {len(described)} cut"
         np.savez(Path(sys.argv[1]) / f"{done}.npz", distances=found.distances, ranks=found.ranks["rank"])
 """
@@ -227,8 +228,8 @@ def test_all_processes_describe_and_the_first_writes_descriptors_that_have_no_ro
         *("crops, process 0, 2 written, 12 cut", "crops, process 1, 0 written, 20 cut"),
         *("plain, process 0, 1 written, 0 cut", "plain, process 1, 0 written, 0 cut"),
     ]
-    asked = build_model(TINY), PlaceSet.load("street", "test"), (32, 32), 25.0, 6
-    expected = {"crops": evaluate_with("five_crops", *asked), "plain": evaluate(*asked)}
+    asked = build_model(TINY), PlaceSet.load("street", "test"), (32, 32), Within(25.0), 6
+    expected = {"crops": evaluate(*asked, STRATEGIES["five_crops"]), "plain": evaluate(*asked)}
     for name, arrays in found.items():
         alone = expected[name.split(",")[0]]
         np.testing.assert_allclose(arrays["distances"], alone.distances, atol=2e-3)
@@ -261,6 +262,54 @@ def test_two_processes_learn_what_one_does(alone, choices):
 
 def _facts(history):
     return history[["epoch", "round", "lr", "loss", "active", "positive_distance", "negative_distance"]]
+
+
+TURNS = """
+import sys
+from pathlib import Path
+import torch
+from tests.tiny import TINY, TakingTurns, fit
+from vg_core import processes, tasks, training
+
+tasks.OBJECTIVES["taking_turns"], step, steps = TakingTurns, training.Trainer.step, []
+config, folder = TINY.replace(loss="taking_turns", train_batch_size=3), Path(sys.argv[1])
+
+def interrupted(trainer, pixels, rows):
+    steps.append(1)
+    if len(steps) == 9:  # of two in each of three rounds, in the second epoch
+        raise KeyboardInterrupt
+    return step(trainer, pixels, rows)
+
+with processes.joined():
+    fit(config, folder / "whole")
+    training.Trainer.step = interrupted
+    try:
+        fit(config, folder / "stopped")
+    except KeyboardInterrupt:
+        processes.wait()
+    fit(config, folder / "stopped")
+    fit(config.replace(epochs_num=1), folder / "half")
+"""
+
+
+def test_a_classifier_that_rests_rests_in_all_processes(street, tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.write_text(TURNS)
+    process = torchrun(str(script), str(tmp_path))
+    assert process.wait(120) == 0, process.stderr.read()
+    whole, stopped, half = (
+        torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "stopped", "half")
+    )
+    assert [row["loss"] for row in whole["history"]] == [row["loss"] for row in stopped["history"]]
+    for part in ("model", "objective"):
+        assert all(torch.equal(whole[part][name], stopped[part][name]) for name in whole[part])
+    assert torch.equal(whole["objective"]["odd.weight"], half["objective"]["odd.weight"])
+    assert not torch.equal(whole["objective"]["head.weight"], half["objective"]["head.weight"])
+    monkeypatch.setitem(tasks.OBJECTIVES, "taking_turns", TakingTurns)
+    alone = fit(TINY.replace(loss="taking_turns", train_batch_size=3), tmp_path / "alone")
+    np.testing.assert_allclose(
+        [row["loss"] for row in whole["history"]], [row["loss"] for row in alone.history], rtol=1e-2
+    )
 
 
 def test_a_killed_process_ends_in_a_sentence_and_the_run_goes_on(alone):

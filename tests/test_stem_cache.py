@@ -8,14 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
+import vg_core.descriptors
 from tests.tiny import TINY, fit
 from vg_core import stem_cache, training
+from vg_core.descriptors import describe_photographs, photographs_of
 from vg_core.learner import can_compile
 from vg_core.models import build_model, load_model
-from vg_core.models.network import frozen_stem, inference_copy
+from vg_core.models.network import Encoded, frozen_stem, inference_copy
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.photographs import Photographs
-from vg_core.retrieval import describe_photographs, photographs_of
 from vg_core.stem_cache import DevicePixels, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
 
 FROZEN = TINY.replace(layer="layer2", freeze="layer1", epochs_num=1)
@@ -108,7 +109,8 @@ def test_a_step_is_that_of_layers_that_were_not_folded(street, tmp_path):
     trainer.model.train()
     for descriptors in (None, trainer.model(stem_cache.normalise(pixels))):
         whole = descriptors is None
-        loss = trainer.learner(pixels, rows) if whole else trainer.task(descriptors.view(*rows.shape, -1), rows)
+        encode = trainer.learner.encode if whole else lambda _pixels, found=descriptors: Encoded(found, None)
+        loss = trainer.objective.loss(encode, pixels, rows)
         trainer.optimizer.zero_grad()
         loss.backward()
         found.append([loss.detach(), *(p.grad for p in trainer.model.parameters() if p.requires_grad)])
@@ -133,7 +135,7 @@ def test_an_interrupted_training_goes_on_with_the_same_numbers(street, tmp_path,
         fit(FROZEN, tmp_path / "stopped")
     resumed = fit(FROZEN, tmp_path / "stopped")
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
-    assert resumed.best_recall_5 == whole.best_recall_5
+    assert resumed.best == whole.best
 
 
 def test_augmented_images_are_not_kept_but_those_of_validation_are(street, tmp_path, budget):
@@ -236,7 +238,7 @@ def test_a_history_says_where_the_time_went(street, tmp_path, budget):
 def test_each_second_of_a_training_is_that_of_a_phase_or_of_a_validation(street, tmp_path, budget, monkeypatch, loss):
     """On a clock that stands still but for a second in each call that is named here."""
     budget(PLENTY)
-    once = (training, "photographs_of"), (training, "local_descriptors"), (StemCache, "make")
+    once = (vg_core.descriptors, "Photographs"), (training, "local_descriptors"), (StemCache, "make")
     again = (training, "describe_photographs"), (training.Learner, "forward"), (training, "evaluate")
     calls = []
     for owner, name in (*once, *again):

@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.tiny import TINY, fit
 from vg_core import training
-from vg_core.learner import learning_rate
+from vg_core.learner import follow_schedule, make_optimizer
 from vg_core.losses import LOSSES
 from vg_core.models import build_model, load_model
+from vg_core.models.network import Encoded
 from vg_core.places.dataset import PlaceSet
 from vg_core.plots import mining_hardness, training_curves
 from vg_core.probes import learning_rate_range
 from vg_core.runs import histories, run, sweep, with_untrained
-from vg_core.tasks import GeoClassification, hard_positives, make_task
+from vg_core.tasks import GeoClassification, Objective, RoundKey, hard_positives, make_objective
 
 GEO = TINY.replace(loss="geo_classification")
 
@@ -27,10 +29,19 @@ def places(street):
     return PlaceSet.load("street", "train")
 
 
-def drawn(task, seed=0):
+def drawn(objective, seed=0):
     """Rows of a round; descriptors, where they are needed, are random."""
     generator = torch.Generator().manual_seed(seed)
-    return task.draw(np.random.default_rng(seed), lambda wanted: torch.randn(len(wanted), 8, generator=generator))
+
+    def describe(wanted):
+        return torch.randn(len(wanted), 8, generator=generator)
+
+    return objective.draw(RoundKey(1, 1), np.random.default_rng(seed), describe)
+
+
+def loss_of(objective, descriptors, rows):
+    """Of descriptors (B, P, D), whatever the pixels."""
+    return objective.loss(lambda _pixels: Encoded(descriptors.flatten(0, 1), None), None, rows)
 
 
 # --- tuples --------------------------------------------------------------------------------------------------------
@@ -38,28 +49,37 @@ def drawn(task, seed=0):
 def test_positives_that_are_too_near_are_left_out(places, least, left):
     """On the street one query of a place is √20 m and 5 m from its database views, the other 5 m and √32 m."""
     config = TINY.replace(train_positives_min_dist=least)
-    kept = hard_positives(config, places)
+    found = hard_positives(config, places)
     here, there = (table[["easting", "northing"]].to_numpy() for table in (places.queries, places.database))
-    for query, positives in enumerate(kept):
+    for query, positives in enumerate(found):
         metres = np.linalg.norm(there - here[query], axis=1)
         np.testing.assert_array_equal(positives, np.flatnonzero((metres <= 10) & ((metres > least) | (least == 0))))
-    assert sum(len(positives) > 0 for positives in kept) == left
+    assert sum(len(positives) > 0 for positives in found) == left
 
 
 def test_no_positive_between_the_two_distances_is_a_sentence(places):
     with pytest.raises(ValueError, match="no query has a database image more than 6 m and within 10 m"):
-        make_task(TINY.replace(train_positives_min_dist=6), places, 8)
+        make_objective(TINY.replace(train_positives_min_dist=6), places, 8)
+
+
+def test_a_split_without_queries_has_no_tuples_but_classes(places):
+    flat = replace(places, queries=places.queries.iloc[:0])
+    with pytest.raises(ValueError, match="street train: mined tuples need queries, and there are none"):
+        make_objective(TINY, flat, 8)
+    make_objective(TINY.replace(epochs_num=0), flat, 8)
+    rows, _ = drawn(make_objective(GEO, flat, 8))
+    assert set(rows.ravel()) == set(range(len(places.database)))
 
 
 # On the street database images stand in pairs 30 m apart, so each query has two positives and ten images beyond 25 m.
 def test_a_database_of_too_few_negatives_is_a_sentence_before_anything_is_mined(places):
     beyond = len(places.database) - max(len(near) for near in places.neighbours(25))
-    make_task(TINY.replace(negs_num_per_query=beyond), places, 8)
-    make_task(TINY.replace(negs_num_per_query=99, epochs_num=0), places, 8)  # nothing is mined
+    make_objective(TINY.replace(negs_num_per_query=beyond), places, 8)
+    make_objective(TINY.replace(negs_num_per_query=99, epochs_num=0), places, 8)  # nothing is mined
     with pytest.raises(
         ValueError, match="street train: a database of 24 leaves fewer than negs_num_per_query"
     ) as error:
-        make_task(TINY.replace(negs_num_per_query=beyond + 1), places, 8)
+        make_objective(TINY.replace(negs_num_per_query=beyond + 1), places, 8)
     said = str(error.value)
     assert any(Path(path).name in said for path in places.queries.path)
     assert said.endswith("; lower negs_num_per_query") and "neg_samples_num" not in said
@@ -67,12 +87,12 @@ def test_a_database_of_too_few_negatives_is_a_sentence_before_anything_is_mined(
 
 @pytest.mark.parametrize("mining", ["full", "partial"])
 def test_a_pool_of_too_few_negatives_names_the_photograph_and_what_helps(places, mining):
-    task = make_task(TINY.replace(negs_num_per_query=4, neg_samples_num=4, mining=mining), places, 8)
+    objective = make_objective(TINY.replace(negs_num_per_query=4, neg_samples_num=4, mining=mining), places, 8)
     with pytest.raises(
         ValueError, match=r"neg_samples_num=4 leaves fewer than negs_num_per_query=4 .* 25 m from @"
     ) as error:
         for seed in range(99):
-            drawn(task, seed)
+            drawn(objective, seed)
     said = str(error.value)
     assert sum(Path(path).name in said for path in places.queries.path) == 1
     assert "raise neg_samples_num, to 24 at most, or lower negs_num_per_query" in said
@@ -80,8 +100,8 @@ def test_a_pool_of_too_few_negatives_names_the_photograph_and_what_helps(places,
 
 def test_other_faults_of_mining_blame_no_option(places):
     with pytest.raises(ValueError, match=r"street train: .* is not finite") as error:
-        make_task(TINY, places, 8).draw(
-            np.random.default_rng(0), lambda wanted: torch.full((len(wanted), 8), torch.nan)
+        make_objective(TINY, places, 8).draw(
+            RoundKey(1, 1), np.random.default_rng(0), lambda wanted: torch.full((len(wanted), 8), torch.nan)
         )
     assert "neg" not in str(error.value)
 
@@ -89,17 +109,21 @@ def test_other_faults_of_mining_blame_no_option(places):
 def test_the_normaliser_reaches_the_loss(places):
     tuples = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
     losses = [
-        make_task(TINY.replace(loss="sare_gaussian_joint", joint_normaliser=way), places, 8)(tuples, None)
+        loss_of(
+            make_objective(TINY.replace(loss="sare_gaussian_joint", joint_normaliser=way), places, 8),
+            tuples,
+            np.zeros((2, 5)),
+        )
         for way in ("pairs", "queries")
     ]
     assert losses[1].item() == pytest.approx(3 * losses[0].item())
     with pytest.raises(ValueError, match="normaliser=queries does nothing to the loss 'n_pair'"):
-        make_task(TINY.replace(loss="n_pair", joint_normaliser="queries"), places, 8)
+        make_objective(TINY.replace(loss="n_pair", joint_normaliser="queries"), places, 8)
 
 
 def test_an_unknown_loss_lists_all_there_are(places):
     with pytest.raises(KeyError) as error:
-        make_task(TINY.replace(loss="sare"), places, 8)
+        make_objective(TINY.replace(loss="sare"), places, 8)
     assert all(name in str(error.value) for name in (*LOSSES, "geo_classification"))
 
 
@@ -107,37 +131,37 @@ def test_an_unknown_loss_lists_all_there_are(places):
 def test_classes_are_the_cells_of_the_database(street, write_photo):
     far = write_photo(street / "images" / "train" / "queries", 400_900, 5_000_004)  # no database image there
     places = PlaceSet.load("street", "train")
-    task = make_task(GEO, places, 8)
-    assert isinstance(task, GeoClassification)
+    objective = make_objective(GEO, places, 8)
+    assert isinstance(objective, GeoClassification)
     paths = [*places.database.path, *places.queries.path]
     easting = np.concatenate([places.database.easting, places.queries.easting])
-    labels = task.labels.numpy()
-    assert task.head.out_features == len({math.floor(east / 25) for east in places.database.easting})
+    labels = objective.labels.numpy()
+    assert objective.head.out_features == len({math.floor(east / 25) for east in places.database.easting})
     assert labels[paths.index(str(far))] == -1
-    assert set(labels[: len(places.database)]) == set(range(task.head.out_features))
+    assert set(labels[: len(places.database)]) == set(range(objective.head.out_features))
     for one, other in np.argwhere(labels[:, None] == labels)[::7]:
         if labels[one] >= 0:
             assert easting[one] // 25 == easting[other] // 25
-    assert paths.index(str(far)) not in task.images
-    np.testing.assert_array_equal(task.images, np.flatnonzero(labels >= 0))
+    assert paths.index(str(far)) not in objective.images
+    np.testing.assert_array_equal(objective.images, np.flatnonzero(labels >= 0))
 
 
 def test_a_round_holds_as_many_images_as_one_of_tuples(places):
-    tuples, rows = drawn(make_task(TINY, places, 8))[0], drawn(make_task(GEO, places, 8))[0]
+    tuples, rows = drawn(make_objective(TINY, places, 8))[0], drawn(make_objective(GEO, places, 8))[0]
     assert tuples.shape == rows.shape == (8, 5)
     assert len(np.unique(rows)) == rows.size  # none twice before all were drawn
-    many, _ = drawn(make_task(GEO.replace(images_per_row=12, cache_refresh_rate=24), places, 8))
+    many, _ = drawn(make_objective(GEO.replace(images_per_row=12, cache_refresh_rate=24), places, 8))
     assert set(np.unique(many, return_counts=True)[1]) == {6}
-    assert not np.array_equal(drawn(make_task(GEO, places, 8), seed=1)[0], rows)
+    assert not np.array_equal(drawn(make_objective(GEO, places, 8), seed=1)[0], rows)
 
 
 def test_the_loss_is_that_of_the_right_class(places):
-    task = make_task(GEO, places, 8)
-    rows, _ = drawn(task)
+    objective = make_objective(GEO, places, 8)
+    rows, _ = drawn(objective)
     descriptors = torch.randn(8, 5, 8)
-    scores = task.head(descriptors).log_softmax(dim=-1)
-    expected = -np.mean([scores[i, j, task.labels[rows[i, j]]].item() for i in range(8) for j in range(5)])
-    assert task(descriptors, rows).item() == pytest.approx(expected, rel=1e-5)
+    scores = objective.head(descriptors).log_softmax(dim=-1)
+    expected = -np.mean([scores[i, j, objective.labels[rows[i, j]]].item() for i in range(8) for j in range(5)])
+    assert loss_of(objective, descriptors, rows).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_classifier_is_kept_for_the_training_and_not_in_the_model(street, tmp_path):
@@ -145,7 +169,7 @@ def test_the_classifier_is_kept_for_the_training_and_not_in_the_model(street, tm
     assert [row["round"] for row in state.history] == [1, 2, 3] * 2
     assert state.history[-1]["loss"] < state.history[0]["loss"] < math.log(30)
     saved = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert set(saved["task"]) == {"head.weight", "head.bias"}
+    assert set(saved["objective"]) == {"head.weight", "head.bias"}
     assert load_model(tmp_path / "best.safetensors").state_dict().keys() == build_model(GEO).state_dict().keys()
 
 
@@ -158,7 +182,7 @@ def test_options_that_do_nothing_are_refused(option):
 def test_a_single_cell_is_nothing_to_tell_apart(places):
     corner = places.database.assign(easting=400_001.0)
     with pytest.raises(ValueError, match="all database images lie in one cell of 25 m"):
-        make_task(GEO, replace(places, database=corner), 8)
+        make_objective(GEO, replace(places, database=corner), 8)
 
 
 def test_sweeps_pictures_and_the_untrained_network(street):
@@ -183,9 +207,10 @@ def test_learning_rates_are_tried_on_it_too(street):
 # --- schedule and validation ---------------------------------------------------------------------------------------
 def test_the_learning_rate_halves_at_epochs_6_and_11():
     config = TINY.replace(lr=0.001, lr_halving_epochs=5)
-    rates = {epoch: learning_rate(config, epoch) for epoch in (1, 5, 6, 10, 11, 30)}
+    optimizer = make_optimizer(config, nn.Linear(1, 1), Objective())
+    rates = {epoch: follow_schedule(optimizer, config, epoch) for epoch in (1, 5, 6, 10, 11, 30)}
     assert rates == {1: 0.001, 5: 0.001, 6: 0.0005, 10: 0.0005, 11: 0.00025, 30: 0.001 / 32}
-    assert learning_rate(config.replace(lr_halving_epochs=0), 50) == 0.001
+    assert follow_schedule(optimizer, config.replace(lr_halving_epochs=0), 50) == 0.001
 
 
 def test_the_optimiser_follows_the_schedule(street, tmp_path):
@@ -218,5 +243,5 @@ def test_validation_sees_the_same_few_queries_each_time(street, tmp_path, monkey
 
 
 def test_every_image_is_augmented_or_only_the_queries(places):
-    assert np.arange(10)[make_task(TINY, places, 8).augmented].tolist() == [0, 5]
-    assert np.arange(10)[make_task(GEO, places, 8).augmented].tolist() == list(range(10))
+    assert np.arange(10)[make_objective(TINY, places, 8).augmented].tolist() == [0, 5]
+    assert np.arange(10)[make_objective(GEO, places, 8).augmented].tolist() == list(range(10))

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.tiny import TINY, fit
+from tests.tiny import TINY, TakingTurns, fit
 from vg_core import own_files, tasks, training
+from vg_core.learner import follow_schedule, make_optimizer
 from vg_core.models import load_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.training import Diverged
@@ -42,7 +43,7 @@ def test_no_mined_negative_is_ever_within_25_metres(street, tmp_path, monkeypatc
     original = training.Trainer.fit
 
     def record(self, tuples):
-        mined.append((tuples[:, 0] - self.task.database, tuples[:, 1], tuples[:, 2:]))
+        mined.append((tuples[:, 0] - self.objective.database, tuples[:, 1], tuples[:, 2:]))
         return original(self, tuples)
 
     monkeypatch.setattr(training.Trainer, "fit", record)
@@ -101,7 +102,14 @@ def rounds_on_disk(folder):
     return len(torch.load(file, weights_only=True)["history"]) if file.exists() else 0
 
 
-@pytest.mark.parametrize("loss", ["triplet", "geo_classification"])
+@pytest.fixture
+def taking_turns(monkeypatch):
+    """The loss of that name."""
+    monkeypatch.setitem(tasks.OBJECTIVES, "taking_turns", TakingTurns)
+
+
+@pytest.mark.usefixtures("taking_turns")
+@pytest.mark.parametrize("loss", ["triplet", "geo_classification", "taking_turns"])
 @pytest.mark.parametrize("stop", [4, 10], ids=["epoch 1", "epoch 2"])
 def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypatch, loss, stop):
     config = TINY.replace(loss=loss, lr_halving_epochs=1, val_queries=9)
@@ -120,6 +128,64 @@ def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypat
     resumed = fit(config, tmp_path / "stopped")
     assert same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+    one, other = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("stopped", "whole"))
+    assert same(one["objective"], other["objective"])
+
+
+@pytest.mark.usefixtures("taking_turns")
+def test_classifiers_that_take_turns_learn_at_their_own_rates_and_rest(street, tmp_path):
+    """The one of odd epochs learns in the first, the other in the second, after the rates have been halved once."""
+    config = TINY.replace(loss="taking_turns", lr_halving_epochs=1)
+    found = []
+    for epochs in (0, 1, 2):
+        fit(config.replace(epochs_num=epochs), tmp_path / str(epochs))
+        found.append(torch.load(tmp_path / str(epochs) / "state.pt", weights_only=True))
+    start, first, second = (state["objective"] for state in found)
+    for name in ("weight", "bias"):
+        assert torch.equal(start[f"head.{name}"], first[f"head.{name}"])
+        assert not torch.equal(first[f"head.{name}"], second[f"head.{name}"])
+        assert not torch.equal(start[f"odd.{name}"], first[f"odd.{name}"])
+        assert torch.equal(first[f"odd.{name}"], second[f"odd.{name}"])
+    groups = found[2]["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == [5e-4, 5e-3, 5e-4]
+    assert [row["lr"] for row in found[2]["history"]] == [1e-3] * 3 + [5e-4] * 3
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_one_optimizer_with_groups_is_one_for_each_group(optimizer, weight_decay):
+    """Whose classifier rests keeps its weights and its moments, bit for bit."""
+    config = TINY.replace(optimizer=optimizer, weight_decay=weight_decay, lr_halving_epochs=2)
+    rates, turns = (config.lr, 0.02, 0.3), [1, 1, 2, 2, 1, 2]  # which classifier learns in each step
+
+    def layers():
+        return [torch.nn.Linear(5, size).requires_grad_() for size in (4, 3, 2)]
+
+    torch.manual_seed(0)
+    together, apart = layers(), layers()
+    for one, other in zip(together, apart, strict=True):
+        other.load_state_dict(one.state_dict())
+    objective = tasks.Objective()
+    objective.parameter_groups = lambda: [
+        {"params": list(layer.parameters()), "lr": lr} for layer, lr in zip(together[1:], rates[1:], strict=True)
+    ]
+    whole = make_optimizer(config, together[0], objective)
+    single = [
+        make_optimizer(config.replace(lr=lr), layer, tasks.Objective()) for layer, lr in zip(apart, rates, strict=True)
+    ]
+    for step, turn in enumerate(turns):
+        inputs = torch.randn(7, 5)
+        for some, optimizers in ((together, [whole]), (apart, [single[0], single[turn]])):
+            for one in optimizers:
+                follow_schedule(one, config, 1 + step)
+                one.zero_grad(set_to_none=True)
+            (some[0](inputs).square().mean() + some[turn](inputs).square().mean()).backward()
+            for one in optimizers:
+                one.step()
+        for one, other in zip(together, apart, strict=True):
+            assert torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
+    for layer, other, alone in zip(together, apart, single, strict=True):
+        assert all(torch.equal(whole.state[layer.bias][key], value) for key, value in alone.state[other.bias].items())
 
 
 @pytest.mark.parametrize("loss", ["triplet", "sare_cauchy_joint", "geo_classification"])
@@ -139,20 +205,25 @@ def test_a_batch_in_parts_is_the_batch(street, tmp_path, loss):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_early_stop_follows_recall_at_5_by_name(street, tmp_path, monkeypatch):
-    def worse_each_time(*_args, **_options):
+@pytest.mark.parametrize(("selected_by", "best", "epoch"), [("recall_1", 30, 3), ("recall_5", 80, 1)])
+def test_early_stop_follows_the_recall_that_selects(street, tmp_path, monkeypatch, selected_by, best, epoch):
+    """Recall@5 falls from epoch to epoch, recall@1 rises until the third."""
+
+    def evaluated(*_args, **_options):
         calls.append(1)
-        misses = min(len(calls), 10)
-        return SimpleNamespace(ranks=pd.DataFrame({"rank": [3] * (10 - misses) + [0] * misses}), seconds={"search": 1})
+        first, misses = min(len(calls) - 1, 3), min(len(calls), 10)
+        ranks = [1] * first + [3] * (10 - first - misses) + [0] * misses
+        return SimpleNamespace(ranks=pd.DataFrame({"rank": ranks}), seconds={"search": 1})
 
     calls = []
-    monkeypatch.setattr(training, "evaluate", worse_each_time)
-    state = fit(TINY.replace(epochs_num=10, patience=2), tmp_path / "run")
-    assert (state.best_epoch, state.epoch, state.not_improved) == (1, 3, 2)
+    monkeypatch.setattr(training, "evaluate", evaluated)
+    state = fit(TINY.replace(epochs_num=10, patience=2, selected_by=selected_by), tmp_path / "run")
+    assert (state.best, state.best_epoch, state.epoch, state.not_improved) == (best, epoch, epoch + 2, 2)
 
 
 def test_a_loss_that_is_not_finite_names_the_batch(street, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks, "make_loss", lambda *_: lambda q, p, n: (q * float("nan")).sum())
+    undefined = SimpleNamespace(whole=lambda tuples: (tuples * float("nan")).sum())
+    monkeypatch.setattr(tasks, "make_loss", lambda *_: undefined)
     with pytest.raises(Diverged, match=r"epoch 1, round 1, batch 1 \(with @04.*lower lr"):
         fit(TINY, tmp_path / "run")
 

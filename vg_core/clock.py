@@ -12,10 +12,10 @@ PHASES = ("decode", "waiting", "extraction", "mining", "forward", "backward")
 class Clock:
     """Seconds spent in each of ``PHASES`` since they were last taken.
 
-    A phase inside another counts for itself alone. On a GPU a phase ends when the device has done its work; only
-    ``waiting``, for images, does not wait for the device, which computes meanwhile. Images that are decoded on every
-    pass are decoded while the device computes: what shows of it is waiting. ``decode`` is all that is done once: pixels
-    decoded or sent to a GPU for good, frozen layers' output that is kept, the clusters that NetVLAD starts from.
+    A phase inside another counts for itself alone. On a GPU a phase ends when the device has done its work, all but
+    ``waiting``: images are read and decoded while the device computes, and only what is left of that is waited for.
+    ``decode`` is all that is done once: pixels decoded or sent to a GPU for good, frozen layers' output that is kept,
+    the clusters that NetVLAD starts from.
     """
 
     def __init__(self, device: torch.device):
@@ -25,13 +25,13 @@ class Clock:
         self.turned = time.monotonic()
 
     def take(self) -> dict[str, float]:
-        """The seconds as columns of a table, ``seconds_<phase>``; they begin anew."""
+        """The seconds as columns of a table, ``seconds_<phase>``; the clock starts again at zero."""
         taken, self.seconds = self.seconds, dict.fromkeys(PHASES, 0.0)
         return {f"seconds_{phase}": seconds for phase, seconds in taken.items()}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """The block belongs to this phase, one of ``PHASES``."""
+        """The time of the block counts for this phase, one of ``PHASES``."""
         self._turn()
         self.under_way.append(name)
         try:
@@ -53,7 +53,7 @@ class Clock:
             yield batch
 
     def _turn(self) -> None:
-        """What has passed since the last turn belongs to the innermost phase."""
+        """Count the time since the last turn for the innermost phase."""
         now = time.monotonic()
         if self.under_way:
             self.seconds[self.under_way[-1]] += now - self.turned
@@ -61,13 +61,10 @@ class Clock:
 
 
 class Timed:
-    """A source of images, such as Photographs, whose batches are waited for on a clock."""
+    """A source of images, such as Photographs; the time until each batch is there counts as waiting on a clock."""
 
     def __init__(self, source, clock: Clock):
         self.source, self.clock = source, clock
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def batches(self, indices) -> Iterator[torch.Tensor]:
         return self.clock.waits(self.source.batches(indices))

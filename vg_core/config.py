@@ -8,9 +8,6 @@ from typing import Literal
 
 from vg_core.bounds import check, shortened
 
-Optimizer = Literal["adam", "adamw", "sgd"]
-Mining = Literal["full", "partial", "random"]
-
 
 @dataclass(frozen=True)
 class TupleOptions:
@@ -19,7 +16,7 @@ class TupleOptions:
     loss: str = "triplet"  # a key of vg_core.losses.LOSSES; "geo_classification" tells cells of the map apart
     margin: float = 0.1  # of the triplet losses
     joint_normaliser: Literal["pairs", "queries"] = "pairs"  # what the sums of the joint SARE losses are divided by
-    mining: Mining = "full"  # candidates: drawn for each query, shared by all, or not compared at all
+    mining: Literal["full", "partial", "random"] = "full"  # candidates: drawn per query, shared by all, not compared
     negs_num_per_query: int = 10  # the nearest of the candidates
     neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
     train_positives_dist_threshold: float = 10.0  # metres; hard positives
@@ -58,7 +55,8 @@ class ClassOptions:
 
 
 CLASSES = ("geo_classification",)  # losses that tell classes apart; all others learn from tuples
-TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")  # options that never retrain
+# options that never retrain
+TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,12 @@ class Config:
     """Everything that decides a number. Defaults are the brief's (Pitts30k, ResNet-18 cut at conv4, triplet loss)."""
 
     # --- photographs ---
-
     dataset: str = "pitts30k"  # folder below VG_DATA, trained, validated and tested on
     image_size: tuple[int, int] = (480, 640)  # (height, width) in pixels, in training and validation
     skip_unreadable: bool = False  # leave broken files out, counted and listed, instead of stopping
     augmentation: str = "none"  # of queries in training (if classified, all); keys of vg_core.augmentation, joined by +
 
     # --- network ---
-
     backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"  # of torchvision
     layer: str = "layer3"  # last layer kept; layer3 is "conv4" of the literature
     freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
@@ -81,15 +77,14 @@ class Config:
     pooling: Literal["average", "max", "gem", "netvlad"] = "gem"  # feature maps to one descriptor
     l2: Literal["before_pool", "after_pool", "both"] = "both"  # where descriptors are normalised
     clusters: int = 64  # NetVLAD only
+    fc_output_dim: int = 0  # values behind a linear layer after the pooling; 0 is no such layer
 
     # --- what is learned from ---
-
     task: TupleOptions | ClassOptions = field(default_factory=TupleOptions)  # its options are set by their own names
     val_positives_dist_threshold: float = 25.0  # metres; a retrieval is right within, a negative lies beyond
 
     # --- optimisation ---
-
-    optimizer: Optimizer = "adam"  # of everything that is not frozen
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"  # of everything that is not frozen
     lr: float = 1e-5  # learning rate
     lr_halving_epochs: int = 0  # the learning rate halves after each so many epochs; 0 never
     momentum: float = 0.9  # SGD only
@@ -101,12 +96,12 @@ class Config:
     cache_refresh_rate: int = 1000  # queries between two mining rounds
     epochs_num: int = 50  # 0 evaluates the network untrained
     patience: int = 3  # epochs without a better val recall@5 before stopping
+    selected_by: Literal["recall_1", "recall_5", "recall_10"] = "recall_5"  # on val: what chooses the model
     compile: bool = False  # torch.compile: minutes before the first steps, faster ones afterwards
     val_queries: int = 0  # queries validated on after each epoch, the same ones in all runs; 0 is all
     seed: int = 0  # of weights, mining and order
 
     # --- test: these never retrain ---
-
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
     test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
@@ -114,7 +109,6 @@ class Config:
     whitened_dim: int = 0  # values of a PCA-whitened descriptor; 0 tests descriptors as they were trained
 
     # --- where results go ---
-
     profile: Literal["smoke", "full"] = "full"  # smoke is a rehearsal: it can never overwrite results
 
     def __post_init__(self):
@@ -142,9 +136,9 @@ class Config:
         comes with its own options and as many images in a row. ValueError for an option that there is not.
         """
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-        kind = task_of(options.get("loss", self.task.loss))
+        kind = ClassOptions if options.get("loss", self.task.loss) in CLASSES else TupleOptions
         task = self.task if type(self.task) is kind else kind.in_rows_of(self.task.images_per_row)
-        unknown = options.keys() - {*names(Config), *names(kind)}
+        unknown = options.keys() - {*names(type(self)), *names(kind)}
         if unknown:
             raise ValueError(_unknown(min(unknown), kind))
         own = {name: options.pop(name) for name in names(kind) if name in options}
@@ -152,7 +146,7 @@ class Config:
 
     def options(self) -> dict[str, object]:
         """All options by name, those of the task among the others."""
-        return {name: getattr(self, name) for name in names(Config)} | asdict(self.task)
+        return {name: getattr(self, name) for name in names(type(self))} | asdict(self.task)
 
     @property
     def tested_on(self) -> str:
@@ -168,7 +162,7 @@ class Config:
 
     def changed(self) -> dict[str, object]:
         """The options that differ from their defaults."""
-        default = Config(task=type(self.task)()).options()
+        default = type(self)(task=type(self.task)()).options()
         return {name: value for name, value in self.options().items() if value != default[name]}
 
     def to_json(self) -> str:
@@ -184,11 +178,6 @@ class Config:
         if not isinstance(options, dict):
             raise ValueError(f"a configuration is a JSON object of options, not {shortened(options)}")
         return cls.of(options.pop("profile", "full"), **options)
-
-
-def task_of(loss: object) -> type[TupleOptions] | type[ClassOptions]:
-    """The options that go with a loss."""
-    return ClassOptions if loss in CLASSES else TupleOptions
 
 
 def names(kind: type) -> list[str]:
@@ -216,22 +205,10 @@ def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 PROFILES: dict[str, dict] = {
     # toy city, two CPU cores, minutes: a network trained from random weights on small images
     "smoke": {
-        "profile": "smoke",
-        "dataset": "toycity",
-        "image_size": (54, 72),
-        "weights": "none",
-        "freeze": "none",
-        "clusters": 16,
-        "lr": 3e-4,
-        "train_batch_size": 8,
-        "infer_batch_size": 64,
-        "queries_per_epoch": 240,
-        "cache_refresh_rate": 120,
-        "negs_num_per_query": 3,
-        "neg_samples_num": 20,
-        "epochs_num": 8,
-        "patience": 5,
-        "val_queries": 200,
+        **{"profile": "smoke", "dataset": "toycity", "image_size": (54, 72), "weights": "none", "freeze": "none"},
+        **{"clusters": 16, "lr": 3e-4, "negs_num_per_query": 3, "neg_samples_num": 20},
+        **{"train_batch_size": 8, "infer_batch_size": 64, "queries_per_epoch": 240, "cache_refresh_rate": 120},
+        **{"epochs_num": 8, "patience": 5, "val_queries": 200},
     },
     # the brief: Pitts30k, ImageNet weights, one GPU, hours
     "full": {"profile": "full"},

@@ -1,8 +1,7 @@
-"""What is learned in a step: the function of a batch that is differentiated, and the optimiser that follows it."""
+"""What is learned in a step: the function of a batch that is differentiated, and the optimizer that follows it."""
 
 import os
 import shutil
-from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -11,60 +10,70 @@ from torch import Tensor, nn
 from vg_core import processes
 from vg_core.clock import Clock
 from vg_core.config import Config
-from vg_core.devices import fast
 from vg_core.models import GeoModel
-from vg_core.models.network import frozen_stem
-from vg_core.stem_cache import descriptors_of
-from vg_core.tasks import Task
+from vg_core.models.network import Encoded, frozen_stem
+from vg_core.models.precision import mixed_precision
+from vg_core.stem_cache import encoded
+from vg_core.tasks import Objective
 
 
 class Learner(nn.Module):
-    """Loss of rows (B, P) of images from their pixels (B x P, 3, H, W) or frozen layers' maps: network and task as one.
+    """Network and objective as one function: rows (B, P) and the pixels (B x P, 3, H, W) of their images, or the frozen
+    layers' maps of them, to the loss.
 
-    DistributedDataParallel averages the gradients of what is called in a step, so that has to be one module. The model
-    has its weights before: its frozen layers are copied.
+    It is one module because DistributedDataParallel averages the gradients of one. The model must have its weights
+    before: its frozen layers are copied.
     """
 
-    def __init__(self, model: GeoModel, task: Task):
+    def __init__(self, model: GeoModel, objective: Objective):
         super().__init__()
-        self.model, self.task, self.stem = model, task, frozen_stem(model)
+        self.model, self.objective, self.stem = model, objective, frozen_stem(model)
+
+    def encode(self, pixels: Tensor) -> Encoded:
+        with mixed_precision(pixels.device):
+            return encoded(self.model, pixels, self.stem)
 
     def forward(self, pixels: Tensor, rows: np.ndarray) -> Tensor:
-        with fast(pixels.device):
-            descriptors = descriptors_of(self.model, pixels, self.stem)
-        return self.task(descriptors.float().view(*rows.shape, -1), rows)
+        return self.objective.loss(self.encode, pixels, rows)
 
 
 def add_gradients(
     learner: nn.Module, pixels: Tensor, rows: np.ndarray, parts: int, weight: float, clock: Clock
 ) -> Tensor:
-    """Sum of the losses of ``parts`` of the rows (B, P), each the mean of its rows times their number times ``weight``;
-    its gradients are added to those of the learner. Only one part at a time takes memory.
+    """Gradient accumulation: forward and backward over ``parts`` slices of the rows (B, P), so that only one slice at a
+    time takes memory. Returns the sum of their losses, each times its number of rows times ``weight``.
     """
-    rows_of = np.array_split(rows, parts)
-    losses = []
-    for part, images in zip(rows_of, pixels.split([part.size for part in rows_of]), strict=True):
+    slices, losses = np.array_split(rows, parts), []
+    for part, images in zip(slices, pixels.split([part.size for part in slices]), strict=True):
         with clock.phase("forward"):
-            losses.append(learner(images, part) * (weight * len(part)))
+            loss = learner(images, part) * (weight * len(part))
         with clock.phase("backward"):
-            losses[-1].backward()
-        losses[-1] = losses[-1].detach()
+            loss.backward()
+        losses.append(loss.detach())
     return torch.stack(losses).sum()
 
 
-def learning_rate(config: Config, epoch: int) -> float:
-    """Of an epoch, counted from 1."""
-    return config.lr * 0.5 ** ((epoch - 1) // config.lr_halving_epochs if config.lr_halving_epochs else 0)
-
-
-def make_optimizer(config: Config, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The configured optimiser over everything that is not frozen."""
-    trained = [p for p in parameters if p.requires_grad]
-    common = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
+def make_optimizer(config: Config, model: nn.Module, objective: Objective) -> torch.optim.Optimizer:
+    """The configured optimizer: the network's trained parameters first, then the objective's groups. What a group
+    starts with stays in its "initial_lr".
+    """
+    groups = [{"params": [p for p in model.parameters() if p.requires_grad]}, *objective.parameter_groups()]
+    groups = [{"lr": config.lr} | group for group in groups]
+    groups = [{"initial_lr": group["lr"]} | group for group in groups]
+    if config.epochs_num and not any(group["params"] for group in groups):
+        raise ValueError(f"freeze={config.freeze!r} leaves nothing to train; freeze fewer layers, or epochs_num=0")
+    options = {"weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
-        return torch.optim.SGD(trained, momentum=config.momentum, **common)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind(trained, **common)
+        return torch.optim.SGD(groups, momentum=config.momentum, **options)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer](groups, **options)
+
+
+def follow_schedule(optimizer: torch.optim.Optimizer, config: Config, epoch: int) -> float:
+    """Set the learning rate of each group for an epoch, counted from 1; returns that of the network."""
+    halvings = (epoch - 1) // config.lr_halving_epochs if config.lr_halving_epochs else 0
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * 0.5**halvings
+    return optimizer.param_groups[0]["lr"]
 
 
 def can_compile() -> bool:
@@ -73,13 +82,14 @@ def can_compile() -> bool:
 
 
 def check_resources(config: Config, rows: int) -> None:
-    """Nothing, or a ValueError: a batch has fewer ``rows`` than parts, or compiling is not possible."""
+    """ValueError where a batch has fewer ``rows`` than it is cut into parts, or where nothing can be compiled."""
     if config.compile and processes.size() > 1:
         raise ValueError("compile=True does not go with several processes; leave it out")
     if config.compile and not can_compile():
         raise ValueError("compile=True needs a C++ compiler, and neither g++ nor clang++ is there; install one of them")
     if config.epochs_num and rows < processes.size() * config.accumulate:
         raise ValueError(
-            f"batches of {rows} tuples (the least of train_batch_size, cache_refresh_rate and the queries with a "
-            f"positive) cannot be cut for accumulate={config.accumulate} and {processes.size()} processes; lower these"
+            f"batches of {rows} rows (the least of train_batch_size, cache_refresh_rate and, of tuples, the queries "
+            f"with a positive) cannot be cut for accumulate={config.accumulate} and {processes.size()} processes; "
+            "lower these"
         )

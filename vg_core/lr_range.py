@@ -22,10 +22,10 @@ def learning_rates(low: float, high: float, steps: int) -> np.ndarray:
 def range_test(
     step: Callable[[float], float], low: float, high: float, steps: int, stop_factor: float = 4.0
 ) -> pd.DataFrame:
-    """One row a training step: lr, loss, smoothed (running mean of the loss), diverged (true in the last row at most).
+    """One row per training step: lr, loss, smoothed (running mean of the loss), diverged (true in the last row alone).
 
-    ``step`` trains one batch at the learning rate given and returns its loss; weights go on changing from step to step.
-    The test ends early, as diverged, when a loss is not finite or the running mean exceeds ``stop_factor`` times its
+    ``step`` trains one batch at a learning rate and returns its loss; weights go on changing from step to step. The
+    test ends early, as diverged, when a loss is not finite or the running mean exceeds ``stop_factor`` times its
     lowest value so far.
     """
     rows, mean, lowest = [], 0.0, math.inf

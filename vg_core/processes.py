@@ -143,9 +143,15 @@ def one_goes_ahead() -> Iterator[None]:
         wait()
 
 
-def averaging(module: nn.Module) -> nn.Module:
-    """The module, starting from the first process's values, with gradients that are averaged over all processes."""
-    return DistributedDataParallel(module, broadcast_buffers=False) if size() > 1 else module
+def averaging(module: nn.Module, rests: bool = False) -> nn.Module:
+    """The module, starting from the first process's values, with gradients that are averaged over all processes.
+
+    ``rests``: some parameters take no part in some steps. Their gradient stays None, as it does in one process; to find
+    them takes a walk through the graph in each step.
+    """
+    if size() == 1:
+        return module
+    return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=rests)
 
 
 def _parts(count: int, unit: int) -> list[slice]:

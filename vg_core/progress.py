@@ -10,18 +10,17 @@ from vg_core.watch import bar, in_notebook, watched
 
 
 class Progress:
-    """Follows the rounds of one run; ``total`` rounds at most, ``done`` of them finished earlier."""
+    """Says how far one run is: of ``total`` rounds at most, ``done`` were finished before it was resumed."""
 
     def __init__(self, name: str, total: int, done: int = 0):
         self.name, self.total, self.done = name, total, done
-        self.started, self.fresh = time.monotonic(), 0
+        self.started, self.before = time.monotonic(), done
         self.bar = bar(total=total, initial=done, desc=name, unit="round")
         self.display = None
 
     def round(self, history: list[dict], validation: list[dict]) -> None:
         """One round is finished; only mined ones have active tuples."""
-        self.done, self.fresh = self.done + 1, self.fresh + 1
-        last = history[-1]
+        self.done, last = self.done + 1, history[-1]
         shown = {"loss": f"{last['loss']:.4f}"} | ({"active": f"{last['active']:.0%}"} if "active" in last else {})
         self.bar.set_postfix(shown)
         self.bar.update()
@@ -29,10 +28,8 @@ class Progress:
             self._draw(history, validation)
         elif not watched():
             facts = " ".join(f"{name} {value}" for name, value in shown.items())
-            print(
-                f"{self.name}: epoch {last['epoch']} round {last['round']} {facts}, {self._time_left()} left",
-                flush=True,
-            )
+            where = f"{self.name}: epoch {last['epoch']} round {last['round']}"
+            print(f"{where} {facts}, {self._time_left()} left", flush=True)
 
     def epoch(self, validation: list[dict]) -> None:
         """One validation is finished."""
@@ -44,7 +41,8 @@ class Progress:
         self.bar.close()
 
     def _time_left(self) -> str:
-        seconds = (time.monotonic() - self.started) / max(self.fresh, 1) * (self.total - self.done)
+        each = (time.monotonic() - self.started) / max(self.done - self.before, 1)
+        seconds = each * (self.total - self.done)
         return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
     def _draw(self, history: list[dict], validation: list[dict]) -> None:

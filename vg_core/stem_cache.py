@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from vg_core import processes
-from vg_core.devices import fast, free_memory
-from vg_core.models.network import GeoModel, frozen_stem
+from vg_core.devices import free_memory
+from vg_core.models.network import Encoded, GeoModel, frozen_stem
+from vg_core.models.precision import mixed_precision
 from vg_core.places.images import normalise
 from vg_core.places.photographs import Photographs
 from vg_core.watch import bar
@@ -78,7 +79,7 @@ class StemCache(Kept):
         super().__init__(photographs, next(model.parameters()).device, batch_size)
 
     def make(self, pixels: Tensor) -> Tensor:
-        with fast(self.device):
+        with mixed_precision(self.device):
             return self.stem(normalise(pixels.to(self.device, non_blocking=True)))
 
 
@@ -135,14 +136,25 @@ def descriptors_of(network: GeoModel, batch: Tensor, stem: Stem | None = None) -
     ``stem`` stands in for the network's own frozen layers. Compiled if the network's configuration asks for it; copies
     of a network share what was compiled.
     """
-    return (_compiled() if network.config.compile else _descriptors_of)(network, batch, stem or network.stem)
+    work = _compiled(_descriptors_of) if network.config.compile else _descriptors_of
+    return work(network, batch, stem or network.stem)
+
+
+def encoded(network: GeoModel, batch: Tensor, stem: Stem | None = None) -> Encoded:
+    """Descriptors as of ``descriptors_of`` with the maps that they were pooled from."""
+    work = _compiled(_encoded) if network.config.compile else _encoded
+    return work(network, batch, stem or network.stem)
 
 
 @cache
-def _compiled() -> Callable[[GeoModel, Tensor, Stem], Tensor]:
+def _compiled(work: Callable) -> Callable:
     torch._dynamo.config.recompile_limit = COMPILED_AT_MOST  # beyond its 8, PyTorch goes on uncompiled, with a warning
-    return torch.compile(_descriptors_of)
+    return torch.compile(work)
 
 
 def _descriptors_of(network: GeoModel, batch: Tensor, stem: Stem) -> Tensor:
-    return network.tail(stem(normalise(batch)) if batch.dtype is torch.uint8 else batch)
+    return _encoded(network, batch, stem).descriptors
+
+
+def _encoded(network: GeoModel, batch: Tensor, stem: Stem) -> Encoded:
+    return network.encode(stem(normalise(batch)) if batch.dtype is torch.uint8 else batch)

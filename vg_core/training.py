@@ -1,11 +1,12 @@
 """The loop: rounds of images to learn from, a validation after each epoch, early stop, exact resume from a round."""
 
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -13,41 +14,27 @@ from vg_core import own_files, processes
 from vg_core.augmentation import make_augmentation
 from vg_core.clock import Clock, Timed
 from vg_core.config import Config
+from vg_core.descriptors import describe_photographs, in_parts, local_descriptors, photographs_of
 from vg_core.devices import forget_peak, pick_device, used_memory
-from vg_core.learner import Learner, add_gradients, check_resources, learning_rate, make_optimizer
+from vg_core.evaluation import Within
+from vg_core.learner import Learner, add_gradients, check_resources, follow_schedule, make_optimizer
 from vg_core.models import build_model
 from vg_core.models.checkpoint import model_bytes
 from vg_core.models.norms import share_batch_norms
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.photographs import Photographs
 from vg_core.progress import Progress
-from vg_core.retrieval import describe_photographs, evaluate, in_parts, local_descriptors, photographs_of
+from vg_core.retrieval import evaluate
+from vg_core.state import State
 from vg_core.stem_cache import StemCache, keep_pixels, keep_stems
-from vg_core.tasks import make_task
+from vg_core.tasks import RoundKey, make_objective
 
+FIRST = RoundKey(epoch=1, number=1)
 VAL_SEED = 43  # of the subset to validate on: the authors of SARE draw theirs with it
 
 
 class Diverged(FloatingPointError):
     """The loss is not finite any more; the message names the batch."""
-
-
-@dataclass
-class State:
-    """What an interrupted run needs, beside model, task and optimiser, to go on exactly where it stopped.
-
-    Randomness needs no state: every round draws from a generator seeded by (seed, epoch, round). Nor does the learning
-    rate, which follows from the epoch.
-    """
-
-    epoch: int = 0  # epochs validated; 0 is the untrained network
-    round: int = 0  # rounds done in the epoch under way
-    best_recall_5: float = -1.0
-    best_epoch: int = 0
-    not_improved: int = 0
-    finished: bool = False
-    history: list[dict] = field(default_factory=list)  # one row a round
-    validation: list[dict] = field(default_factory=list)  # one row an epoch
 
 
 def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) -> State:
@@ -76,45 +63,45 @@ def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) 
 
 
 class Trainer:
-    """One training run in the making."""
+    """One training under way. Its images are numbered database first, queries behind."""
 
     progress: Progress
 
-    def __init__(self, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet):
+    def __init__(self, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet, decode=photographs_of):
         self.config, self.folder = config, folder
         self.val_set = _some_queries(val_set, config.val_queries)
         self.name = f"{train_set.name} {config.pooling} {config.task.loss} seed {config.seed}"
         self.device = pick_device()
         self.before = forget_peak(self.device)  # bytes; what the training takes is beside them
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
-        self.task = make_task(config, train_set, self.model.dim).to(self.device)
+        self.objective = make_objective(config, train_set, self.model.dim).to(self.device)
         if processes.size() > 1:
             share_batch_norms(self.model)
-        check_resources(config, min(config.train_batch_size, self.task.rows))
-        self.optimizer = make_optimizer(config, [*self.model.parameters(), *self.task.parameters()])
+        check_resources(config, min(config.train_batch_size, self.objective.rows_per_round))
+        self.optimizer = make_optimizer(config, self.model, self.objective)
         self.augment = make_augmentation(config.augmentation)
         self.state, self.clock = State(), Clock(self.device)  # the clock: since the last round ended
-        self.best = b""  # the file of the best model so far; the state carries it, too
+        self.parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}  # saved by name
         with self.clock.phase("decode"):  # it comes last: it takes long, and every fault above is found at once
-            self.images, self.val_images = (photographs_of(s, config.image_size) for s in (train_set, self.val_set))
+            self.images, self.val_images = (decode(s, config.image_size) for s in (train_set, self.val_set))
 
     @cached_property
     def sources(self) -> tuple[Timed, Photographs | StemCache]:
         """What training and validation are fed with: their photographs, or what the frozen layers made of them."""
         fixed, size = [self.images] * (self.config.augmentation == "none"), self.config.infer_batch_size
         with self.clock.phase("decode"):
-            *kept, validation = keep_stems(self.model, [*fixed, self.val_images], size)  # augmented ones are others
-            return Timed(keep_pixels(kept[0] if kept else self.images, self.device, size), self.clock), validation
+            *stems, validation = keep_stems(self.model, [*fixed, self.val_images], size)  # augmented ones are others
+            return Timed(keep_pixels(stems[0] if stems else self.images, self.device, size), self.clock), validation
 
     def fill(self, source: Timed | Photographs | StemCache) -> None:
-        """Make what is kept of one of the ``sources``; else its first batch would, and the phase that asks for it."""
+        """Make now what one of the ``sources`` keeps in memory, else the phase that asks for its first batch would."""
         with self.clock.phase("decode"):
             list(source.batches([]))
 
     @cached_property
     def learner(self) -> nn.Module:
-        """Network and task as one function, (pixels, rows) to loss, with gradients averaged over the processes."""
-        return processes.averaging(Learner(self.model, self.task))
+        """Network and objective as one function, (pixels, rows) to loss; gradients are averaged over the processes."""
+        return processes.averaging(Learner(self.model, self.objective), self.objective.rests)
 
     def start(self) -> None:
         """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images, unless
@@ -131,15 +118,13 @@ class Trainer:
     def resume(self) -> None:
         """Go back to the last round on disk, or start."""
         file = self.folder / "state.pt"
-        if not file.exists():
+        if file.exists():
+            self.state = State.load(file, self.parts)
+        else:
             self.start()
-            return
-        saved = own_files.read(file, f"delete {self.folder} to train it again from the start")
-        self.best = saved.pop("best").numpy().tobytes()
-        self.model.load_state_dict(saved.pop("model"))
-        self.task.load_state_dict(saved.pop("task"))
-        self.optimizer.load_state_dict(saved.pop("optimizer"))
-        self.state = State(**saved)
+
+    def save(self) -> None:
+        self.state.save(self.folder / "state.pt", self.parts)
 
     def run(self, rounds: int) -> None:
         """Everything that is left to do."""
@@ -157,38 +142,36 @@ class Trainer:
             self.validate()
 
     def training_round(self) -> None:
-        """Draw one set of rows with the present model, train on each of them once, save."""
+        """Draw rows with the network as it is, train on each of them once, save."""
         state = self.state
-        epoch, number = state.epoch + 1, state.round + 1
-        rng = np.random.default_rng([self.config.seed, epoch, number])
+        key = RoundKey(state.epoch + 1, state.round + 1)
+        rng = np.random.default_rng([self.config.seed, *key])
         torch.manual_seed(int(rng.integers(2**62)) + processes.rank())  # for augmentation, of other images on each rank
-        lr = learning_rate(self.config, epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        lr = follow_schedule(self.optimizer, self.config, key.epoch)
         started = time.monotonic()
-        rows, facts = self.mine(rng)
+        rows, facts = self.mine(rng, key)
         mined = time.monotonic()
         loss = self.fit(rows)
         ended = time.monotonic()
         spent = {"seconds": ended - started, "seconds_training": ended - mined}
         spent |= self.clock.take() | {"peak_bytes": used_memory(self.device)[1] - self.before}
-        state.history.append({"epoch": epoch, "round": number, "lr": lr, "loss": loss, **facts, **spent})
-        state.round = number
+        state.history.append({"epoch": key.epoch, "round": key.number, "lr": lr, "loss": loss, **facts, **spent})
+        state.round = key.number
         self.save()
         self.progress.round(state.history, state.validation)
 
-    def mine(self, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-        """(R, P) images of one round as the task draws them, and facts about them, such as how hard tuples are."""
+    def mine(self, rng: np.random.Generator, key: RoundKey = FIRST) -> tuple[np.ndarray, dict]:
+        """(R, P) images of one round as the objective draws them, and facts, such as how hard tuples are."""
         with self.clock.phase("mining"):
-            return self.task.draw(rng, self.describe)
+            return self.objective.draw(key, rng, self.describe)
 
     def describe(self, wanted: np.ndarray) -> torch.Tensor:
-        """(M, D) descriptors of images numbered database first, queries behind."""
+        """(M, D) descriptors of images, by the network as it is."""
         with self.clock.phase("extraction"):
             return describe_photographs(self.model, self.sources[0], self.config.infer_batch_size, wanted)
 
     def batches(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The rows in their order, a batch each; an incomplete last batch is dropped."""
+        """The rows cut into batches, in their order; an incomplete last batch is dropped."""
         size = min(self.config.train_batch_size, len(rows))
         return list(in_parts(rows, size))[: len(rows) // size]
 
@@ -204,7 +187,7 @@ class Trainer:
         return float(losses.mean())
 
     def step(self, pixels: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
-        """Loss of one optimiser step on rows (B, P), from the pixels (B x P, 3, H, W) of this process's share of them,
+        """Loss of one optimizer step on rows (B, P), from the pixels (B x P, 3, H, W) of this process's share of them,
         or from their frozen layers' maps.
         """
         own = rows[processes.share(len(rows))]
@@ -212,7 +195,7 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             pixels = pixels.to(self.device, non_blocking=True)
             if self.config.augmentation != "none":
-                pixels[self.task.augmented] = self.augment(pixels[self.task.augmented])
+                pixels[self.objective.augmented] = self.augment(pixels[self.objective.augmented])
         weight = processes.size() / len(rows)  # gradients are averaged over processes, as if each had as many rows
         loss = add_gradients(self.learner, pixels, own, self.config.accumulate, weight, self.clock)
         with self.clock.phase("backward"):
@@ -220,37 +203,30 @@ class Trainer:
         return processes.mean(loss)
 
     def validate(self) -> None:
-        """Recall on val; keep the model if its recall@5 is the best so far, stop if it has not been for long enough."""
-        state, config = self.state, self.config
-        started = time.monotonic()
+        """Recalls on val; keep the best model so far by ``selected_by``, stop when none was better for long enough."""
+        state, config, started = self.state, self.config, time.monotonic()
         self.model.eval()
-        facts = config.image_size, config.val_positives_dist_threshold, config.infer_batch_size
+        facts = config.image_size, Within(config.val_positives_dist_threshold), config.infer_batch_size
         found = evaluate(self.model, self.val_set, *facts, photographs=self.sources[1])
-        some = [n for n in (1, 5, 10, 20) if n == 5 or n < len(self.val_set.database)]  # of all images means nothing
-        hits = {n: found.ranks["rank"].between(1, n) for n in some}
-        recalls = processes.agreed({f"recall_{n}": 100.0 * float(right.mean()) for n, right in hits.items()})
+        recalls = processes.agreed(self.recalls(found.ranks["rank"]))
         spent = {f"seconds_{part}": seconds for part, seconds in found.seconds.items()}
         state.validation.append({"epoch": state.epoch, **recalls, "seconds": time.monotonic() - started, **spent})
         # the untrained network is shown but never chosen, as in the brief's skeleton, unless nothing is trained at all
-        if state.epoch or not config.epochs_num:
-            improved = recalls["recall_5"] > state.best_recall_5
-            state.not_improved = 0 if improved else state.not_improved + 1
-            if improved:
-                state.best_recall_5, state.best_epoch = recalls["recall_5"], state.epoch
-            if improved and processes.first():
-                self.best = model_bytes(self.model, **recalls, epoch=state.epoch)
-                own_files.write(self.folder / "best.safetensors", self.best)
+        eligible = state.epoch or not config.epochs_num
+        if eligible and state.improves(recalls[config.selected_by]) and processes.first():
+            state.best_model = model_bytes(self.model, **recalls, epoch=state.epoch)
+            own_files.write(self.folder / "best.safetensors", state.best_model)
         state.finished = state.epoch >= config.epochs_num or state.not_improved >= config.patience
         self.save()
         self.progress.epoch(state.validation)
 
-    def save(self) -> None:
-        if not processes.first():
-            return
-        parts = {"model": self.model, "task": self.task, "optimizer": self.optimizer}
-        saved = {name: part.state_dict() for name, part in parts.items()} | asdict(self.state)
-        saved["best"] = torch.from_numpy(np.frombuffer(self.best, np.uint8).copy())
-        own_files.write(self.folder / "state.pt", saved)
+    def recalls(self, ranks: pd.Series) -> dict[str, float]:
+        """Recall@N of val in percent: of N below the size of its database, as all images tell nothing, and of the N
+        that are needed anyway.
+        """
+        needed = 5, int(self.config.selected_by.removeprefix("recall_"))
+        some = [n for n in (1, 5, 10, 20) if n in needed or n < len(self.val_set.database)]
+        return {f"recall_{n}": 100.0 * float(ranks.between(1, n).mean()) for n in some}
 
     def divergence(self, number: int, batch: np.ndarray) -> str:
         """Sentence for a loss that is not finite."""
