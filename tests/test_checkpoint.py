@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from vg_core.config import Config
 from vg_core.models import build_model, load_model, save_model
 from vg_core.models.checkpoint import FORMAT, checkpoint_hash, read_facts, whitened_file
+from vg_core.models.whitening import Whitening
 
 CONFIG = Config(weights="none", layer="layer1", freeze="conv1", pooling="netvlad", clusters=3, seed=5)
 
@@ -50,6 +51,17 @@ def test_a_model_comes_back_from_its_file_alone(model, saved):
     assert not found.training
     assert torch.equal(found(images), model(images))
     assert [p.requires_grad for p in found.parameters()] == [p.requires_grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize("changes", [{"pooling": "gem"}, {"pooling": "average", "l2": "before_pool"}, {}])
+def test_a_linear_layer_and_a_whitening_come_back(tmp_path, changes):
+    images, model = torch.randn(2, 3, 64, 64), build_model(CONFIG.replace(fc_output_dim=6, **changes)).eval()
+    model.whiten(Whitening.learn(torch.rand(20, 6), 4))
+    save_model(model, tmp_path / "linear.safetensors")
+    found = load_model(tmp_path / "linear.safetensors")
+    assert (found.pooled_dim, found.dim) == (6, 4)
+    assert [*found.head.state_dict()][-4:] == ["linear.weight", "linear.bias", "whitening.weight", "whitening.bias"]
+    assert torch.equal(found(images), model(images))
 
 
 def test_facts_travel_with_the_model(saved):
@@ -167,11 +179,11 @@ def test_another_safetensors_file(saved, metadata):
     ("tensors", "message"),
     [
         (
-            {"pooling.centroids": torch.zeros(3, 9)},
-            r"of another shape: pooling.centroids \(3, 9\) instead of \(3, 64\)",
+            {"head.pool.centroids": torch.zeros(3, 9)},
+            r"of another shape: head.pool.centroids \(3, 9\) instead of \(3, 64\)",
         ),
-        ({"pooling.weight": None}, "missing: pooling.weight"),
-        ({"whitening.weight": torch.zeros(1)}, "unknown: whitening.weight"),
+        ({"head.pool.weight": None}, "missing: head.pool.weight"),
+        ({"head.whitening.weight": torch.zeros(1)}, "unknown: head.whitening.weight"),
     ],
 )
 def test_tensors_that_do_not_fit_the_configuration(saved, tensors, message):
@@ -235,8 +247,8 @@ def test_a_deep_configuration(saved):
     ],
 )
 def test_values_that_are_no_weights(saved, tensor, message):
-    rewritten(saved, tensors={"pooling.centroids": tensor})
-    with pytest.raises(ValueError, match=rf"model\.safetensors: tensor pooling\.centroids {message}"):
+    rewritten(saved, tensors={"head.pool.centroids": tensor})
+    with pytest.raises(ValueError, match=rf"model\.safetensors: tensor head\.pool\.centroids {message}"):
         load_model(saved)
 
 

@@ -88,6 +88,13 @@ def after_pool():
     return nn.Sequential(GeM(), L2Norm(), Flatten())
 
 
+def projection(channels):
+    """The end of a head with a linear layer."""
+    layer = nn.Linear(channels, 6)
+    layer.weight.data.normal_()
+    return layer, L2Norm()
+
+
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch):
     """Random weights take most of the time here, and a file takes their place."""
@@ -132,6 +139,23 @@ def test_networks_of_dvgl_give_the_same_descriptors(tmp_path, backbone, conv, he
     assert ours.config == Config(backbone=backbone, weights="none", freeze="none", **expected)
     assert ours.config.image_size == (480, 640)
     assert ours.ready and not ours.training
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(IMAGES), theirs(IMAGES), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (lambda: nn.Sequential(*before_pool(), *projection(256)), {"pooling": "gem"}),  # CosPlace's, EigenPlaces'
+        (lambda: nn.Sequential(before_pool(), *projection(256)), {"pooling": "gem"}),  # DVGL's
+        (lambda: nn.Sequential(NetVLAD(256), *projection(5 * 256)), {"pooling": "netvlad", "clusters": 5}),
+    ],
+)
+def test_linear_layers_give_the_same_descriptors(tmp_path, small, head, expected):
+    theirs = Dvgl(small.backbone, head()).eval()
+    ours = load_model(stored(tmp_path, theirs.state_dict()))
+    assert ours.config == Config(weights="none", freeze="none", l2="both", fc_output_dim=6, **expected)
+    assert ours.dim == 6
     with torch.inference_mode():
         torch.testing.assert_close(ours(IMAGES), theirs(IMAGES), atol=1e-5, rtol=0)
 
@@ -245,26 +269,16 @@ def torchvision_names(network):
 
 
 USE = r"its backbone can be used: python -m vg_core train --weights .*weights\.pth --backbone resnet18 --layer layer3$"
+
+
+def cosplace(net):
+    return net.state_dict() | named("aggregation.3.", linear())
+
+
 OTHERS = {
-    "CosPlace": (
-        lambda net: net.state_dict() | named("aggregation.3.", linear()),
-        rf"is a CosPlace or EigenPlaces model with a linear layer of 512 values, which cannot be built here; {USE}",
-    ),
-    "DVGL with fc_output_dim": (
-        lambda net: (
-            named("backbone.", net.backbone.state_dict())
-            | {"aggregation.0.1.p": torch.ones(1)}
-            | named("aggregation.1.", linear(64))
-        ),
-        rf"is a DVGL model with a linear layer of 64 values, .*; {USE}",
-    ),
-    "DVGL with NetVLAD and fc_output_dim": (
-        lambda net: (
-            named("backbone.", net.backbone.state_dict())
-            | named("aggregation.0.", NetVLAD(256).state_dict())
-            | named("aggregation.1.", linear(32, 1280))
-        ),
-        rf"is a DVGL model with a linear layer of 32 values, .*; {USE}",
+    "DVGL with SPoC and fc_output_dim": (
+        lambda net: named("backbone.", net.backbone.state_dict()) | named("aggregation.1.", linear(64)),
+        rf"is a DVGL model with a head unknown here \(its tensors: aggregation\.1\.weight, .*\.bias\), .*; {USE}",
     ),
     "DVGL with SPoC, MAC or RMAC": (
         lambda net: named("backbone.", net.backbone.state_dict()),
@@ -293,7 +307,7 @@ OTHERS = {
     "torchvision": (torchvision_names, rf"is a backbone alone with a head unknown here \(its tensors: none, .*; {USE}"),
     "ours without configuration": (
         lambda net: {
-            "model": named("backbone.", torchvision_names(net)) | {"pooling.p": torch.ones(1)},
+            "model": named("backbone.", torchvision_names(net)) | {"head.pool.p": torch.ones(1)},
             "task": {},
             "optimizer": {},
             "epoch": 3,
@@ -311,7 +325,7 @@ def test_what_cannot_be_built_is_named(tmp_path, small, name):
 
 
 def test_a_command_to_copy_runs_nothing_that_a_name_says(tmp_path, small):
-    file = stored(tmp_path, OTHERS["CosPlace"][0](small), "a b; rm -rf '$HOME'.pth")
+    file = stored(tmp_path, OTHERS["torchvision"][0](small), "a b; rm -rf '$HOME'.pth")
     with pytest.raises(ValueError, match="train --weights") as caught:
         load_model(file)
     command = str(caught.value).rpartition("can be used: ")[2]
@@ -331,7 +345,7 @@ def test_backbones_that_are_not_here(tmp_path, name):
 
 def test_clusters_of_other_channels(tmp_path, small):
     state = named("backbone.", small.backbone.state_dict()) | named("aggregation.", NetVLAD(512).state_dict())
-    with pytest.raises(ValueError, match=r"of another shape: pooling.centroids \(5, 512\) instead of \(5, 256\)"):
+    with pytest.raises(ValueError, match=r"of another shape: head.pool.centroids \(5, 512\) instead of \(5, 256\)"):
         load_model(stored(tmp_path, state))
 
 
@@ -380,7 +394,7 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path):
     ],
 )
 def test_what_fits_is_taken(tmp_path, small, name, told):
-    file = stored(tmp_path, OTHERS[name][0](small))
+    file = stored(tmp_path, (cosplace if name == "CosPlace" else OTHERS[name][0])(small))
     model = build_model(Config(freeze="none", weights=str(file)))
     assert torch.equal(model.backbone.conv1.weight, small.backbone[0].weight)
     assert torch.equal(model.backbone.layer3[1].bn2.running_var, small.backbone[6][1].bn2.running_var)
@@ -412,7 +426,7 @@ def test_assignments_with_a_bias_are_left_aside(tmp_path, small):
 
 
 def test_another_backbone_is_named(tmp_path, small):
-    file = stored(tmp_path, OTHERS["CosPlace"][0](small))
+    file = stored(tmp_path, cosplace(small))
     told = r"is a CosPlace or EigenPlaces model, resnet18 up to layer3"
     with pytest.raises(ValueError, match=rf"weights\.pth does not fit resnet50 up to layer3; it {told}$"):
         build_model(Config(backbone="resnet50", weights=str(file)))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from vg_core.losses import LOSSES, theory
-from vg_core.losses.forces import EQUATIONS, FIGURE_3, check_gradients, force_table, paper_loss, tuple_forces
+from vg_core.losses import LOSSES, gradients
+from vg_core.losses.gradients import EQUATIONS, FIGURE_3, check_gradients, force_table, paper_loss, tuple_forces
 
-CHECKED = [*FIGURE_3.values(), *theory.JOINT]
+CHECKED = [*FIGURE_3.values(), *gradients.JOINT]
 
 
 def test_a_table_has_every_distance_with_every_other():
@@ -47,9 +47,9 @@ def test_a_gradient_a_millionth_off_is_refuted(name):
 
 
 def test_a_wrong_formula_and_a_number_that_is_none_are_refuted(monkeypatch):
-    monkeypatch.setitem(theory.TABLE_1, "contrastive", lambda a, b: (a + 0 * b, (0.7 - b).clamp(min=0) + 1e-9))
+    monkeypatch.setitem(gradients.TABLE_1, "contrastive", lambda a, b: (a + 0 * b, (0.7 - b).clamp(min=0) + 1e-9))
     assert check_gradients("contrastive").verdict.tolist() == ["refuted", "confirmed", "refuted"]
-    monkeypatch.setitem(theory.TABLE_1, "contrastive", lambda a, b: (a * torch.nan + 0 * b, b * torch.nan))
+    monkeypatch.setitem(gradients.TABLE_1, "contrastive", lambda a, b: (a * torch.nan + 0 * b, b * torch.nan))
     assert set(check_gradients("contrastive").verdict) == {"refuted"}
 
 
@@ -62,9 +62,9 @@ def test_a_wrong_formula_and_a_number_that_is_none_are_refuted(monkeypatch):
 )
 def test_a_formula_without_its_hinge_is_refuted(monkeypatch, name, without_hinge):
     """The random tuples meet both sides of it."""
-    monkeypatch.setitem(theory.TABLE_1, name, without_hinge)
+    monkeypatch.setitem(gradients.TABLE_1, name, without_hinge)
     assert check_gradients(name).verdict.iloc[2] == "refuted"
-    monkeypatch.setitem(theory.TABLE_1, name, lambda a, b: (without_hinge(a, b)[0], 0 * b))
+    monkeypatch.setitem(gradients.TABLE_1, name, lambda a, b: (without_hinge(a, b)[0], 0 * b))
     assert check_gradients(name).verdict.iloc[2] == "refuted"
 
 

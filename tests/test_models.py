@@ -52,6 +52,43 @@ def test_before_pool_is_the_brief_skeleton(images):
 
 
 @pytest.mark.parametrize(
+    ("changes", "layers"),
+    [
+        ({}, "l2_locations pool l2"),
+        ({"l2": "before_pool"}, "l2_locations pool"),
+        ({"l2": "after_pool"}, "pool l2"),
+        ({"fc_output_dim": 9}, "l2_locations pool linear l2"),
+        ({"fc_output_dim": 9, "l2": "before_pool"}, "l2_locations pool linear"),
+        ({"pooling": "netvlad"}, "pool"),
+        ({"pooling": "netvlad", "fc_output_dim": 9, "l2": "before_pool"}, "pool linear l2"),
+    ],
+)
+def test_the_head_is_a_list_that_can_be_read_aloud(images, changes, layers):
+    model = build_model(BASE.replace(**changes)).eval()
+    assert [name for name, _ in model.head.named_children()] == layers.split()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(images)
+    assert found.dtype == torch.float32 and found.shape == (2, model.dim)
+    if "fc_output_dim" in changes:
+        assert model.dim == model.pooled_dim == 9
+        torch.testing.assert_close(
+            found.norm(dim=1), torch.ones(2), atol=1e-5, rtol=0
+        ) if "l2" in layers.split() else ()
+
+
+def test_a_linear_layer_changes_no_other_weight():
+    plain, longer = build_model(BASE), build_model(BASE.replace(fc_output_dim=9))
+    assert all(torch.equal(value, longer.state_dict()[name]) for name, value in plain.state_dict().items())
+
+
+def test_encoded_are_descriptors_and_the_maps_behind_them(images):
+    model = build_model(BASE).eval()
+    found = model.encode(model.stem(images))
+    assert torch.equal(found.maps, model.backbone(images))
+    assert torch.equal(found.descriptors, model(images))
+
+
+@pytest.mark.parametrize(
     ("backbone", "layer", "freeze", "dim", "stride"),
     [
         ("resnet18", "layer4", "layer3", 512, 32),

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, _AssignedResiduals, _GeneralisedMean
+from vg_core.models.kernels import AssignedResiduals, GeneralisedMean
+from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD
 
 LAYOUTS = ("contiguous", "channels_last", "strided")
 # B, C, H, W; unit vectors of one channel are ±1, whose residuals may vanish and have no direction to compare
@@ -90,7 +91,7 @@ def test_gem_equals_its_definition(shape, layout, p, seed):
 def test_gem_gradcheck():
     x = maps((2, 3, 3, 2)).abs().add(0.1).requires_grad_()
     p = torch.tensor([2.7], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(_GeneralisedMean.apply, (x, p, 1e-6))
+    assert torch.autograd.gradcheck(GeneralisedMean.apply, (x, p, 1e-6))
 
 
 @pytest.mark.parametrize("p", [0.5, 3.0, 30.0])
@@ -113,7 +114,7 @@ def test_netvlad_golden():
         layer.centroids.copy_(centres)
         layer.weight.copy_(2 * centres)
     descriptors = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)
-    residuals = _AssignedResiduals.apply(descriptors[None], layer.weight, layer.centroids)
+    residuals = AssignedResiduals.apply(descriptors[None], layer.weight, layer.centroids)
     assert residuals.flatten().tolist() == pytest.approx([-0.1605, 0.3210, 0.4784, -0.2389], abs=5e-5)
     found = layer(descriptors.T.reshape(1, 2, 1, 2))
     assert found[0].tolist() == pytest.approx([-0.3162, 0.6325, 0.6326, -0.3159], abs=5e-5)
@@ -131,7 +132,7 @@ def test_netvlad_equals_the_loop(shape, clusters, layout, seed):
 
 def test_netvlad_gradcheck():
     layer, x = netvlad(3, 4, sharpness=1.0), maps((2, 3, 5, 1)).flatten(2).transpose(1, 2).requires_grad_()
-    assert torch.autograd.gradcheck(_AssignedResiduals.apply, (x, layer.weight, layer.centroids))
+    assert torch.autograd.gradcheck(AssignedResiduals.apply, (x, layer.weight, layer.centroids))
 
 
 def test_netvlad_float32_is_close_to_float64():

@@ -161,7 +161,7 @@ def test_a_model_of_ours_goes_on(trained, best):
     for part in ("backbone", "pooling"):
         wanted = getattr(trained, part).state_dict()
         assert all(torch.equal(value, wanted[name]) for name, value in getattr(found, part).state_dict().items())
-    told = "is a model of ours; taken: backbone and pooling; left aside: whitening.bias, whitening.weight"
+    told = "is a model of ours; taken: backbone and pooling; left aside: head.whitening.bias, head.whitening.weight"
     assert found.origin == f"{best} {told}"
     assert not found.backbone.layer1[0].conv1.weight.requires_grad
     assert found.backbone.layer2[0].conv1.weight.requires_grad
@@ -181,7 +181,7 @@ def test_a_pooling_that_does_not_fit_is_left_aside(trained, best, changes, reaso
     assert torch.equal(found.backbone.conv1.weight, trained.backbone.conv1.weight)
     assert found.ready == (changes.get("pooling", "netvlad") != "netvlad")
     assert re.search(
-        rf"; taken: backbone; left aside: .*pooling\.centroids.* \(the pooling is {reason}\)$", found.origin
+        rf"; taken: backbone; left aside: .*head\.pool\.centroids.* \(the pooling is {reason}\)$", found.origin
     )
 
 
@@ -190,6 +190,17 @@ def test_gem_of_ours_goes_on(tmp_path):
     model.pooling.p.data.fill_(4.5)
     save_model(model, tmp_path / "best.safetensors")
     assert build_model(BASE.replace(weights=str(tmp_path / "best.safetensors"))).pooling.p.item() == 4.5
+
+
+def test_a_linear_layer_of_ours_goes_on_where_it_fits(tmp_path):
+    config = BASE.replace(pooling="average", fc_output_dim=8)
+    model, file = build_model(config), str(tmp_path / "best.safetensors")
+    save_model(model, file)
+    found = build_model(config.replace(weights=file, seed=3))
+    assert torch.equal(found.head.linear.weight, model.head.linear.weight)
+    assert found.origin == f"{file} is a model of ours; taken: backbone and linear; left aside: nothing"
+    shorter = build_model(config.replace(weights=file, fc_output_dim=7))
+    assert shorter.origin.endswith("taken: backbone; left aside: head.linear.bias, head.linear.weight")
 
 
 @pytest.mark.parametrize(

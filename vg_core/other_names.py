@@ -6,6 +6,7 @@ NAMES = {
     "--dataset_name": "--dataset",
     "--aggregation": "--pooling",
     "--netvlad_clusters": "--clusters",
+    "--descriptors_dimension": "--fc_output_dim",
     "--criterion": "--loss",
     "--optim": "--optimizer",
     "--resize": "--image_size",
@@ -19,7 +20,6 @@ RESNETS = [(f"resnet{depth}", stage) for depth in (18, 50, 101) for stage in (4,
 VALUES |= {f"--backbone {name}conv{stage}": f"{name} --layer layer{stage - 1}" for name, stage in RESNETS}
 NO_EQUIVALENT = {
     "--pca_dim --pca_dataset_folder": "DVGL's PCA neither whitens nor normalises; --whitened_dim N does both",
-    "--fc_output_dim --descriptors_dimension": "there is no linear layer; --whitened_dim N gives short descriptors",
     "--device": "a GPU is used if there is one; CUDA_VISIBLE_DEVICES= before a command hides it",
     "--num_workers": "one thread for each core that the process may use reads photographs; taskset gives it fewer",
     "--resume --resume_train --resume_model": "the same train command goes on by itself; test takes --model FILE",

@@ -13,7 +13,7 @@ from vg_core import own_files
 from vg_core.config import Config
 from vg_core.files import replacing
 from vg_core.models.network import GeoModel, build_model
-from vg_core.models.weights import differences, options, read_tensors, recognised, regular, sound
+from vg_core.models.weights import PARTS, differences, options, read_tensors, recognised, regular, sound
 from vg_core.models.whitening import Whitening
 
 FORMAT = "vg_core model"
@@ -25,7 +25,7 @@ def save_model(model: GeoModel, path, **facts: float) -> None:
 
     Raises OSError when the disk is full; the old file is then still whole.
     """
-    if own_files.known(path):  # else its digest would be that of the file before
+    if own_files.has_digest(path):  # else its digest would be that of the file before
         own_files.write(path, model_bytes(model, **facts))
         return
     with replacing(path) as unfinished:
@@ -88,9 +88,8 @@ def _load(path: Path) -> GeoModel:
     if not header:
         weights = recognised(tensors, path)
         header["config"] = options(weights, path)
-        tensors = {f"backbone.{key}": value for key, value in weights.backbone.items()}
-        tensors |= {f"pooling.{key}": value for key, value in weights.pooling.items()}
-    weight = tensors.get("whitening.weight", torch.empty(0))
+        tensors = {f"{PARTS[part]}.{key}": value for part in PARTS for key, value in weights.parts[part].items()}
+    weight = tensors.get("head.whitening.weight", torch.empty(0))
     try:
         config = Config.from_json(json.dumps(header["config"])).replace(compile=False)  # a choice of each training
         with torch.device("meta"):  # no memory: the configuration may ask for any amount
@@ -109,9 +108,9 @@ def _load(path: Path) -> GeoModel:
 
 def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     """Header and tensors of a checkpoint; the header is empty when it is not ours."""
-    if own_files.known(path):
+    if own_files.has_digest(path):
         again = f"delete runs/{path.parent.name} and run its training's command again"
-        own_files.check(path, f"copy it again, delete {own_files.SUMS} there if you have replaced it, or {again}")
+        own_files.require(path, f"copy it again, delete {own_files.SUMS} there if you have replaced it, or {again}")
     metadata, tensors = read_tensors(path)
     if FORMAT not in metadata:
         return {}, tensors

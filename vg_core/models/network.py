@@ -1,11 +1,11 @@
-"""The whole network, a list that can be read aloud: backbone, normalise locations, pool, normalise descriptors."""
+"""The whole network, a list that can be read aloud: backbone, then [L2 of locations, pool, linear, L2, whitening]."""
 
 import os
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vg_core.config import Config
 from vg_core.models.backbones import Backbone, build_backbone, imagenet_file
-from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, Pooling, full_precision
+from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, Pooling
+from vg_core.models.precision import at_least_float32
 from vg_core.models.weights import (
-    POOLING,
+    PARTS,
     architecture,
     differences,
     layers_of,
@@ -28,25 +29,52 @@ from vg_core.models.weights import (
 from vg_core.models.whitening import Whitening
 
 Network = TypeVar("Network", bound=nn.Module)
+POOLINGS = {"average": AveragePool, "max": MaxPool, "gem": GeM}  # beside NetVLAD, which has a size
+
+
+class Encoded(NamedTuple):
+    """Descriptors of images, and the feature maps that they were pooled from; float32."""
+
+    descriptors: Tensor  # (B, D)
+    maps: Tensor  # (B, C, H, W)
+
+
+class L2(nn.Module):
+    """Unit vectors: of the locations of maps (B, C, H, W), or of descriptors (B, D)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x, dim=1)
+
+
+class Linear(nn.Linear):
+    """Linear layer that calculates in float32, whatever autocast says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x)
 
 
 class GeoModel(nn.Module):
     """float32 descriptors (B, D) of ImageNet-normalised images (B, 3, H, W); ``dim`` is D.
 
-    ``config.l2`` says where lengths are made one: each location before the pooling ("before_pool", the skeleton of the
-    brief), each descriptor after it ("after_pool"), or "both". NetVLAD always does both by itself.
-
-    ``ready`` is False as long as NetVLAD has random clusters; ``origin`` says what comes from a file of weights.
+    ``backbone`` makes feature maps, ``head`` descriptors of them. ``ready`` is False as long as NetVLAD has random
+    clusters; ``origin`` says what comes from a file of weights.
     """
 
     def __init__(self, config: Config, backbone: Backbone, pooling: Pooling, channels: int):
         super().__init__()
-        self.config, self.backbone, self.pooling = config, backbone, pooling
-        self.pooled_dim = pooling.width(channels)
-        self.whitening: Whitening | None = None
+        self.config, self.backbone = config, backbone
+        self.head = build_head(config, pooling, channels)
+        self.pooled_dim = config.fc_output_dim or pooling.width(channels)  # before any whitening
         self.ready, self.origin = not isinstance(pooling, NetVLAD), ""
-        self.l2_locations = config.l2 != "after_pool" and not pooling.normalised
-        self.l2_descriptors = config.l2 != "before_pool" and not pooling.normalised
+
+    @property
+    def pooling(self) -> Pooling:
+        return self.head.pool
+
+    @property
+    def whitening(self) -> Whitening | None:
+        return getattr(self.head, "whitening", None)
 
     @property
     def dim(self) -> int:
@@ -59,38 +87,56 @@ class GeoModel(nn.Module):
                 f"a whitening of {whitening.in_dim} values cannot follow a network that pools {self.pooled_dim}; "
                 "learn it on descriptors of this network"
             )
-        self.whitening = whitening
+        self.head.whitening = whitening
 
     def stem(self, images: Tensor) -> Tensor:
         """Output of the frozen layers, a constant of each image that may be kept."""
         return self.backbone.stem(images)
 
-    def tail(self, maps: Tensor) -> Tensor:
+    def encode(self, stems: Tensor) -> Encoded:
+        """Descriptors and feature maps from what ``stem`` made."""
+        maps = at_least_float32(self.backbone.tail(stems))
+        return Encoded(self.head(maps), maps)
+
+    def tail(self, stems: Tensor) -> Tensor:
         """Descriptors (B, D) from what ``stem`` made."""
-        maps = full_precision(self.backbone.tail(maps))
-        if self.l2_locations:
-            maps = F.normalize(maps, dim=1)
-        descriptors = self.pooling(maps)
-        if self.l2_descriptors:
-            descriptors = F.normalize(descriptors, dim=1)
-        return descriptors if self.whitening is None else self.whitening(descriptors)
+        return self.encode(stems).descriptors
 
     def forward(self, images: Tensor) -> Tensor:
         return self.tail(self.stem(images))
+
+
+def build_head(config: Config, pooling: Pooling, channels: int) -> nn.Sequential:
+    """Layers from feature maps (B, C, H, W) to descriptors (B, D): [L2 of locations?, pool, linear?, L2?].
+
+    ``config.l2`` says where lengths are made one: of locations ("before_pool", the skeleton of the brief), descriptors
+    ("after_pool"), or "both". NetVLAD does both by itself; behind a linear layer its descriptors are normalised again.
+    """
+    head, projected, unit = nn.Sequential(), config.fc_output_dim, pooling.normalised
+    if config.l2 != "after_pool" and not unit:
+        head.add_module("l2_locations", L2())
+    head.add_module("pool", pooling)
+    if projected:
+        head.add_module("linear", Linear(pooling.width(channels), projected))
+    if projected if unit else config.l2 != "before_pool":
+        head.add_module("l2", L2())
+    return head
 
 
 def build_model(config: Config) -> GeoModel:
     """A network as configured, on the CPU; what is random in it follows from ``config.seed`` alone.
 
     ``config.weights`` is "imagenet" (torchvision's IMAGENET1K_V1), "none" (random) or the path of a file of weights, of
-    ours or of others: its backbone is taken, and its pooling if it fits. Raises what ``build_backbone`` raises,
-    FileNotFoundError, and ValueError for a file that does not fit. A network that is not ``ready`` needs
-    ``pooling.initialise``.
+    ours or of others: its backbone is taken, and its pooling and linear layer if they fit. Raises what
+    ``build_backbone`` raises, FileNotFoundError, and ValueError for a file that does not fit. A network that is not
+    ``ready`` needs ``pooling.initialise``.
     """
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.default_generator.manual_seed(config.seed)
         backbone, channels = build_backbone(config.backbone, config.layer, config.freeze)
-        model = GeoModel(config, backbone, _pooling(config, channels), channels)
+        netvlad = config.pooling == "netvlad"
+        pooling = NetVLAD(channels, config.clusters) if netvlad else POOLINGS[config.pooling]()
+        model = GeoModel(config, backbone, pooling, channels)
     if config.weights == "imagenet":
         _start(model, imagenet_file(config.backbone))
         model.origin = ""
@@ -128,29 +174,29 @@ def _fold(parent: nn.Module) -> None:
             setattr(parent, after, nn.Identity())
 
 
-def _pooling(config: Config, channels: int) -> Pooling:
-    if config.pooling == "netvlad":
-        return NetVLAD(channels, config.clusters)
-    return {"average": AveragePool, "max": MaxPool, "gem": GeM}[config.pooling]()
-
-
 def _start(model: GeoModel, file: Path) -> None:
-    """Take a file's backbone up to the model's last layer, and its pooling if it fits and follows that very layer."""
+    """Take a file's backbone up to the model's last layer and, if that is the file's last layer too, what fits of its
+    head: the pooling, then the linear layer.
+    """
     config, weights = model.config, recognised(read_tensors(file)[1], file)
+    backbone, pooling, linear = (weights.parts[part] for part in PARTS)
     cut = layers_of(config.backbone).keys() - dict(model.backbone.named_children()).keys()
-    behind = sorted({key.partition(".")[0] for key in weights.backbone} & cut)
-    kept = {key: value for key, value in weights.backbone.items() if key.partition(".")[0] not in behind}
-    faults = differences(model.backbone.state_dict(), kept)
+    behind = sorted({key.partition(".")[0] for key in backbone} & cut)
+    taken = {"backbone": {key: value for key, value in backbone.items() if key.partition(".")[0] not in behind}}
+    faults = differences(model.backbone.state_dict(), taken["backbone"])
     if faults:
-        known = architecture(weights.backbone)
+        known = architecture(backbone)
         found = f"it is {weights.kind}, {known[0]} up to {known[1]}" if known else f"tensors {faults}"
         raise ValueError(f"{file} does not fit {config.backbone} up to {config.layer}; {found}")
-    misfit = "of another layer" if behind else differences(model.pooling.state_dict(), weights.pooling)
-    parts = {"backbone": kept} | ({"pooling": weights.pooling} if weights.pooling and not misfit else {})
-    for part, tensors in parts.items():
-        model.get_submodule(part).load_state_dict(sound(tensors, file))
-    model.ready |= "pooling" in parts
-    left = [*behind, *(key for key in weights.heads if misfit or not POOLING.fullmatch(key))]
-    model.origin = f"{file} is {weights.kind}; taken: {' and '.join(parts)}; left aside: {shortened(left) or 'nothing'}"
-    if weights.pooling and misfit:
+    misfit = "of another layer" if behind else differences(model.pooling.state_dict(), pooling)
+    if pooling and not misfit:
+        taken["pooling"] = pooling
+    if config.fc_output_dim and not misfit and not differences(model.head.linear.state_dict(), linear):
+        taken["linear"] = linear
+    for part, tensors in taken.items():
+        model.get_submodule(PARTS[part]).load_state_dict(sound(tensors, file))
+    model.ready |= "pooling" in taken
+    left = shortened([*behind, *(key for key, part in weights.head.items() if part not in taken)]) or "nothing"
+    model.origin = f"{file} is {weights.kind}; taken: {' and '.join(taken)}; left aside: {left}"
+    if pooling and misfit:
         model.origin += f" (the pooling is {misfit})"

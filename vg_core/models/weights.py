@@ -28,13 +28,22 @@ MAKERS = {  # whose network it is, by the prefix of its backbone and whether the
 WRAPPED = re.compile(r"(^|\.)(module|_orig_mod)\.")  # by DataParallel or torch.compile
 FIRST = re.compile(r"(.*\.)?(conv1|conv1_1|0)\.weight")  # convolution of a backbone, whose shape tells the family
 FAMILIES = {(64, 3, 7, 7): "resnet18", (64, 3, 3, 3): "vgg16"}  # all ResNets have the same layers
-POOLING = re.compile(r"(?:pooling|\w+(?:\.gem|\.\d)*\.conv)\.(weight|bias)|\w+(?:\.gem|\.\d)*\.(p|centroids)")
-# networks of DVGL and pytorch-NetVlad that can be built here: options by the names of their tensors behind the backbone
-POOLINGS = {
-    ("aggregation.1.p",): {"pooling": "gem", "l2": "before_pool"},
-    ("aggregation.0.p",): {"pooling": "gem", "l2": "after_pool"},
-    ("aggregation.centroids", "aggregation.conv.weight"): {"pooling": "netvlad"},
-    ("pool.centroids", "pool.conv.weight"): {"pooling": "netvlad"},
+PARTS = {"backbone": "backbone", "pooling": "head.pool", "linear": "head.linear"}  # where they are in our networks
+HEAD = {  # parts by the names of their tensors, whose last group is the name here
+    "pooling": re.compile(
+        r"(?:head\.pool|\w+(?:\.gem|\.\d)*\.conv)\.(weight|bias)|\w+(?:\.gem|\.pool|\.\d)*\.(p|centroids)"
+    ),
+    "linear": re.compile(r"(?:head\.linear|aggregation\.[13])\.(weight|bias)"),
+}
+# heads of DVGL, pytorch-NetVlad and CosPlace that can be built here: options by the names of their tensors
+HEADS_OF_OTHERS = {
+    "aggregation.1.p": {"pooling": "gem", "l2": "before_pool"},
+    "aggregation.0.p": {"pooling": "gem", "l2": "after_pool"},
+    "aggregation.1.p aggregation.3.bias aggregation.3.weight": {"pooling": "gem", "l2": "both"},
+    "aggregation.0.1.p aggregation.1.bias aggregation.1.weight": {"pooling": "gem", "l2": "both"},
+    "aggregation.centroids aggregation.conv.weight": {"pooling": "netvlad"},
+    "pool.centroids pool.conv.weight": {"pooling": "netvlad"},
+    "aggregation.0.centroids aggregation.0.conv.weight aggregation.1.bias aggregation.1.weight": {"pooling": "netvlad"},
 }
 
 
@@ -43,9 +52,8 @@ class Weights:
     """The tensors of a network that somebody has saved."""
 
     kind: str  # whose it is, in words
-    backbone: dict[str, Tensor]  # by the names that layers have here
-    pooling: dict[str, Tensor]  # by the names in GeM and NetVLAD here
-    heads: dict[str, Tensor]  # all behind the backbone, by the names in the file
+    parts: dict[str, dict[str, Tensor]]  # of each of PARTS, its tensors by the names that they have here
+    head: dict[str, str]  # names in the file of all tensors behind the backbone, and the part that each belongs to
 
 
 def recognised(tensors: Mapping[str, Tensor], file: Path) -> Weights:
@@ -56,18 +64,17 @@ def recognised(tensors: Mapping[str, Tensor], file: Path) -> Weights:
         raise ValueError(f"{file} holds no ResNet and no VGG-16 by names known here, but {shortened(tensors)}")
     prefix, name = FIRST.fullmatch(first).groups(default="")
     numbers = {str(number): layer for number, layer in enumerate(layers_of(FAMILIES[tensors[first].shape]))}
-    backbone, pooling, heads = {}, {}, {}
+    parts, head = {part: {} for part in PARTS}, {}
     for key, value in tensors.items():
         layer, _, rest = key.removeprefix(prefix).partition(".")
-        pooled = POOLING.fullmatch(key)
         if key.startswith(prefix) and layer not in HEADS:
-            backbone[f"{numbers.get(layer, layer)}.{rest}"] = value
-        else:
-            heads[key] = value
-            if pooled:  # others write (K, C) as (K, C, 1, 1)
-                pooling[pooled[pooled.lastindex]] = value.flatten(1) if value.ndim == 4 else value
-    kind = COSPLACE if "aggregation.3.weight" in heads else MAKERS.get((prefix, name == "0"), "a model of others")
-    return Weights(kind, backbone, pooling, heads)
+            parts["backbone"][f"{numbers.get(layer, layer)}.{rest}"] = value
+            continue
+        head[key], here = next(((part, found) for part in HEAD if (found := HEAD[part].fullmatch(key))), ("", None))
+        if here:  # others write (K, C) as (K, C, 1, 1)
+            parts[head[key]][here[here.lastindex]] = value.flatten(1) if value.ndim == 4 else value
+    kind = COSPLACE if "aggregation.3.weight" in head else MAKERS.get((prefix, name == "0"), "a model of others")
+    return Weights(kind, parts, head)
 
 
 def architecture(found: Mapping[str, Tensor]) -> tuple[str, str] | None:
@@ -84,23 +91,25 @@ def architecture(found: Mapping[str, Tensor]) -> tuple[str, str] | None:
 
 def options(weights: Weights, file: Path) -> dict:
     """Options of ``Config`` for a network of others; ValueError for one that cannot be built says what it is."""
-    known, head = architecture(weights.backbone), POOLINGS.get(tuple(sorted(weights.heads)))
+    known, head = architecture(weights.parts["backbone"]), HEADS_OF_OTHERS.get(" ".join(sorted(weights.head)))
     if known and head:
         if head.get("l2") == "after_pool":
             warnings.warn(f"{file} is read as of --l2 after_pool: with none, names would be the same", stacklevel=4)
-        if "centroids" in weights.pooling:
-            head = head | {"clusters": len(torch.atleast_1d(weights.pooling["centroids"]))}
-        return {"backbone": known[0], "layer": known[1], "freeze": "none", "weights": "none"} | head
+        last = {"clusters": ("pooling", "centroids"), "fc_output_dim": ("linear", "bias")}
+        found = {option: weights.parts[part].get(name) for option, (part, name) in last.items()}
+        sizes = {option: len(torch.atleast_1d(tensor)) for option, tensor in found.items() if tensor is not None}
+        return {"backbone": known[0], "layer": known[1], "freeze": "none", "weights": "none"} | head | sizes
     if weights.kind == OURS:
         raise ValueError(f"{file} is {OURS} without its configuration, as a state.pt; give best.safetensors beside it")
-    linear = [len(value) for key, value in weights.heads.items() if value.ndim == 2 and not POOLING.fullmatch(key)]
-    found = shortened(weights.heads) or "none, so that nothing tells the pooling"
-    end = f"a linear layer of {linear[0]} values" if linear else f"a head unknown here (its tensors: {found})"
+    found = shortened(weights.head) or "none, so that nothing tells the pooling"
     use = f"is none of {', '.join(BACKBONES)}"
     if known:
         command = f"train --weights {shlex.quote(str(file))} --backbone {known[0]} --layer {known[1]}"
         use = f"can be used: python -m vg_core {command}"
-    raise ValueError(f"{file} is {weights.kind} with {end}, which cannot be built here; its backbone {use}")
+    raise ValueError(
+        f"{file} is {weights.kind} with a head unknown here (its tensors: {found}), which cannot be built here; "
+        f"its backbone {use}"
+    )
 
 
 def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
