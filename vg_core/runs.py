@@ -13,18 +13,20 @@ import torch
 
 from vg_core import own_files, processes
 from vg_core.config import Config
-from vg_core.devices import RAM, cores, free_memory
+from vg_core.devices import RAM, cores, free_memory, pick_device
 from vg_core.dimensions import check_whitened_dim, whiten
 from vg_core.errors import has_sentence, sentence
+from vg_core.estimate import after_test, after_training, comparison, expected
+from vg_core.evaluation import Within
+from vg_core.identity import test_name
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.places.checks import look_at
 from vg_core.places.dataset import PlaceSet
-from vg_core.preflight import after_test, after_training, preflight
 from vg_core.records import Job, Opened, Run, read_run, read_tables
-from vg_core.retrieval import Evaluation, evaluate, pick_device
+from vg_core.retrieval import Evaluation, evaluate
 from vg_core.statistics import recall_table
-from vg_core.strategies import evaluate_with, make_strategy
+from vg_core.strategies import make_strategy
 from vg_core.text import printable
 from vg_core.training import train
 from vg_core.watch import bar, watched
@@ -73,6 +75,11 @@ def read_back(config: Config, opened: Opened | None = None) -> Run | None:
             return found
         raise
     return job.finished()
+
+
+def compared(config: Config) -> pd.DataFrame:
+    """What the run of this configuration was ``expected`` to take and what was ``taken``; see `estimate.comparison`."""
+    return comparison(Job.open(config).tables)
 
 
 def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: str = "auto") -> pd.DataFrame:
@@ -185,14 +192,14 @@ def _train(job: Job) -> None:
     """Train, then write the run's tables; config.json comes last and marks the training as finished."""
     config, tables = job.config, job.tables
     begins = config.epochs_num and not (job.checkpoints / "state.pt").exists()
-    expected = preflight(config) if begins else None
-    if expected:  # what a training has no room for is said before it, not after hours
-        print(expected)
-        expected.check()
+    estimate = expected(config, [job.train, job.val, job.test]) if begins else None
+    if estimate:  # what a training has no room for is said before it, not after hours
+        print(estimate)
+        estimate.check()
     if processes.first():
         (tables / "config.json").unlink(missing_ok=True)  # something was lost: it is unfinished again
-        if expected:
-            expected.save(tables)
+        if estimate:
+            estimate.save(tables, test_name(config))
     state = train(config.training(), job.checkpoints, job.train, job.val)
     processes.wait()  # for the best model
     if not processes.first():
@@ -211,8 +218,7 @@ def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluat
     model = load_model(checkpoint, config.whitened_dim).to(pick_device())
     threshold, strategy = config.val_positives_dist_threshold, make_strategy(config.test_method)
     width = strategy.width(model.dim)
-    task = (model, places, config.tested_at, threshold, config.infer_batch_size)
-    result = evaluate(*task) if config.test_method == "hard_resize" else evaluate_with(config.test_method, *task)
+    result = evaluate(model, places, config.tested_at, Within(threshold), config.infer_batch_size, strategy)
     return result, places.card(threshold) | {
         "image_size": list(config.tested_at),
         "test_method": config.test_method,
@@ -234,5 +240,5 @@ def _test(job: Job) -> None:
         return
     own_files.write(job.retrieved, result.indices.astype(np.int32))
     own_files.write(job.test_tables / "card.json", card)
-    after_test(job.tables, job.config, seconds)
+    after_test(job.tables, test_name(job.config), seconds)
     own_files.write(job.test_tables / "ranks.parquet", result.ranks)
