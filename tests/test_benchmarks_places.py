@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from tests.test_benchmarks import lists, touch
-from vg_core.places.benchmarks import (
-    Buildings,
-    positives_by_building,
-    ranks_by_panorama,
-    read_san_francisco,
-    read_tokyo247,
-)
-from vg_core.places.time_machine import ranks_at_other_times, read_tokyo_tm
+from tests.test_benchmarks import lists, right, touch
+from vg_core.places.benchmarks import positives_by_building, read_san_francisco
+from vg_core.places.tokyo import ranks_at_other_times, ranks_by_panorama, read_tokyo247, read_tokyo_tm
 
 # --- Tokyo 24/7 ------------------------------------------------------------------------------------------------
 
@@ -55,22 +49,21 @@ def test_tokyo(tokyo):
     found = read_tokyo247(*tokyo)
     assert [len(found.database), len(found.queries)] == [36, 3]
     assert found.database[12] == str(tokyo[1] / "03814/pano_a_012_0.png")
-    assert found.panoramas.tolist() == [0] * 12 + [1] * 12 + [2] * 12
-    assert found.times.tolist() == ["day", "sunset", "night"]
-    assert found.positions.tolist() == [[19, 5], [20, 5], [45, 5]]
-    assert [len(positives) for positives in found.positives] == [36, 36, 24]
-    assert found.positives[2].tolist() == list(range(12, 36))  # 25 m counts
+    assert found.shown[0][0].tolist() == ["day", "sunset", "night"]
+    assert found.queries.place.tolist() == ["e0_n0", "e0_n0", "e1_n0"]
+    assert found.queries.positives.tolist() == [36, 36, 24]
+    assert right(found)[2] == list(range(12, 36))  # 25 m counts
 
 
 def test_each_panorama_is_retrieved_once(tokyo):
     """The third query sees 12 views of a wrong panorama before the right ones: wrong at 1, right at 2."""
     found = read_tokyo247(*tokyo)
-    ranking = np.tile(np.arange(36), (3, 1))
-    assert ranks_by_panorama(ranking, found, 3).tolist() == [1, 1, 2]
-    assert ranks_by_panorama(ranking[:, :12], found, 1).tolist() == [1, 1, 0]
-    assert ranks_by_panorama(ranking, found, 10).tolist() == [1, 1, 2]  # more panoramas than there are
+    ranking, truth = np.tile(np.arange(36), (3, 1)), (right(found), np.repeat(range(3), 12))
+    assert found.score(ranking).tolist() == [1, 1, 2]  # among ten panoramas, which are more than there are
+    assert ranks_by_panorama(ranking, *truth, 3).tolist() == [1, 1, 2]
+    assert ranks_by_panorama(ranking[:, :12], *truth, 1).tolist() == [1, 1, 0]
     with pytest.raises(ValueError, match="2 panoramas take 24 retrieved views, there are 23"):
-        ranks_by_panorama(ranking[:, :23], found, 2)
+        ranks_by_panorama(ranking[:, :23], *truth, 2)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +101,7 @@ def test_tokyo_with_files_missing(tokyo, tmp_path):
 # --- Tokyo Time Machine ----------------------------------------------------------------------------------------
 
 MONTHS = [200907, 201312, 200907, 201312, 200907]  # of the database
+STAMPS = np.array(MONTHS), np.array([200907, 201312, 201501])
 
 
 @pytest.fixture
@@ -134,31 +128,31 @@ def time_machine(tmp_path):
 def test_time_machine(time_machine):
     found = read_tokyo_tm(*time_machine)
     assert [len(found.database), len(found.queries)] == [5, 3]
-    assert found.queries[0] == found.database[0] == str(time_machine[1] / "03814/0/200907/pano_000_0.jpg")
-    assert found.database_times.tolist() == MONTHS and found.query_times.tolist() == [200907, 201312, 201501]
-    assert found.positions.tolist() == [[0, 5], [40, 5], [0, 5]]
-    assert lists(found.positives) == [[1], [2, 4], [0, 1, 4]]  # 25 m counts, the month of the query does not
+    [(part, shown)] = found.shown
+    assert part == "all" and shown[0] == found.database[0] == str(time_machine[1] / "03814/0/200907/pano_000_0.jpg")
+    assert found.queries.place.tolist() == ["e0_n0", "e1_n0", "e0_n0"]
+    assert right(found) == [[1], [2, 4], [0, 1, 4]]  # 25 m counts, the month of the query does not
 
 
 def test_images_of_the_month_of_a_query_are_not_retrieved(time_machine):
     """The first query finds itself first, and the second the wrong spot: of its own month both are passed over."""
     found = read_tokyo_tm(*time_machine)
-    ranking = np.array([[0, 2, 4, 3, 1], [1, 3, 0, 4, 2], [2, 3, 1, 0, 4]])
-    assert ranks_at_other_times(ranking, found, 5).tolist() == [2, 2, 3]
-    assert ranks_at_other_times(ranking, found, 2).tolist() == [2, 2, 0]
-    assert ranks_at_other_times(ranking[:, :3], found, 5).tolist() == [0, 0, 3]  # fewer than 5 are kept
-    assert ranks_at_other_times(np.full((3, 2), -1), found, 5).tolist() == [0, 0, 0]  # no image at all
+    ranking, truth = np.array([[0, 2, 4, 3, 1], [1, 3, 0, 4, 2], [2, 3, 1, 0, 4]]), (right(found), *STAMPS)
+    assert found.score(ranking).tolist() == [2, 2, 3]
+    assert ranks_at_other_times(ranking, *truth, 2).tolist() == [2, 2, 0]
+    assert ranks_at_other_times(ranking[:, :3], *truth, 5).tolist() == [0, 0, 3]  # fewer than 5 are kept
+    assert ranks_at_other_times(np.full((3, 2), -1), *truth, 5).tolist() == [0, 0, 0]  # no image at all
 
 
 def test_ranks_at_other_times_are_what_their_definition_says(time_machine):
-    found, rng = read_tokyo_tm(*time_machine), np.random.default_rng(0)
+    positives, rng = right(read_tokyo_tm(*time_machine)), np.random.default_rng(0)
     for _ in range(20):
-        ranking = np.stack([rng.permutation(5) for _ in found.queries])
+        ranking = np.stack([rng.permutation(5) for _ in positives])
         expected = []
-        for row, own, right in zip(ranking, found.query_times, found.positives, strict=True):
-            left = [image for image in row if found.database_times[image] != own][:2]
-            expected.append(next((rank for rank, image in enumerate(left, 1) if image in right), 0))
-        assert ranks_at_other_times(ranking, found, 2).tolist() == expected
+        for row, own, near in zip(ranking, STAMPS[1], positives, strict=True):
+            left = [image for image in row if MONTHS[image] != own][:2]
+            expected.append(next((rank for rank, image in enumerate(left, 1) if image in near), 0))
+        assert ranks_at_other_times(ranking, positives, *STAMPS, 2).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -190,14 +184,10 @@ def san_francisco(tmp_path):
 
 def test_san_francisco(san_francisco):
     found = read_san_francisco(*san_francisco)
-    assert found.queries == [str(san_francisco[2] / f"000{i}.jpg") for i in range(4)]
+    assert found.shown == [("all", [str(san_francisco[2] / f"000{i}.jpg") for i in range(4)])]
     assert found.database[2] == str(san_francisco[1] / "2" / PCI.format(2, 55))
-    assert lists(found.query_buildings) == [[671172716, 671172717], [727224067], [], [55]]
-    assert found.database_buildings.tolist() == [727224067, 671172716, 55, 671172717, 727224067]
-
-
-def test_a_shared_building_is_right(san_francisco):
-    assert lists(positives_by_building(read_san_francisco(*san_francisco))) == [[1, 3], [0, 4], [], [2]]
+    assert found.queries.place.tolist() == ["building 671172716", "building 727224067", "0002", "building 55"]
+    assert right(found) == [[1, 3], [0, 4], [], [2]]  # of a shared building
 
 
 def test_positives_by_building_are_what_their_definition_says():
@@ -205,8 +195,7 @@ def test_positives_by_building_are_what_their_definition_says():
     buildings, wanted = rng.integers(0, 12, 60), [rng.integers(0, 14, size) for size in rng.integers(0, 4, 40)]
     wanted = [np.unique(query) for query in wanted]
     expected = [[i for i, building in enumerate(buildings) if building in query] for query in wanted]
-    found = positives_by_building(Buildings([], [], wanted, buildings))
-    assert [sorted(images) for images in lists(found)] == expected
+    assert [sorted(images) for images in lists(positives_by_building(wanted, buildings))] == expected
 
 
 def test_faults_of_san_francisco(san_francisco, tmp_path):

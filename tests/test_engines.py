@@ -2,7 +2,7 @@
 
 import io
 import os
-from contextlib import nullcontext
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vg_core.engines import ENGINES, DescriptorStore, Index, Sample, SyntheticPlaces, approximate, exact, tune
+from vg_core.engines import ENGINES, DescriptorStore, Index, SyntheticPlaces, tune
 from vg_core.engines.index import cells, subspaces
-from vg_core.engines.tuning import Trial, Tuning
-from vg_core.retrieval import search
+from vg_core.engines.tuning import Sample, Trial, best
 
 CITY = SyntheticPlaces(dim=64)
 FEWEST = 39 * 16  # training descriptors of the smallest inverted file
-APPROXIMATE = sorted(ENGINES.keys() - {"exact"})
 
 
 def unit(count: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -80,24 +78,6 @@ def test_a_saved_index_is_mapped_and_answers_the_same(engine, database, queries,
     assert index.bytes_per_image() == (tmp_path / "index").stat().st_size / 2000
 
 
-@pytest.mark.parametrize("engine", APPROXIMATE)
-def test_search_by_name(engine, database, queries):
-    scattered = np.repeat(database, 2, axis=1)[:, ::2]  # not contiguous
-    lossy = engine == "ivf_pq"
-    with pytest.warns(UserWarning, match="ivf_pq cannot reach 99 %: it finds") if lossy else nullcontext():
-        distances, indices = search(queries, scattered, 5, engine)
-    assert indices.shape == distances.shape == (80, 5) and (np.diff(distances) >= 0).all()
-    assert lossy or (indices[:, 0] == exact(queries, database, 1)[1][:, 0]).mean() >= 0.99
-
-
-@pytest.mark.filterwarnings("ignore:ivf_pq cannot reach")
-@pytest.mark.parametrize("engine", APPROXIMATE)
-def test_more_wanted_than_there_are(engine):
-    table = unit(FEWEST, 8)
-    distances, indices = approximate(table[:3], table, 5000, engine)
-    assert np.isfinite(distances).all() and (np.sort(indices) == np.arange(FEWEST)).all()
-
-
 def test_an_index_says_where_it_found_nothing():
     distances, indices = Index.build("ivf_flat", unit(FEWEST, 8)).search(unit(2, 8, seed=1), FEWEST)
     assert (np.isinf(distances) == (indices == -1)).all() and (indices[:, -1] == -1).all()
@@ -128,24 +108,25 @@ def test_efforts_grow(engine, database):
 # --- tuning -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("engine", ["ivf_flat", "ivf_pq_refined", "hnsw"])
 @pytest.mark.parametrize("target", [0.5, 0.9, 0.99])
-def test_a_target_that_is_reached_is_there_when_measured_again(engine, target, database, queries):
+def test_a_target_that_is_reached_is_there_when_measured_again(engine, target, database, queries, capsys):
     index = Index.build(engine, database)
-    tuning = tune(index, Sample.of(queries, database), target)
+    trials, chosen = tune(index, Sample.of(queries, database), target)
     found = index.search(queries, 1)[1][:, 0]  # with the effort that the index has kept
     brute = all_distances(queries, database)
     again = np.mean(brute[np.arange(80), found] <= brute.min(axis=1) + 1e-6)
-    assert tuning.reached and again == tuning.chosen.agreement >= target
-    assert all(trial.agreement < target for trial in tuning.trials[:-1])
-    assert str(tuning).startswith(f"{engine} finds the nearest image of ") and "80 queries at" in str(tuning)
+    assert chosen is trials[-1] and again == chosen.agreement >= target
+    assert all(trial.agreement < target for trial in trials[:-1]) and not capsys.readouterr().out
 
 
-def test_what_cannot_be_reached_keeps_the_least_of_the_best_efforts():
-    tuning = Tuning(
-        "ivf_pq", 0.99, 500, [Trial(i, share, i, np.zeros(500)) for i, share in enumerate((0.3, 0.5, 0.5), start=1)]
+def test_what_cannot_be_reached_is_said_and_keeps_the_least_of_the_best_efforts(database, queries, capsys):
+    index = Index.build("ivf_pq", database)
+    trials, chosen = tune(index, Sample.of(queries, database))
+    assert [trial.effort for trial in trials] == index.efforts() and index.effort == chosen.effort
+    said = (
+        rf"ivf_pq cannot reach 99 %: it finds the nearest image of \d+\.\d % of 80 queries at nprobe {chosen.effort};"
     )
-    assert tuning.chosen.effort == 2 and not tuning.reached
-    said = "ivf_pq cannot reach 99 %: it finds the nearest image of 50.0 % of 500 queries at nprobe 2; use exact"
-    assert str(tuning).startswith(said)
+    assert re.match(said, capsys.readouterr().out)
+    assert best([Trial(i, share, i, np.zeros(9)) for i, share in enumerate((0.3, 0.5, 0.5), start=1)]).effort == 2
 
 
 def test_twins_count_as_found():
@@ -160,16 +141,16 @@ def test_twins_count_as_found():
 @pytest.mark.parametrize("engine", ["ivf_flat", "ivf_pq", "ivf_pq_refined"])
 def test_too_few_to_train_on_is_said(engine):
     with pytest.raises(ValueError, match=f"{engine} is trained on at least 624 descriptors and the database has 623"):
-        search(unit(1, 8), unit(FEWEST - 1, 8), 1, engine)
+        Index.build(engine, unit(FEWEST - 1, 8))
 
 
 def test_what_cannot_be_searched_is_said(database, queries):
     with pytest.raises(KeyError, match="no search engine is called 'ivf'; choose one of: exact, float16, int8"):
-        search(queries, database, 1, "ivf")
+        Index.build("ivf", database)
     with pytest.raises(ValueError, match="database: no descriptors"):
         Index.build("hnsw", database[:0])
     with pytest.raises(ValueError, match="database: some descriptors are not finite"):
-        search(queries, database * np.nan, 1, "int8")
+        Index.build("int8", database * np.nan)
     with pytest.raises(ValueError, match="queries have 63 dimensions, the database 64"):
         Index.build("int8", database).search(queries[:, :63], 1)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.hungry import peak_is_told
 from tests.test_engines import all_distances, unit
 from vg_core import paths
-from vg_core.engines import DescriptorStore, Index, SyntheticPlaces, exact, extrapolate, measure
+from vg_core.engines import DescriptorStore, Index, SyntheticPlaces, exact, extrapolate, measure_engines
 from vg_core.engines.exact import BYTES_A_RESULT, WORKSPACE_BYTES, blocks
 from vg_core.retrieval import search
 
@@ -153,7 +153,7 @@ def test_variance_falls_along_the_axes():
 
 
 def test_a_measurement_has_one_chosen_row_for_each_engine_and_size():
-    trials = measure(["exact", "ivf_flat", "ivf_pq"], CITY, [700, 1400], target=0.9)
+    trials = measure_engines(["exact", "ivf_flat", "ivf_pq"], CITY, [700, 1400], target=0.9)
     chosen = trials[trials.chosen].set_index(["engine", "images"])
     assert len(chosen) == 6 and not list(paths.cache_root().iterdir())
     assert (chosen.loc["exact", "agreement"] == 100).all() and (chosen.loc["ivf_flat", "agreement"] >= 90).all()

@@ -10,7 +10,7 @@ from scipy.io import loadmat, savemat
 
 from vg_core.places import matlab
 from vg_core.places.matlab import read_fields
-from vg_core.places.specifications import read_specification
+from vg_core.places.tokyo import read_specification
 
 KEYS = ("dbImageFns", "qImageFns", "utmDb", "utmQ", "dbTimeStamp", "posDistThr", "whichSet")
 
@@ -40,30 +40,29 @@ def test_whole_files_are_read_as_scipy_reads_them(tmp_path, compress):
     assert names[0] == expected["dbImageFns"].tolist() and np.array_equal(places[1], expected["utmQ"].T) and not stamps
 
 
-def element(order: str, kind: int, content: bytes) -> bytes:
+def element(kind: int, content: bytes) -> bytes:
     if 0 < len(content) <= 4:  # as MATLAB does
-        return struct.pack(f"{order}I", len(content) << 16 | kind) + content.ljust(4, b"\0")
-    return struct.pack(f"{order}II", kind, len(content)) + content + bytes(-len(content) % 8)
+        return struct.pack("<I", len(content) << 16 | kind) + content.ljust(4, b"\0")
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
 
 
-def matrix(order: str, kind: int, shape: tuple, *content: tuple[int, bytes], name: str = "") -> tuple[int, bytes]:
-    head = [(6, struct.pack(f"{order}II", kind, 0)), (5, struct.pack(f"{order}{len(shape)}i", *shape))]
-    return 14, b"".join(element(order, *part) for part in (*head, (1, name.encode()), *content))
+def matrix(kind: int, shape: tuple, *content: tuple[int, bytes], name: str = "") -> tuple[int, bytes]:
+    head = [(6, struct.pack("<II", kind, 0)), (5, struct.pack(f"<{len(shape)}i", *shape))]
+    return 14, b"".join(element(*part) for part in (*head, (1, name.encode()), *content))
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_files_as_matlab_writes_them(tmp_path, order):
-    """Of either order of bytes, texts of 16 bits, small whole numbers as bytes, empty ones."""
-    text = matrix(order, 4, (1, 5), (4, "a.jpg".encode("utf-16" + {"<": "-le", ">": "-be"}[order])))
-    cell, empty = matrix(order, 1, (2, 1), text, matrix(order, 4, (0, 0))), matrix(order, 1, (0, 0))
-    few, many = (
-        matrix(order, 6, (2, 1), (2, b"\3\4")),
-        matrix(order, 6, (2, 2), (9, struct.pack(f"{order}4d", *range(4)))),
-    )
+def test_files_as_matlab_writes_them(tmp_path):
+    """Texts of 16 bits, small whole numbers as bytes, empty ones; the order of bytes of all machines sold today."""
+    text = matrix(4, (1, 5), (4, "a.jpg".encode("utf-16-le")))
+    cell, empty = matrix(1, (2, 1), text, matrix(4, (0, 0))), matrix(1, (0, 0))
+    few, many = matrix(6, (2, 1), (2, b"\3\4")), matrix(6, (2, 2), (9, struct.pack("<4d", *range(4))))
     titles = b"".join(title.ljust(8, b"\0") for title in (b"cell", b"empty", b"few", b"many"))
-    parts = (5, struct.pack(f"{order}i", 8)), (1, titles), cell, empty, few, many
-    content = element(order, *matrix(order, 2, (1, 1), *parts, name="s"))
-    (tmp_path / "a.mat").write_bytes(bytes(124) + {"<": b"\0\1IM", ">": b"\1\0MI"}[order] + content)
+    parts = (5, struct.pack("<i", 8)), (1, titles), cell, empty, few, many
+    content = element(*matrix(2, (1, 1), *parts, name="s"))
+    (tmp_path / "a.mat").write_bytes(bytes(124) + b"\1\0MI" + content)
+    with pytest.raises(ValueError, match="another format than -v7 or -v6"):
+        read_fields(tmp_path / "a.mat", "s", ("cell",))
+    (tmp_path / "a.mat").write_bytes(bytes(124) + b"\0\1IM" + content)
     cell, empty, few, many = read_fields(tmp_path / "a.mat", "s", ("cell", "empty", "few", "many"))
     assert (cell, empty, few.tolist(), many.tolist()) == (["a.jpg", ""], [], [[3], [4]], [[0, 2], [1, 3]])
 
@@ -107,17 +106,17 @@ def test_fields_that_mean_nothing_are_a_sentence(tmp_path, entries):
 
 def nested(depth: int) -> bytes:
     """A struct that holds a cell within a cell within a cell …"""
-    value = matrix("<", 1, (0, 0))
+    value = matrix(1, (0, 0))
     for _ in range(depth):
-        value = matrix("<", 1, (1, 1), value)
-    return element("<", *matrix("<", 2, (1, 1), (5, b"\x0b\0\0\0"), (1, b"dbImageFns\0"), value, name="dbStruct"))
+        value = matrix(1, (1, 1), value)
+    return element(*matrix(2, (1, 1), (5, b"\x0b\0\0\0"), (1, b"dbImageFns\0"), value, name="dbStruct"))
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        element("<", 15, zlib.compress(bytes(2**24))),
-        element("<", *matrix("<", 2, (2**31 - 1, 2**31 - 1), name="dbStruct")),
+        element(15, zlib.compress(bytes(2**24))),
+        element(*matrix(2, (2**31 - 1, 2**31 - 1), name="dbStruct")),
         nested(2000),
         bytes(2**22 + 1),
         struct.pack("<II", 14, 2**32 - 1),

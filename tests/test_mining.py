@@ -139,7 +139,7 @@ def test_precision_set_by_training_changes_nothing_and_survives():
         table = torch.ones(2, 2)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert (table @ table).dtype is torch.bfloat16
-            with products.full_precision(table.device):
+            with products.true_float32(table.device):
                 assert (table @ table).dtype is torch.float32 and torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "medium"
     finally:

@@ -126,7 +126,7 @@ def test_corrupt_images_of_paris_are_left_out_and_counted(oxford, model, capsys)
         (
             "oxford5k",
             "groundtruth",
-            r"groundtruth is missing: put its ground truth .* A folder of oxford5k holds images",
+            r"groundtruth is missing: put its ground truth .* A folder of oxford5k holds groundtruth, images",
         ),
         ("oxford5k", "images", r"images is missing: put the photographs of Oxford 5k there"),
         (

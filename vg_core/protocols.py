@@ -1,10 +1,10 @@
-"""Published retrieval benchmarks, each under its authors' protocol: a folder and a model in, one row a query out.
+"""Published retrieval benchmarks, each under its authors' protocol: a folder and a model in, one row per query out.
 
 Images are described as they are stored, at their own size and not turned by EXIF data, as the authors of NetVLAD do
 (Arandjelović et al., CVPR 2016), whose evaluation the authors of SARE follow (Liu, Li, Dai, ICCV 2019).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,12 +13,14 @@ import pandas as pd
 from torch import nn
 
 from vg_core.bootstrap import by_place, recall_interval
+from vg_core.descriptors import describe_views
+from vg_core.devices import pick_device
 from vg_core.models.network import GeoModel
-from vg_core.places.benchmarks import crop
+from vg_core.places.benchmarks import AT, Region, crop
 from vg_core.places.images import read_image
-from vg_core.places.layouts import AT, LAYOUTS, Region, read_benchmark
-from vg_core.retrieval import pick_device, search
-from vg_core.strategies import STRATEGIES, describe_queries
+from vg_core.places.layouts import LAYOUTS, read_benchmark
+from vg_core.retrieval import search
+from vg_core.strategies import STRATEGIES
 
 USUAL_SIZE = (768, 1024)  # (height, width) in pixels; ``batch_size`` counts photographs of this size
 
@@ -26,7 +28,7 @@ USUAL_SIZE = (768, 1024)  # (height, width) in pixels; ``batch_size`` counts pho
 def benchmark(
     name: str, folder, model: GeoModel, dims: Sequence[int] = (), batch_size: int = 4, progress: bool = True
 ) -> pd.DataFrame:
-    """One row for each query, part and descriptor width; `scores` sums them up.
+    """One row per query, part and descriptor width; `scores` sums them up.
 
     Columns dataset, part, dim, query, place (queries of one place are not independent), positives, and either
     "average_precision" (0…1) or "rank", the 1-based one of the first right image, 0 if it is not among the first 10.
@@ -42,23 +44,24 @@ def benchmark(
     asked, card = read_benchmark(name, folder)
     strategy = replace(STRATEGIES["own_size"], views=LAYOUTS[name].views, read=partial(read_shown, field=field))
     options = {"image_size": USUAL_SIZE, "strategy": strategy, "batch_size": batch_size, "progress": progress}
-    describe = partial(describe_queries, model.to(pick_device()), **options)
+    describe = partial(describe_views, model.to(pick_device()), **options)
     database = describe(asked.database)[:, 0]
-    shown = [(rows, database[q] if isinstance(q, np.ndarray) else describe(q)[:, 0]) for rows, q in asked.shown]
+    shown = [(part, database[q] if isinstance(q, np.ndarray) else describe(q)[:, 0]) for part, q in asked.shown]
     tables = []
     for dim in widths:
-        images = _cut(database, dim)
-        for rows, queries in shown:
+        images = _cut(database, dim)  # (N, dim)
+        for part, queries in shown:
             _, indices = search(_cut(queries, dim), images, asked.retrieved)
-            tables.append(rows.assign(dataset=name, dim=dim, **{asked.measure: asked.judge(indices)}))
-    columns = ["dataset", "part", "dim", "query", "place", "positives", asked.measure]
+            found = {asked.column: asked.score(indices)}
+            tables.append(asked.queries.assign(dataset=name, part=part, dim=dim, **found))
+    columns = ["dataset", "part", "dim", "query", "place", "positives", asked.column]
     table = pd.concat(tables, ignore_index=True)[columns]
     table.attrs["card"] = card | {"receptive_field": field, "descriptor_dim": widths}
     return table
 
 
 def scores(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each width, part and measure of what `benchmark` returned.
+    """One row per width, part and measure of what `benchmark` returned.
 
     Columns dataset, part, dim, measure ("mAP", or "R@1" and so on), value, low, high (%), queries, places. Part "all"
     is the queries of all times. ``reports/published_sare.csv`` has dataset, part, dim, measure and value of the paper's
@@ -66,13 +69,18 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
     of Oxford, and of Paris); they hold for mAP too, since values in 0…1 vary no more than hits with the same mean.
     """
     rows = []
-    for dim, part, some in _groups(table):
-        values = _measures(some)  # (Q, measures), 0…1
-        sums, sizes = by_place(values.to_numpy(float), pd.MultiIndex.from_frame(some[["place"]]))
-        low, high = 100.0 * recall_interval(sums, sizes)
-        names = {"dataset": some["dataset"].iloc[0], "part": part, "dim": dim, "measure": values.columns}
-        columns = {"value": 100.0 * values.mean().to_numpy(), "low": low, "high": high}
-        rows.append(pd.DataFrame({**names, **columns, "queries": len(some), "places": len(sizes)}))
+    for dim, shown in table.groupby("dim", sort=False):
+        parts = dict(list(shown.groupby("part", sort=False)))
+        if "rank" in table:  # average precisions of two ways to show the same queries are not joined
+            parts = {"all": shown} | parts
+        for part, some in parts.items():
+            hits = {f"R@{n}": some["rank"].between(1, n) for n in AT} if "rank" in some else None
+            values = pd.DataFrame(hits or {"mAP": some["average_precision"]})  # (Q, measures), 0…1
+            sums, sizes = by_place(values.to_numpy(float), pd.MultiIndex.from_frame(some[["place"]]))
+            low, high = 100.0 * recall_interval(sums, sizes)
+            names = {"dataset": some["dataset"].iloc[0], "part": part, "dim": dim, "measure": values.columns}
+            columns = {"value": 100.0 * values.mean().to_numpy(), "low": low, "high": high}
+            rows.append(pd.DataFrame({**names, **columns, "queries": len(some), "places": len(sizes)}))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -94,9 +102,9 @@ def read_shown(photo: str | Region, field: int) -> np.ndarray:
 
 
 def receptive_field(backbone: nn.Module) -> int:
-    """Side in pixels of what one location of the feature maps depends on: 196 for VGG-16 up to conv5_3.
+    """Side in pixels of the square that one location of the feature maps sees: 196 for VGG-16 up to conv5_3.
 
-    Layers count in the order they are registered in; convolutions of shortcuts are passed by, the main path is longer.
+    Layers count in the order they are registered in, but for the convolutions of shortcuts: the main path is longer.
     """
     field = step = 1
     for name, layer in backbone.named_modules():
@@ -105,19 +113,6 @@ def receptive_field(backbone: nn.Module) -> int:
             field += step * dilation * (side - 1)
             step *= stride
     return field
-
-
-def _groups(table: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
-    for dim, some in table.groupby("dim", sort=False):
-        whole = {"all": some} if "rank" in table else {}  # the ways to show the same queries are not joined
-        for part, rows in (whole | dict(list(some.groupby("part", sort=False)))).items():
-            yield dim, part, rows
-
-
-def _measures(rows: pd.DataFrame) -> pd.DataFrame:
-    if "rank" in rows:
-        return pd.DataFrame({f"R@{n}": rows["rank"].between(1, n) for n in AT})
-    return pd.DataFrame({"mAP": rows["average_precision"]})
 
 
 def _widths(model: GeoModel, dims: Sequence[int]) -> list[int]:
@@ -132,5 +127,5 @@ def _cut(descriptors: np.ndarray, dim: int) -> np.ndarray:
     """The first ``dim`` values, of length one: what the whitening cut to ``dim`` would give."""
     if dim == descriptors.shape[1]:
         return descriptors
-    values = descriptors[:, :dim]
+    values = descriptors[:, :dim]  # (any, dim)
     return values / np.linalg.norm(values, axis=1, keepdims=True).clip(min=1e-12)

@@ -1,4 +1,4 @@
-"""Exact search by Faiss: whole databases in memory without a copy, stores on disk in blocks within a budget."""
+"""Exact nearest-neighbour search by Faiss: arrays without a copy, stores on disk block by block within a budget."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from vg_core.engines.store import DescriptorStore
 Database = np.ndarray | DescriptorStore
 MEMORY_BYTES = 256 * 2**20  # default budget of a search in blocks
 WORKSPACE_BYTES = 40 * 2**20  # Faiss' block of 4,096 queries x 1,024 images, and what its threads keep
-BYTES_A_RESULT = 96  # heaps, results of a block, and Faiss' reservoir of candidates, for each query and neighbour
+BYTES_A_RESULT = 96  # per query and neighbour: heaps, results of a block, and Faiss' reservoir of candidates
 
 
 def exact(
@@ -18,12 +18,13 @@ def exact(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(distances, indices), both (Q, K), of the nearest descriptors, nearest first; K = min(k, N).
 
-    Distances are Euclidean. A float32 array is searched where it lies; a store is read in blocks such that no more than
-    ``memory_bytes`` are in use beside the queries and what comes back; it is read again for each part of so many
-    queries that their results fill half of that. Raises ValueError for what ``checked`` refuses and for a budget that
-    does not hold one image.
+    Distances are Euclidean. A float32 array is searched where it lies. A store is read block by block, so that no more
+    than ``memory_bytes`` are in use beside the queries and the answer; queries whose results would fill more than half
+    of that are searched in parts. Raises ValueError for what ``table`` refuses, for tables of different widths, and for
+    a budget that does not hold one image.
     """
-    queries, database = checked(queries, database)
+    queries, database = table(queries, "queries"), table(database, "database")
+    same_width(queries, database)
     k = min(k, len(database))
     if isinstance(database, np.ndarray):
         squared, indices = faiss.knn(queries, database, k)
@@ -37,7 +38,7 @@ def exact(
 
 
 def evenly(count: int, most: int) -> int:
-    """How many at a time when ``count`` are taken in parts of nearly equal size, of at most ``most``, or of one."""
+    """Size of the parts, nearly equal and at most ``most`` (but at least one), that ``count`` things are taken in."""
     return -(-count // -(-count // max(1, most)))
 
 
@@ -48,13 +49,6 @@ def blocks(database: Database, rows: int) -> Iterator[tuple[int, np.ndarray]]:
         part = full[: len(database) - start]
         part[:] = database[start : start + len(part)]
         yield start, part
-
-
-def checked(queries: np.ndarray, database: Database) -> tuple[np.ndarray, Database]:
-    """Both tables, fit to be searched. Raises ValueError for what ``table`` refuses, and when widths differ."""
-    queries, database = table(queries, "queries"), table(database, "database")
-    same_width(queries, database)
-    return queries, database
 
 
 def table(descriptors: Database, what: str) -> Database:
@@ -72,7 +66,7 @@ def table(descriptors: Database, what: str) -> Database:
 
 
 def same_width(queries: np.ndarray, database) -> None:
-    """Nothing, or a ValueError that names both widths."""
+    """Raises ValueError, naming both widths, when they differ."""
     if queries.shape[1] != database.shape[1]:
         raise ValueError(
             f"queries have {queries.shape[1]} dimensions, the database {database.shape[1]}: "
@@ -81,7 +75,7 @@ def same_width(queries: np.ndarray, database) -> None:
 
 
 def _in_blocks(queries: np.ndarray, store: DescriptorStore, k: int, memory_bytes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances and indices, from a running list of the k nearest."""
+    """Squared distances and indices, both (Q, K), from a running list of the k nearest."""
     fixed = WORKSPACE_BYTES + BYTES_A_RESULT * len(queries) * k
     rows = (memory_bytes - fixed) // (6 * store.shape[1] + 4)  # float32 and the mapped float16, and a norm
     if rows < 1:

@@ -1,8 +1,9 @@
-"""Indexes of Faiss by name, each with one knob that trades time for recall."""
+"""Faiss indexes by name, each with one knob that trades time for recall."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -12,17 +13,17 @@ from vg_core.files import replacing
 from vg_core.registry import ByName
 
 BLOCK_BYTES = 64 * 2**20  # of float32 descriptors added at a time
-FEWEST_A_CELL = 39  # training descriptors for each centroid, below which Faiss calls a clustering unreliable
+FEWEST_A_CELL = 39  # training descriptors per centroid, below which Faiss calls a clustering unreliable
 FEWEST_CELLS = 16
-TRAINED_ON = 64  # descriptors for each cell; more only take longer
+TRAINED_ON = 64  # descriptors per cell; more only take longer
 TRAINED_ON_AT_LEAST = 10_000
 LARGEST_BEAM = 1024  # beyond it a graph is slower than exact search
-CANDIDATES, CANDIDATES_EACH = 160, 10  # compared again in float16: at least, and more for each wanted image
+CANDIDATES, CANDIDATES_EACH = 160, 10  # compared again in float16: at least, and more per wanted image
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How an index is made and what its knob is."""
+    """How a kind of index is made and what its knob is."""
 
     recipe: Callable[[int, int], str]  # (images, dimensions) -> description that faiss.index_factory reads
     knob: str = ""  # "nprobe": cells looked into, "efSearch": beam in the graph, "" for none
@@ -48,8 +49,8 @@ ENGINES = ByName(
     "search engine",
     {
         "exact": Engine(lambda images, dim: "Flat"),
-        "float16": Engine(lambda images, dim: "SQfp16"),  # exact but for the rounding; 2 bytes a value
-        "int8": Engine(lambda images, dim: "SQ8"),  # 1 byte a value
+        "float16": Engine(lambda images, dim: "SQfp16"),  # exact but for the rounding; 2 bytes per value
+        "int8": Engine(lambda images, dim: "SQ8"),  # 1 byte per value
         # k-means cells; only those nearest to the query are searched (Sivic and Zisserman, ICCV 2003)
         "ivf_flat": _ivf(lambda dim: "Flat"),
         # and 4-bit codes for every 4 values, compared in registers (Jégou et al., TPAMI 2011; André et al., VLDB 2015)
@@ -101,9 +102,8 @@ class Index:
 
     @property
     def effort(self) -> int:
-        """Where the knob stands: the number of cells probed, the width of the graph's beam, or 0."""
-        knob = ENGINES[self.engine].knob
-        return getattr(self._dial(), knob) if knob else 0
+        """Where the knob stands: the number of cells probed, the width of the graph's beam, or 0 without a knob."""
+        return getattr(self._dial(), ENGINES[self.engine].knob, 0)
 
     @effort.setter
     def effort(self, effort: int) -> None:
@@ -111,7 +111,7 @@ class Index:
             setattr(self._dial(), knob, effort)
 
     def _dial(self) -> object:
-        return self.inner.hnsw if isinstance(self.inner, faiss.IndexHNSW) else faiss.extract_index_ivf(self.inner)
+        return getattr(self.inner, "hnsw", None) or faiss.try_extract_index_ivf(self.inner)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """(distances, indices), both (Q, min(k, N)), nearest first; index -1 at distance inf where nothing was found.
@@ -134,7 +134,7 @@ class Index:
         return self.inner.ntotal, self.inner.d
 
     def bytes_per_image(self) -> float:
-        """Size of the index as it is saved, cells and codebooks included, for each image. Writes it to nowhere."""
+        """Size of the index as it is saved, cells and codebooks included, per image. Writes no file."""
         sizes = []
         faiss.write_index(self.inner, faiss.PyCallbackIOWriter(lambda chunk: sizes.append(len(chunk))))
         return sum(sizes) / len(self)
@@ -151,21 +151,16 @@ class Index:
         Codes in fast-scan order are the exception; they are loaded. Raises ValueError when the file holds no index, or
         one of another engine; FileNotFoundError.
         """
-        with open(path, "rb"):  # Faiss' own complaint about a missing file is no sentence
-            pass
+        Path(path).stat()  # Faiss' own complaint about a missing file is no sentence
         try:
             found = cls(engine, faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
         except RuntimeError as error:
             raise ValueError(f"{path} holds no whole Faiss index; build it again") from error
         expected = faiss.index_factory(found.inner.d, ENGINES[engine].recipe(10_000, found.inner.d))
-        if not isinstance(found.inner, type(expected)) or _code_size(found.inner) != _code_size(expected):
+        codes = [getattr(index, "code_size", 0) for index in (found.inner, expected)]  # int8 or float16
+        if not isinstance(found.inner, type(expected)) or codes[0] != codes[1]:
             raise ValueError(f"{path} holds a {type(found.inner).__name__}, which is not what {engine} makes")
         return found
-
-
-def _code_size(index: faiss.Index) -> int:
-    """Bytes of a vector where it is kept as a code, whose length tells int8 from float16; 0 elsewhere."""
-    return index.code_size if isinstance(index, faiss.IndexScalarQuantizer) else 0
 
 
 def _sample(database: Database) -> np.ndarray:

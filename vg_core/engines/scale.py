@@ -1,19 +1,22 @@
 """What each engine costs as the database grows, measured; and how large databases would fare if that goes on."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import faiss
 import numpy as np
 import pandas as pd
 
 from vg_core import paths
+from vg_core.engines.exact import exact
 from vg_core.engines.index import ENGINES, Index
 from vg_core.engines.store import DescriptorStore
 from vg_core.engines.synthetic import SyntheticPlaces
 from vg_core.engines.tuning import SAMPLE, TARGET, Sample, tune
 from vg_core.files import scratch_folder
 
-# how milliseconds a query and seconds of building are taken to grow with N images, by the knob of an engine
+# how milliseconds per query and seconds of building are taken to grow with N images, by the knob of an engine
 LAWS = {
     "": ("N", "N"),  # every image is looked at
     "nprobe": ("√N", "N√N"),  # 4 √N cells of √N / 4 images, as many of them probed; all cells compared with each image
@@ -28,26 +31,30 @@ GROWTH = {
 }
 
 
-def measure(
+def measure_engines(
     engines: Sequence[str], city: SyntheticPlaces, sizes: Sequence[int], target: float = TARGET
 ) -> pd.DataFrame:
-    """One row a trial of each engine on the first ``sizes`` images of a synthetic city.
+    """One row per trial of each engine on the first ``sizes`` images of a synthetic city.
 
     Columns: engine, images, effort, agreement (% of queries whose nearest image is found), recall (% of queries whose
-    first image shows their place), ms (a query, in a batch), chosen (the least effort that reaches the target, else the
-    best), queries, threads, bytes_per_image and build_seconds. Meanwhile descriptors lie in the cache folder, 2 D bytes
-    an image; memory holds one index at a time.
+    first image shows their place), ms (per query, all in one batch), chosen (the least effort that reaches the target,
+    else the best), queries, threads, bytes_per_image and build_seconds. Meanwhile descriptors lie in the cache folder,
+    2 D bytes per image; memory holds one index at a time.
     """
-    shape = (max(sizes), city.dim)
+    shape, tables = (max(sizes), city.dim), []
     with scratch_folder(paths.cache_root()) as folder:
         store = DescriptorStore.write(f"{folder}/descriptors.npy", city.database(shape[0]), shape)
-        return pd.concat([_at(engines, city, store.first(images), target) for images in sizes], ignore_index=True)
+        for images in sizes:
+            queries, places = city.queries(SAMPLE, images)
+            sample = Sample.of(queries, store.first(images))
+            tables += [_measured(engine, sample, places, city.views, target) for engine in engines]
+    return pd.concat(tables, ignore_index=True)
 
 
 def extrapolate(trials: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
-    """One row for each engine and each named number of images, from the largest database that was measured.
+    """One row per engine and named number of images, projected from the largest database that was measured.
 
-    Columns: engine, database (name), images, gigabytes (bytes an image stay), law (of the time), ms_law (by that law),
+    Columns: engine, database (name), images, gigabytes (bytes per image stay), law (of the time), ms_law (by that law),
     exponent (slope of log ms against log N over what was measured; NaN for one size), ms_trend (by that slope, or N if
     that is less: nothing is slower than looking at every image), build_law, build_hours.
     """
@@ -66,16 +73,43 @@ def extrapolate(trials: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _at(engines: Sequence[str], city: SyntheticPlaces, store: DescriptorStore, target: float) -> pd.DataFrame:
-    """Trials of all engines on one store."""
-    queries, places = city.queries(SAMPLE, len(store))
-    sample = Sample.of(queries, store)
-    return pd.concat([_trials(engine, sample, places, city.views, target) for engine in engines])
+def compare_disk(city: SyntheticPlaces, images: int, effort: int, memory_bytes: int = 64 * 2**20) -> pd.DataFrame:
+    """What searching on disk costs, one row per engine: exact search, block by block, and an inverted file, mapped.
+
+    Columns: engine, bytes (of the table or the index), memory_bytes (what exact search may use), ratio (of the time to
+    the time in memory), gap (largest difference of a distance), alike (are all images found the same?).
+    """
+    queries, rows = city.queries(SAMPLE, images)[0], []
+    with scratch_folder(paths.cache_root()) as folder:
+        store = DescriptorStore.write(f"{folder}/descriptors.npy", city.database(images), (images, city.dim))
+        table = store[:].astype(np.float32)
+        index = Index.build("ivf_flat", table)
+        index.effort = effort
+        index.save(f"{folder}/index")
+        mapped = Index.load(f"{folder}/index", "ivf_flat")
+        sizes = (table.nbytes, Path(f"{folder}/index").stat().st_size)
+        searches = (
+            ("exact", lambda: exact(queries, table, 20), lambda: exact(queries, store, 20, memory_bytes)),
+            ("ivf_flat", lambda: index.search(queries, 20), lambda: mapped.search(queries, 20)),
+        )
+        for (engine, in_memory, on_disk), size in zip(searches, sizes, strict=True):
+            on_disk()  # read from disk once, as in every later search
+            (near, found), seconds = _timed(in_memory)
+            (near_too, found_too), seconds_too = _timed(on_disk)
+            row = {"engine": engine, "bytes": size, "memory_bytes": memory_bytes, "ratio": seconds_too / seconds}
+            rows.append(row | {"gap": np.abs(near - near_too).max(), "alike": np.array_equal(found, found_too)})
+    return pd.DataFrame(rows)
 
 
-def _trials(engine: str, sample: Sample, places: np.ndarray, views: int, target: float) -> pd.DataFrame:
+def _timed(search: Callable[[], tuple]) -> tuple[tuple, float]:
+    """What a search returns, and the seconds that it took."""
+    started = time.perf_counter()
+    return search(), time.perf_counter() - started
+
+
+def _measured(engine: str, sample: Sample, places: np.ndarray, views: int, target: float) -> pd.DataFrame:
     index = Index.build(engine, sample.database)
-    tuning = tune(index, sample, target)
+    trials, chosen = tune(index, sample, target)
     rows = [
         {
             "engine": engine,
@@ -84,12 +118,13 @@ def _trials(engine: str, sample: Sample, places: np.ndarray, views: int, target:
             "agreement": 100 * trial.agreement,
             "recall": 100 * np.mean(trial.found // views == places),
             "ms": trial.ms,
-            "chosen": trial is tuning.chosen,
+            "chosen": trial is chosen,
         }
-        for trial in tuning.trials
+        for trial in trials
     ]
-    costs = {"bytes_per_image": index.bytes_per_image(), "build_seconds": index.build_seconds}
-    return pd.DataFrame(rows).assign(queries=tuning.queries, threads=faiss.omp_get_max_threads(), **costs)
+    facts = {"queries": len(places), "threads": faiss.omp_get_max_threads()}
+    facts |= {"bytes_per_image": index.bytes_per_image(), "build_seconds": index.build_seconds}
+    return pd.DataFrame(rows).assign(**facts)
 
 
 def _slope(images: pd.Series, ms: pd.Series) -> float:

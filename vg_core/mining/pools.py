@@ -1,4 +1,4 @@
-"""Which database images are looked at as negatives: random draws, without descriptors. NumPy only."""
+"""Which database images may become negatives: random draws that need no descriptors. NumPy only."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ FEWER = "ask for fewer negatives"
 
 
 class TooFew(ValueError):
-    """A query has too few images to choose from; ``row`` is its number."""
+    """A query has too few images to choose from; ``row`` is its index."""
 
     def __init__(self, sentence: str, row: int):
         super().__init__(sentence)
@@ -17,10 +17,10 @@ class TooFew(ValueError):
 
 
 def draw_pool(mining: str, queries: int, database: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Candidates to mine negatives in: ``size`` distinct database indices, sorted; all of them where there are fewer.
+    """Database indices among which negatives are mined: ``size`` distinct ones, sorted, or all where there are fewer.
 
-    (Q, P), drawn for each query, for "full"; (P,), shared by all queries, for "partial". "random" mining compares no
-    negatives: see `random_negatives`. Names and sizes: Berton et al., Deep Visual Geo-localization Benchmark, 2022.
+    (Q, P), drawn per query, for "full" mining; (P,), shared by all queries, for "partial". "random" mining compares no
+    images: see `random_negatives`. Names and sizes: Berton et al., Deep Visual Geo-localization Benchmark, 2022.
     """
     if mining not in ("full", "partial"):
         raise ValueError(f"there is no pool for mining '{mining}'; choose one of: full, partial")
@@ -30,12 +30,12 @@ def draw_pool(mining: str, queries: int, database: int, size: int, rng: np.rando
     else:  # draw what is left out instead: distinct indices run short near the end
         chosen = np.ones((rows, database), dtype=bool)
         np.put_along_axis(chosen, _distinct(rows, database, database - size, untaken, rng), False, axis=1)
-        drawn = np.nonzero(chosen)[1].reshape(rows, size)
+        drawn = np.nonzero(chosen)[1].reshape(rows, size)  # (rows, P)
     return drawn if mining == "full" else drawn[0]
 
 
 def random_negatives(soft_positives: Lists, database: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(Q, count) distinct database indices of each query that are no soft positives, sorted; needs no descriptors.
+    """(Q, count) distinct random database indices per query, sorted, none of them a soft positive of the query.
 
     Raises TooFew, a ValueError, that names the first query with fewer than ``count`` to choose from.
     """
@@ -46,18 +46,18 @@ def random_negatives(soft_positives: Lists, database: int, count: int, rng: np.r
 
 
 def excluded(soft_positives: Lists, pool: np.ndarray, kept: np.ndarray | None = None) -> int:
-    """How many candidates `mine` drops, over all queries, because they are soft positives."""
+    """How many candidates, over all queries, `mine` drops because they are soft positives."""
     pool, none = np.asarray(pool), np.empty((len(soft_positives), 0), dtype=np.int64)
     own, shared = (pool, none[:0]) if pool.ndim == 2 else (none, pool)
-    old = none if kept is None else np.asarray(kept)
-    size = 1 + max(int(np.max(ids, initial=0)) for ids in (*soft_positives, own, shared, old))
+    previous = none if kept is None else np.asarray(kept)
+    size = 1 + max(int(np.max(ids, initial=0)) for ids in (*soft_positives, own, shared, previous))
     keys = pair_keys(soft_positives, size)
-    found = is_among(keys, pair_keys(own, size)) | is_among(keys, pair_keys(old, size))
+    found = is_among(keys, pair_keys(own, size)) | is_among(keys, pair_keys(previous, size))
     return int((found | is_among(keys % size, np.sort(shared, axis=None))).sum())
 
 
 def pair_keys(lists: Lists, size: int) -> np.ndarray:
-    """row * size + index of every entry of ragged lists but -1, sorted, each once; indices lie below ``size``."""
+    """The (row, index) pairs of ragged lists as sorted, distinct numbers row * size + index; -1 is left out."""
     rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
     ids = np.concatenate([[], *lists], dtype=np.int64, casting="unsafe")
     if ids.max(initial=-1) >= size:
@@ -67,14 +67,14 @@ def pair_keys(lists: Lists, size: int) -> np.ndarray:
 
 
 def is_among(wanted: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """bool: which wanted values occur in the sorted keys."""
+    """bool, shaped as ``wanted``: which of its values occur in the sorted keys."""
     if not len(keys):
         return np.zeros(wanted.shape, dtype=bool)
     return keys[np.searchsorted(keys, wanted).clip(max=len(keys) - 1)] == wanted
 
 
 def require(counts: np.ndarray, least: int, what: str, remedy: str) -> None:
-    """Raises TooFew, naming the first query that has fewer than ``least``."""
+    """Raises TooFew, naming the first query whose count is below ``least``."""
     short = np.flatnonzero(counts < least)
     if len(short):
         raise TooFew(

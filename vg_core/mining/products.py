@@ -1,6 +1,6 @@
-"""Scores of queries against database images: products in blocks, with the error that rounding may leave in them.
+"""Scores of queries against database images: matrix products in blocks, and the rounding error they may hold.
 
-A score is a squared distance short of the query's squared norm, which is the same for all images of a query.
+A score is ||n||^2 - 2 q.n: the squared distance less ||q||^2, which is the same for all images of a query.
 """
 
 from collections.abc import Iterator
@@ -11,59 +11,59 @@ from torch import Tensor
 
 BLOCK_BYTES = 256 * 2**20  # scores of a block of queries; also database rows converted to float32 at a time
 CHUNK_BYTES = 4 * 2**20  # descriptors gathered at a time: what the cache of a core holds
-RUN = 16  # mean length of runs of consecutive rows from which on a product for each run beats copying them
+RUN = 16  # mean length of runs of consecutive rows from which on one product per run beats copying the rows
 GROUP = 16  # queries whose pairs come from one product: to multiply all their images costs less than to gather them
 
 
 def table_scores(queries: Tensor, table: Tensor, ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Scores (B, N) of all rows of the table or of those that ``ids`` (N,) names, and the largest squared norm."""
+    """Scores (B, N) with all rows of the table, or with those in ``ids`` (N,), and the largest squared norm."""
     count = len(table) if ids is None else len(ids)
     scores, largest = queries.new_empty(len(queries), count), queries.new_zeros(())
     for part, rows in _parts(table, ids, table.shape[1] * queries.element_size()):
-        rows = rows.to(queries.dtype)
-        squares = torch.linalg.vector_norm(rows, dim=1).square()
-        torch.addmm(squares, queries, rows.T, alpha=-2, out=scores[:, part])
+        rows = rows.to(queries.dtype)  # (part, D)
+        squares = torch.linalg.vector_norm(rows, dim=1).square()  # (part,)
+        torch.addmm(squares, queries, rows.T, alpha=-2, out=scores[:, part])  # (B, part)
         largest = torch.maximum(largest, squares.max())
     return scores, largest
 
 
 def pair_scores(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores (pairs,) of queries[rows] and database[ids], rows sorted, and the largest squared norm among these images.
+    """Scores (M,) of pairs queries[rows], database[ids], rows ascending, and the largest squared norm of these images.
 
     Queries of one place, which share their images, go into one product, and what they share is read once.
     """
     scores, largest = queries.new_empty(len(rows)), queries.new_zeros(())
     device, count = queries.device, len(queries)
-    first = torch.full((count,), len(database), device=device).scatter_reduce(0, rows, ids, "amin")
-    order = first.argsort(stable=True)  # neighbours behind each other
-    places = torch.empty_like(order).scatter_(0, order, torch.arange(count, device=device))[rows]
-    groups = places.div(GROUP, rounding_mode="floor")
+    first = torch.full((count,), len(database), device=device).scatter_reduce(0, rows, ids, "amin")  # (B,)
+    order = first.argsort(stable=True)  # (B,) neighbours behind each other
+    places = torch.empty_like(order).scatter_(0, order, torch.arange(count, device=device))[rows]  # (M,)
+    groups = places.div(GROUP, rounding_mode="floor")  # (M,)
     sizes = torch.bincount(groups, minlength=-(-count // GROUP)).tolist()
     for number, pairs in enumerate(groups.argsort(stable=True).split(sizes)):
         if len(pairs):
             start = GROUP * number
-            wanted, columns = ids[pairs].unique(return_inverse=True)
-            product, norm = table_scores(queries[order[start : start + GROUP]], database, wanted)
+            wanted, columns = ids[pairs].unique(return_inverse=True)  # (W,), (pairs,)
+            product, norm = table_scores(queries[order[start : start + GROUP]], database, wanted)  # (G, W)
             scores[pairs] = product[places[pairs] - start, columns]
             largest = torch.maximum(largest, norm)
     return scores, largest
 
 
 def pair_distances(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:
-    """Euclidean distances (pairs,) of queries[rows] and database[ids], computed in ``dtype``, a chunk at a time."""
+    """Euclidean distances (M,) of the pairs queries[rows], database[ids], computed in ``dtype``, a chunk at a time."""
     distances = torch.empty(len(rows), dtype=dtype, device=queries.device)
     step = max(1, CHUNK_BYTES // (queries.shape[1] * dtype.itemsize))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        difference = database.index_select(0, ids[part]).to(dtype)
+        difference = database.index_select(0, ids[part]).to(dtype)  # (part, D)
         difference -= queries.index_select(0, rows[part])
         distances[part] = torch.linalg.vector_norm(difference, dim=1)
     return distances
 
 
 def _parts(table: Tensor, ids: Tensor | None, row_bytes: int) -> Iterator[tuple[slice, Tensor]]:
-    """Consecutive parts of what is asked for, with their rows: views of the table where rows follow each other in it,
-    as those of one panorama do, copies where mostly they do not.
+    """(part, its rows), one part after the other: views of the table where the rows follow each other in it, as those
+    of one panorama do, copies where mostly they do not.
     """
     runs = [(0, len(table), 0)] if ids is None else _runs(ids)
     if ids is not None and RUN * len(runs) > len(ids):
@@ -85,13 +85,13 @@ def _runs(ids: Tensor) -> list[tuple[int, int, int]]:
 
 
 def _cut(start: int, stop: int, step: int) -> Iterator[slice]:
-    """Slices of at most ``step``, or of one."""
+    """Slices of ``step`` entries, at least one, from start to stop."""
     step = max(1, step)
     return (slice(at, min(at + step, stop)) for at in range(start, stop, step))
 
 
 def computable(queries: Tensor, database: Tensor) -> Tensor:
-    """The queries in the type that scores are computed in."""
+    """The queries in the float type that scores are computed in: float32, or the wider of the two given."""
     stored = torch.promote_types(queries.dtype, database.dtype)
     return queries.to(torch.promote_types(stored, torch.float32))
 
@@ -104,14 +104,14 @@ def magnitude(queries: Tensor, largest: Tensor) -> Tensor:
 
 
 def slack(queries: Tensor, score: Tensor, magnitudes: Tensor) -> Tensor:
-    """How far apart scores may be whose order rounding decided: sqrt(D) units (Higham and Mary, SISC 2019) of each."""
+    """How near scores are whose order rounding may decide: sqrt(D) roundoffs of each (Higham and Mary, SISC 2019)."""
     unit = torch.finfo(queries.dtype).eps * max(64, queries.shape[1]) ** 0.5
     return unit * (magnitudes + score.abs())
 
 
 @contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Products in true float32 whatever the training has set: TF32 and bfloat16 lose the order of neighbours."""
+def true_float32(device: torch.device) -> Iterator[None]:
+    """Matrix products in true float32 whatever the training has set: TF32 and bfloat16 lose the order of neighbours."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
