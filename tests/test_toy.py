@@ -7,31 +7,32 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vg_core import toy
+from vg_core import examples
+from vg_core.plots import explorer
 
 
 @pytest.fixture
 def live(monkeypatch):
     """(play button, slider, picture) of the widget."""
-    monkeypatch.setattr(toy, "in_notebook", lambda: True)
-    controls, picture = toy.force_explorer().children
+    monkeypatch.setattr(explorer, "in_notebook", lambda: True)
+    controls, picture = examples.force_explorer().children
     return *controls.children, picture
 
 
 def test_headless_it_is_one_figure_of_all_losses():
-    figure = toy.force_explorer()
+    figure = examples.force_explorer()
     assert isinstance(figure, Figure)
-    assert [axes.get_title().split("\n")[0] for axes in figure.axes] == list(toy.SHOWN)
+    assert [axes.get_title().split("\n")[0] for axes in figure.axes] == list(examples.SHOWN)
 
 
 def test_the_slider_and_the_button_move_the_negative(live):
     play, slider, picture = live
-    assert slider.value == "0.80" and play.value == toy.START
+    assert slider.value == "0.80" and play.value == examples.START
     first = picture.value
     play.value = 3
     assert slider.value == "0.20" and picture.value != first
-    slider.index = toy.START
-    assert play.value == toy.START and picture.value == first
+    slider.index = examples.START
+    assert play.value == examples.START and picture.value == first
     assert (play.min, play.max) == (0, len(slider.options) - 1)
 
 
@@ -41,6 +42,6 @@ def test_nothing_is_cut_off(live):
 
 
 def test_the_moving_negative_is_as_far_as_the_slider_says():
-    for step, distance in enumerate(toy.DISTANCES):
-        negative = toy._forces(step).iloc[2]
+    for distance in examples.DISTANCES:
+        negative = examples.toy_forces(distance).iloc[2]
         assert (negative.role, np.hypot(negative.x, negative.y)) == ("negative", pytest.approx(distance))

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL.Image import Image
 from sklearn.manifold import TSNE
 
-from vg_core.galleries import PIXELS_AN_INCH, finished
+from vg_core.galleries import PIXELS_AN_INCH
 from vg_core.maps.photos import small_photo
-from vg_core.plots.canvas import COLOURS, FULL, ink, legend_below, legible, remark
+from vg_core.plots.canvas import COLOURS, FULL, ink, legend_below, legible, plot, remark
 
 PERPLEXITY = 30.0  # neighbours that count, as the method's authors advise; fewer where there are fewer than 91 points
 ALIKE = 1e-6  # spread of unit vectors in float32 below which they differ by rounding alone
@@ -46,7 +45,7 @@ def embed(descriptors: np.ndarray, seed: int = 0) -> np.ndarray:
     return found @ np.linalg.svd(found, full_matrices=False)[2].T
 
 
-@style.context("vg_core.house", after_reset=True)
+@plot
 def thumbnail_map(paths: Sequence, positions: np.ndarray, labels: Sequence[str] | None = None) -> Figure:
     """Photographs centred on their positions (N, 2), none over another: where there is no room stands a dot.
 
@@ -63,7 +62,7 @@ def thumbnail_map(paths: Sequence, positions: np.ndarray, labels: Sequence[str] 
     if len(kinds) > len(COLOURS):
         raise ValueError(f"{len(kinds)} labels, of which colours tell {len(COLOURS)} apart: give coarser labels")
     if not len(paths):
-        return finished(plt.figure(figsize=(FULL, height)))
+        return plt.figure(figsize=(FULL, height))
     figure, axes = plt.subplots(figsize=(FULL, height))
     photos, boxes = _with_room(paths, centres)
     for (number, photo), (x, y, width, high) in zip(photos.items(), boxes, strict=True):
@@ -81,7 +80,7 @@ def thumbnail_map(paths: Sequence, positions: np.ndarray, labels: Sequence[str] 
     remark(axes, f"{len(photos):,} of {len(paths):,} photographs, a dot for each of the others")
     if labels is not None:
         legend_below(figure, axes)
-    return finished(figure)
+    return figure
 
 
 def _inches(positions: np.ndarray) -> tuple[np.ndarray, float]:

@@ -14,7 +14,6 @@ import folium
 import numpy as np
 import pandas as pd
 from branca.element import Element
-from matplotlib import style
 from xstatic.pkg import leaflet
 
 from vg_core.maps.photos import small_photo
@@ -55,7 +54,6 @@ DRAW = """(chart, page) => {
 }"""
 
 
-@style.context("vg_core.house", after_reset=True)
 def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], thumbnails: int = 300) -> folium.Map:
     """Interactive map of the splits, name -> (database, queries): a layer for each of them, photographs in pop-ups.
 
@@ -91,7 +89,6 @@ def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], thumbnai
     return _page(drawn, layers, [("span", remark)], degrees)
 
 
-@style.context("vg_core.house", after_reset=True)
 def locate_map(photo: str | Path, guesses: pd.DataFrame) -> folium.Map:
     """Interactive map of the best guesses for one photograph, numbered; the best one is vermillion.
 
@@ -103,13 +100,9 @@ def locate_map(photo: str | Path, guesses: pd.DataFrame) -> folium.Map:
     pictures = _thumbnails(rows.path, len(rows), THUMBNAIL_BYTES)
     dots = []
     for row in rows.itertuples():
-        facts = (
-            f"guess {row.Index + 1}",
-            f"descriptor distance {row.distance:.3f}",
-            f"{row.metres:,.0f} m from the best",
-        )
         at = f"{row.y:.5f}, {row.x:.5f}" if degrees else f"{row.x:.2f} E {row.y:.2f} N"
-        dots.append(_dot(row, (*facts, at), pictures, str(row.Index + 1)))
+        facts = f"descriptor distance {row.distance:.3f}", f"{row.metres:,.0f} m from the best", at
+        dots.append(_dot(row, (f"guess {row.Index + 1}", *facts), pictures, str(row.Index + 1)))
     kinds = (("other guesses", dots[:0:-1], ink("blue")), ("best guess", dots[:1], ink("vermillion")))
     look = {"radius": 9, "weight": 1, "fillOpacity": 0.9}
     layers = [{"title": title, "dots": chosen, "look": {"color": colour, **look}} for title, chosen, colour in kinds]
@@ -124,7 +117,7 @@ def _placed(table: pd.DataFrame, degrees: bool) -> pd.DataFrame:
 
 
 def _dots(table: pd.DataFrame, degrees: bool) -> pd.DataFrame:
-    """One row a position (y, x): path of its first photograph, and how many photographs it has."""
+    """One row per position (y, x): path of its first photograph, and how many photographs it has."""
     places = _placed(table, degrees).dropna(subset=["y", "x"]).groupby(["y", "x"], as_index=False)
     return places.agg(path=("path", "first"), photographs=("path", "size"))
 
@@ -169,7 +162,9 @@ def _page(dots: pd.DataFrame, layers: list[dict], remark: list[tuple], degrees: 
 
     It loads nothing: Leaflet is written into the page. Streets can be switched on; without degrees there is a grid.
     """
-    crs, lowest, highest = ("EPSG3857", 0, 19) if degrees else ("Simple", -15, 2)  # zooms; 0 is a pixel a metre there
+    crs, lowest, highest = (
+        ("EPSG3857", 0, 19) if degrees else ("Simple", -15, 2)
+    )  # zooms; 0 is one pixel per metre there
     chart = folium.Map(tiles=None, crs=crs, minZoom=lowest, control_scale=True, prefer_canvas=True, font_size="12px")
     chart.default_js, chart.default_css = [], []  # links to Leaflet, and to libraries that we do not use
     corners = dots[["y", "x"]].agg(["min", "max"]).to_numpy()

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -13,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from scipy.spatial import cKDTree
 
-from vg_core.plots.canvas import COLUMN, FULL, GROUPS, ink
+from vg_core.plots.canvas import COLUMN, FULL, GROUPS, ink, plot
 from vg_core.text import printable
 
 LEGEND = 0.45  # inches, its height
@@ -21,7 +20,7 @@ VECTOR_SHAPES = 5000  # dots or cells drawn one by one; more become pixels, or t
 ROUNDING_METRES = 1e-6  # the radius is inclusive; names carry centimetres
 
 
-@style.context("vg_core.house", after_reset=True)
+@plot
 def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m: float = 25.0) -> Figure:
     """A map for each split, name -> (database, queries): database pale, queries strong, without positives crossed.
 
@@ -33,7 +32,8 @@ def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m
     pixels = sum(len(points) for pair in dots.values() for points in pair) > VECTOR_SHAPES
     for number, (axes, (name, (database, queries))) in enumerate(zip(panels, dots.items(), strict=True)):
         colour = ink(GROUPS.get(name, number))
-        alone = queries[_to_nearest(database, queries) > radius_m + ROUNDING_METRES]
+        metres, _ = cKDTree(database).query(queries)  # infinite without a database
+        alone = queries[metres > radius_m + ROUNDING_METRES]
         for points, label, look in (
             (database, f"{len(database):,} database", {"s": 14, "color": colour, "alpha": 0.3, "lw": 0}),
             (queries, f"{len(queries):,} queries", {"s": 3, "color": colour, "lw": 0}),
@@ -41,32 +41,29 @@ def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m
         ):
             axes.scatter(*np.unique(points, axis=0).T, label=label, rasterized=pixels, **look)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.2, scatterpoints=3)
-    return _finished(figure)
+    return figure
 
 
-@style.context("vg_core.house", after_reset=True)
+@plot
 def density_map(tables: Mapping[str, pd.DataFrame], cell_m: float = 25.0) -> Figure:
     """A map for each table: images in each square of ``cell_m`` metres, on one scale; empty squares are white.
 
     Tables need the columns easting and northing (metres).
     """
-    corners = [np.floor(_metres(table) / cell_m).astype(int) for table in tables.values()]
-    counted = [np.unique(cells, axis=0, return_counts=True) for cells in corners]  # (cells, 2), (cells,)
-    figure, panels = _panels([np.concatenate([cells, cells + 1]) * cell_m for cells, _ in counted], list(tables))
-    most = max(images.max(initial=2) for _, images in counted)
-    scale = LogNorm(0.7, most)  # a cell of one image differs from the white of none
-    for axes, (cells, images) in zip(panels, counted, strict=True):
-        first = cells.min(axis=0)
-        grid = np.full(cells.max(axis=0) - first + 1, np.nan)  # (cells eastwards, cells northwards)
-        grid[tuple((cells - first).T)] = images
-        east, north = ((first[side] + np.arange(grid.shape[side] + 1)) * cell_m for side in (0, 1))
-        mesh = axes.pcolormesh(east, north, grid.T, norm=scale, cmap="YlGnBu", rasterized=grid.size > VECTOR_SHAPES)
+    cells = {name: np.floor(_metres(table) / cell_m) for name, table in tables.items()}  # (N, 2), counted from 0 m
+    figure, panels = _panels([np.concatenate([at, at + 1]) * cell_m for at in cells.values()], list(tables))
+    scale = LogNorm(0.7, 2)  # a cell of one image differs from the white of none
+    for axes, at in zip(panels, cells.values(), strict=True):
+        edges = [np.arange(side.min(), side.max() + 2) * cell_m for side in at.T]  # eastwards, northwards
+        look = {"norm": scale, "cmap": "YlGnBu", "cmin": 1, "rasterized": edges[0].size * edges[1].size > VECTOR_SHAPES}
+        counted, *_, mesh = axes.hist2d(*(at.T + 0.5) * cell_m, edges, **look)
+        scale.vmax = max(scale.vmax, np.nanmax(counted))
     bar = figure.colorbar(mesh, ax=panels, shrink=0.7, aspect=20, pad=0.02)
     bar.set_label(f"images in {cell_m:g} × {cell_m:g} m")
-    bar.set_ticks([tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= most])
+    bar.set_ticks([tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= scale.vmax])
     bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.ax.minorticks_off()
-    return _finished(figure)
+    return figure
 
 
 def round_length(most: float) -> float:
@@ -78,13 +75,6 @@ def round_length(most: float) -> float:
 def _metres(table: pd.DataFrame) -> np.ndarray:
     """Positions (N, 2): easting, northing."""
     return table[["easting", "northing"]].to_numpy(float)
-
-
-def _to_nearest(database: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Metres from each query to the closest database image; infinite without a database."""
-    if not len(database) or not len(queries):
-        return np.full(len(queries), np.inf)
-    return cKDTree(database).query(queries)[0]
 
 
 def _panels(clouds: Sequence[np.ndarray], names: Sequence[str], below: float = 0.0) -> tuple[Figure, list[Axes]]:
@@ -137,10 +127,3 @@ def _scale_bar(axes: Axes, across_m: float) -> None:
     above = axes.get_xaxis_transform() + ScaledTranslation(0, 5 / 72, axes.figure.dpi_scale_trans)  # 5 points
     axes.plot(ends, [1, 1], color="black", lw=2, solid_capstyle="butt", transform=above, clip_on=False, gid="scale")
     axes.text(ends[1], 1, f" {length:g} m", transform=above, va="center", fontsize=7)
-
-
-def _finished(figure: Figure) -> Figure:
-    """The figure with its layout and ticks made, and closed: a notebook shows it once, as the value of the cell."""
-    plt.close(figure)
-    figure.draw_without_rendering()
-    return figure

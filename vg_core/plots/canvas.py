@@ -1,4 +1,4 @@
-"""What all plots share: widths, colours with a meaning, legends, and the house style (``vg_core/house.mplstyle``)."""
+"""What all figures share: widths, colours with a meaning, legends, and the house style (``vg_core/house.mplstyle``)."""
 
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -17,6 +17,8 @@ COLUMN, FULL = 3.4, 7.0  # inches: one column, and both columns, of a two-column
 COLOURS = ("blue", "orange", "green", "vermillion", "purple", "sky", "grey")  # in the order of the house style
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 GROUPS = {"train": "blue", "val": "orange", "test": "green", "database": "sky", "queries": "vermillion"}
+with style.context("vg_core.house"):
+    INKS = [to_hex(colour) for colour in plt.rcParams["axes.prop_cycle"].by_key()["color"]]
 
 
 def plot(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -29,11 +31,14 @@ def plot(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             figure = draw(*map(_fit, args), **{name: _fit(value) for name, value in kwargs.items()})
             plt.close(figure)
             tables = [value for value in (*args, *kwargs.values()) if isinstance(value, pd.DataFrame)]
+            nothing = bool(tables) and all(table.empty for table in tables)
+            said = {"s": "no data", "color": ink("grey"), "ha": "center", "va": "center"}
             for axes in figure.axes:
                 axes.tick_params(labelsize=plt.rcParams["xtick.labelsize"])  # or the style at saving counts them
-                if not axes.has_data() or all(table.empty for table in tables):
-                    at = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-                    axes.text(0.5, 0.5, "no data", color=ink("grey"), **at)
+                if nothing or not (axes.has_data() or axes.texts):
+                    axes.text(0.5, 0.5, **said, transform=axes.transAxes)
+            if not figure.axes:
+                figure.text(0.5, 0.5, **said)
             figure.draw_without_rendering()  # ticks are made here, not later in another style
         return figure
 
@@ -41,9 +46,8 @@ def plot(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def ink(colour: str | int) -> str:
-    """'#rrggbb' of a house colour, by name or number; matplotlib's own "C0" would change its meaning after drawing."""
-    number = COLOURS.index(colour) if isinstance(colour, str) else colour % len(COLOURS)
-    return to_hex(f"C{number}")
+    """'#rrggbb' of a house colour, by name or number."""
+    return INKS[COLOURS.index(colour) if isinstance(colour, str) else colour % len(INKS)]
 
 
 def legible(text) -> str:
@@ -56,10 +60,11 @@ class PlainNumbers(LogFormatter):
     """Numbers along a logarithmic axis, as 0.1 or 2×10⁻⁵; matplotlib's own are formulas, which no figure has."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        factor, power = (float(part) for part in f"{x:.3e}".split("e"))
-        long = f"{factor:g}×".removeprefix("1×") + "10" + f"{power:.0f}".translate(RAISED)
-        number = f"{x:g}" if 1e-3 <= x < 1e4 else long
-        return number if super().__call__(x, pos) else ""  # not every tick has one
+        if not super().__call__(x, pos):  # not every tick has one
+            return ""
+        factor, power = f"{x:.3e}".split("e")
+        long = f"{float(factor):g}×".removeprefix("1×") + "10" + str(int(power)).translate(RAISED)
+        return f"{x:g}" if 1e-3 <= x < 1e4 else long
 
 
 def logarithmic(axes: Axes, side: str) -> None:
@@ -75,22 +80,11 @@ def need(table: pd.DataFrame, *columns: str) -> None:
         raise ValueError(f"the table has no column {', '.join(missing)}; it has: {', '.join(map(str, table.columns))}")
 
 
-def variants(table: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
+def variants(table: pd.DataFrame, by: str = "variant") -> Iterator[tuple[int, str, pd.DataFrame]]:
     """(number, name, rows) of each variant in order of appearance; a table without names is one variant."""
-    if "variant" not in table:
-        table = table.assign(variant="")
-    for number, (name, rows) in enumerate(table.groupby("variant", sort=False)):
-        yield number, str(name), rows
-
-
-def groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """(name, colour, rows) of each split, else of each role, else of the whole table under the name ''."""
-    by = next((column for column in ("split", "role") if column in table), None)
-    if by is None:
-        yield "", ink("blue"), table
-        return
+    table = table if by in table else table.assign(**{by: ""})
     for number, (name, rows) in enumerate(table.groupby(by, sort=False)):
-        yield str(name), ink(GROUPS.get(name, number)), rows
+        yield number, str(name), rows
 
 
 def look(number: int) -> dict[str, str]:
@@ -124,11 +118,9 @@ def protocol(axes: Axes, recalls: pd.DataFrame, interval: str) -> None:
     """Write above the axes how many queries and seeds stand behind them."""
     parts = []
     for column, noun in (("queries", "query"), ("seeds", "seed")):
-        known = sorted({int(value) for value in recalls[column]}) if column in recalls else []
-        if len(known) == 1:
-            parts.append(count(known[0], noun))
-        elif known:
-            parts.append(f"{known[0]:,}–{count(known[-1], noun)}")
+        known = sorted({int(value) for value in recalls.get(column, ())})
+        if known:
+            parts.append(f"{known[0]:,}–" * (len(known) > 1) + count(known[-1], noun))
     remark(axes, " · ".join([*parts, interval]))
 
 

@@ -18,7 +18,7 @@ ACROSS = 4  # panels side by side
 
 @plot
 def force_surfaces(forces: pd.DataFrame) -> Figure:
-    """|dL/dp| above |dL/dn| over b = ||q - n|| (to the right) and a = ||q - p|| (upwards), one column a variant.
+    """|dL/dp| above |dL/dn| over b = ||q - n|| (to the right) and a = ||q - p|| (upwards), a column per variant.
 
     Columns: variant, a, b, pull, push, and the closed forms pull_formula and push_formula; every a with every b, evenly
     spaced, or a ValueError. Colours are autograd's, thin lines the closed form's: where both agree, colours change at
@@ -72,7 +72,7 @@ def push_curves(forces: pd.DataFrame) -> Figure:
 
 @plot
 def force_field(forces: pd.DataFrame) -> Figure:
-    """The points of one tuple in the plane, and on each an arrow: minus the gradient of the loss. A panel a variant.
+    """The points of one tuple in the plane, and on each an arrow: minus the gradient of the loss; a panel per variant.
 
     Columns: variant, loss (written above the panel), role (query, positive, negative), x, y, force_x, force_y. Arrows
     are as long as the force, in the units of the plane: they end where a descent with learning rate 1 would step.

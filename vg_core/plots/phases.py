@@ -24,7 +24,7 @@ WRITTEN = 7.0  # %; a narrower part has no room for its share
 
 @plot
 def phase_bars(history: pd.DataFrame, validation: pd.DataFrame | None = None) -> Figure:
-    """Share of an epoch's time (%) that each phase takes, one bar a variant; seconds per epoch stand behind the bar.
+    """Share of an epoch's time (%) that each phase takes, one bar per variant; seconds per epoch stand behind the bar.
 
     Columns: epoch, seconds and seconds_<phase> of each round; epoch, seconds and seconds_search of each validation,
     where it shall be counted; and variant and seed where there are several. What no phase covers is left white.
@@ -35,30 +35,28 @@ def phase_bars(history: pd.DataFrame, validation: pd.DataFrame | None = None) ->
     table = seconds_per_epoch(history, validation)
     figure, axes = plt.subplots(figsize=(COLUMN, 0.55 + 0.26 * max(1, len(table))))
     total = table.pop("total")
-    start = pd.Series(0.0, table.index)
-    for phase, (name, colour) in PHASES.items():
-        if phase not in table:
-            continue
-        share, fill = 100 * table[phase] / total, to_rgba(ink(colour), PALE if phase == "search" else 1.0)
-        bars = axes.barh(range(len(table)), share, 0.7, left=start, color=fill, label=name)
+    shares = (100 * table[[phase for phase in PHASES if phase in table]]).div(total, axis=0)  # (variants, phases)
+    fills = [to_rgba(ink(PHASES[phase][1]), PALE if phase == "search" else 1.0) for phase in shares]
+    if len(shares):
+        shares.plot.barh(stacked=True, width=0.7, color=fills, ax=axes, legend=False)
+    for (phase, share), bars in zip(shares.items(), axes.containers, strict=False):
+        name, colour = PHASES[phase]
+        bars.set_label(name)
         texts = [f"{value:.0f}" if value >= WRITTEN else "" for value in share]
         dark = "black" if colour in ("sky", "orange", "purple") else "white"
         axes.bar_label(bars, texts, label_type="center", fontsize=6.5, color=dark)
-        start += share
     for place, seconds in enumerate(total):
         axes.annotate(f"{seconds:.3g} s", (100, place), (3, 0), textcoords="offset points", va="center", fontsize=6.5)
-    axes.set_yticks(range(len(table)), table.index)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set_xlim(0, 100)
-    axes.set_xlabel("share of an epoch (%)")
+    axes.set(xlim=(0, 100), xlabel="share of an epoch (%)", ylabel="")
     remark(axes, "behind the bars: seconds per epoch")
     legend_below(figure, axes)
     return figure
 
 
 def seconds_per_epoch(history: pd.DataFrame, validation: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Mean seconds of each phase in one epoch, a row a variant; ``total`` holds what no phase covers, too.
+    """Mean seconds of each phase in one epoch, one row per variant; ``total`` holds what no phase covers, too.
 
     What is done once comes before a round, and its seconds are not among the round's. Validations, from which their
     search is taken apart, count from epoch 1 on: that of the untrained network belongs to no epoch.

@@ -4,6 +4,8 @@ Every function takes a table of images (columns of PlaceSet) and, where there ar
 ``split`` (train, val, test) or ``role`` (database, queries).
 """
 
+from collections.abc import Iterator
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vg_core.plots.canvas import COLUMN, FULL, count, groups, ink, legend_below, need, plot, remark
+from vg_core.plots.canvas import COLUMN, FULL, GROUPS, count, ink, legend_below, need, plot, remark, variants
 
 FARTHEST_M = 50  # metres; everything beyond shares the last bar
 SECTORS = 24  # of 15 degrees
@@ -25,16 +27,14 @@ def distance_to_positive(places: pd.DataFrame) -> Figure:
     """
     need(places, "nearest_m")
     figure, axes = plt.subplots()
-    edges = np.arange(FARTHEST_M + 2)
-    for name, colour, rows in groups(places):
+    for name, colour, rows in _groups(places):
         near = (rows.nearest_m <= 25).mean() * 100
         label = f"{name}: {near:.0f} % within 25 m".removeprefix(": ")
-        _outlined_bars(axes, np.minimum(rows.nearest_m, FARTHEST_M + 0.5), edges, colour, label)
+        _histogram(axes, np.fmin(rows.nearest_m, FARTHEST_M + 0.5), np.arange(FARTHEST_M + 2), colour, label)
     for metres in (10, 25):
         axes.axvline(metres, color="black", linewidth=0.8, linestyle=(0, (3, 2)), gid="threshold")
     axes.set_xticks([0, 10, 25, 40, FARTHEST_M + 0.5], ["0", "10", "25", "40", f">{FARTHEST_M}"])
-    axes.set_xlabel("distance to the nearest database image (m)")
-    axes.set_ylabel("queries (%)")
+    axes.set(xlabel="distance to the nearest database image (m)", ylabel="queries (%)")
     legend_below(figure, axes)
     return figure
 
@@ -44,17 +44,17 @@ def images_per_place(table: pd.DataFrame, cell_m: float = 25.0) -> Figure:
     """Number of places by how many images each holds; a place is a square of ``cell_m`` metres with any image in it."""
     need(table, "easting", "northing")
     figure, axes = plt.subplots()
-    counted = [(name, colour, _images_in_cells(rows, cell_m)) for name, colour, rows in groups(table)]
-    most = max((images.max() for *_, images in counted if len(images)), default=1)
-    edges = np.arange(0.5, most + 1.5, max(1, round(most / 40)))
-    edges = np.append(edges, edges[-1] + edges[1] - edges[0]) if edges[-1] < most + 0.5 else edges
-    for name, colour, images in counted:
-        label = f"{name}: {len(images):,} places, median {np.median(images):.0f} images".removeprefix(": ")
-        _outlined_bars(axes, images, edges, colour, label, share=False)
+    cells = table.assign(easting=table.easting // cell_m, northing=table.northing // cell_m)
+    places = {name: (colour, rows.groupby(["easting", "northing"]).size()) for name, colour, rows in _groups(cells)}
+    most = max((images.max() for _, images in places.values()), default=1)
+    width = max(1, round(most / 40))
+    edges = 0.5 + width * np.arange(-(-most // width) + 1)
+    for name, (colour, images) in places.items():
+        label = f"{name}: {len(images):,} places, median {images.median():.0f} images".removeprefix(": ")
+        _histogram(axes, images, edges, colour, label, stat="count")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set_xlabel(f"images in a place of {cell_m:g} × {cell_m:g} m")
-    axes.set_ylabel("places")
+    axes.set(xlabel=f"images in a place of {cell_m:g} × {cell_m:g} m", ylabel="places")
     legend_below(figure, axes)
     return figure
 
@@ -66,21 +66,15 @@ def headings(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(2.6, 2.6), subplot_kw={"projection": "polar"})
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
-    edges = np.linspace(0, 2 * np.pi, SECTORS + 1)
-    unknown = 0
-    for name, colour, rows in groups(table):
-        known = rows.heading.dropna() % 360
-        unknown += len(rows) - len(known)
-        if not len(known):
-            continue
-        _outlined_bars(axes, np.deg2rad(known), edges, colour, name)
+    for name, colour, rows in _groups(table):
+        directions = np.deg2rad(rows.heading.dropna() % 360)
+        _histogram(axes, directions, np.linspace(0, 2 * np.pi, SECTORS + 1), colour, name)
     axes.set_xticks(np.deg2rad(np.arange(0, 360, 45)), ["N", "NE", "E", "SE", "S", "SW", "W", "NW"])
     axes.tick_params(axis="x", pad=-2)
     axes.tick_params(axis="y", labelcolor=ink("grey"))
-    axes.yaxis.set_major_formatter("{x:g} %")
-    axes.yaxis.set_major_locator(MaxNLocator(3, prune="lower"))
-    axes.set_rlabel_position(67.5)
-    if unknown:
+    axes.yaxis.set(major_formatter="{x:g} %", major_locator=MaxNLocator(3, prune="lower"))
+    axes.set(rlabel_position=67.5, xlabel="", ylabel="")
+    if unknown := table.heading.isna().sum():
         remark(axes, f"{count(unknown, 'image')} of {len(table):,} without heading")
     legend_below(figure, axes)
     return figure
@@ -98,8 +92,8 @@ def times(table: pd.DataFrame) -> Figure:
     panels = 1 + bool(len(clocked))
     figure, axes = plt.subplots(1, panels, figsize=((COLUMN, FULL)[panels - 1], 1.9), squeeze=False)
     _date_bars(axes[0, 0], dated)
-    for name, colour, rows in groups(clocked) if len(clocked) else ():
-        _outlined_bars(axes[0, 1], rows.date.dt.hour, np.arange(25), colour, name)
+    for name, colour, rows in _groups(clocked) if len(clocked) else ():
+        _histogram(axes[0, 1], rows.date.dt.hour, np.arange(25), colour, name)
         axes[0, 1].set(xticks=range(0, 25, 6), xlabel="hour of the day")
     for panel in axes[0]:
         panel.set_ylabel("images (%)")
@@ -126,7 +120,7 @@ def _date_bars(axes: Axes, dated: pd.DataFrame) -> None:
     periods = pd.period_range(known.min(), known.max(), freq=unit) if len(known) else pd.PeriodIndex([], freq=unit)
     missing = len(known) < len(dated)
     slots = np.append(np.arange(len(periods)), [1.15 * len(periods) + 0.2] if missing else [])
-    sets = list(groups(dated))
+    sets = list(_groups(dated))
     width = 0.8 / max(len(sets), 1)
     for number, (name, colour, rows) in enumerate(sets):
         counts = rows.date.dt.to_period(unit).value_counts().reindex(periods, fill_value=0).to_list()
@@ -141,15 +135,15 @@ def _date_bars(axes: Axes, dated: pd.DataFrame) -> None:
     axes.grid(False, axis="x")
 
 
-def _outlined_bars(axes: Axes, values, edges, colour: str, label: str, share: bool = True) -> None:
-    """A histogram that can lie over another one: pale bars, full outline; heights in % when ``share``."""
-    heights = np.histogram(values, edges)[0].astype(float)
-    if share and len(values):
-        heights *= 100.0 / len(values)
-    axes.stairs(heights, edges, fill=True, color=colour, alpha=0.18)
-    axes.stairs(heights, edges, color=colour, label=label)
+def _groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(name, colour, rows) of each split, else of each role, else of the whole table under the name ''."""
+    for number, name, rows in variants(table, "split" if "split" in table else "role"):
+        yield name, ink(GROUPS.get(name, number)), rows
 
 
-def _images_in_cells(table: pd.DataFrame, cell_m: float) -> np.ndarray:
-    cells = np.floor(table[["easting", "northing"]].to_numpy(float) / cell_m)
-    return np.unique(cells, axis=0, return_counts=True)[1]
+def _histogram(axes: Axes, values: pd.Series, edges: np.ndarray, colour: str, label: str, stat="percent") -> None:
+    """Bars that can lie over those of another set: pale, with a full outline."""
+    import seaborn as sns  # takes half a second
+
+    looks = {"element": "step", "color": colour, "alpha": 0.18, "label": label}
+    sns.histplot(values, bins=edges, stat=stat, ax=axes, **looks)

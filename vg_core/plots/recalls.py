@@ -13,15 +13,10 @@ METRES_SHOWN = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000)  # ticks of a lo
 
 @plot
 def recall_curves(recalls: pd.DataFrame) -> Figure:
-    """Recall@N (%) against N, one line a variant with its 95 % interval as a band; from a recall table."""
+    """Recall@N (%) against N, one line per variant with its 95 % interval as a band; from a recall table."""
     need(recalls, "variant", "n", "recall", "low", "high")
-    figure, axes = plt.subplots()
-    _banded_lines(axes, recalls, "n")
-    axes.set_xticks(sorted(recalls.n.unique()))
-    axes.set_xlabel("N, images retrieved")
-    axes.set_ylabel("recall@N (%)")
-    protocol(axes, recalls, "band: 95 % interval")
-    legend_below(figure, axes)
+    figure, axes = _banded_lines(recalls, "n")
+    axes.set(xticks=sorted(recalls.n.unique()), xlabel="N, images retrieved", ylabel="recall@N (%)")
     return figure
 
 
@@ -59,8 +54,7 @@ def gain_forest(comparison: pd.DataFrame) -> Figure:
         axes.hlines(y, row.low, row.high, color=colour, linewidth=1.2)
         axes.plot(row.gain, y, "o", color=colour, markerfacecolor=face, markersize=4.5)
     judged = comparison.p_holm.map(_p_value) if "p_holm" in comparison else comparison.verdict
-    labels = [f"{gain:+.1f}  {word}" for gain, word in zip(comparison.gain, judged, strict=True)]
-    _write_at_right(axes, labels)
+    _write_at_right(axes, [f"{gain:+.1f}  {word}" for gain, word in zip(comparison.gain, judged, strict=True)])
     axes.set_xlabel("paired gain in recall (points)")
     remark(axes, "line: 95 % interval" + (" · p: Holm" if "p_holm" in comparison else ""))
     return figure
@@ -68,40 +62,33 @@ def gain_forest(comparison: pd.DataFrame) -> Figure:
 
 @plot
 def recall_against_metres(curves: pd.DataFrame, threshold_m: float = 25.0) -> Figure:
-    """Recall@N (%) against the distance that counts as right (metres, logarithmic), one line a variant and N.
+    """Recall@N (%) against the distance that counts as right (metres, logarithmic), one line per variant and N.
 
     Columns: variant, threshold (metres), n, recall, low, high. ``threshold_m`` is marked: the field's protocol.
     """
     need(curves, "variant", "threshold", "n", "recall", "low", "high")
-    figure, axes = plt.subplots()
     several = len(curves.n.unique()) > 1
     labelled = curves.assign(variant=curves.variant + " @" + curves.n.astype(str)) if several else curves
-    _banded_lines(axes, labelled, "threshold")
+    figure, axes = _banded_lines(labelled, "threshold")
     _metres_axis(axes, curves.threshold, threshold_m)
-    axes.set_xlabel("a retrieval is right within (m)")
-    axes.set_ylabel("recall@N (%)" if several else f"recall@{curves.n.iloc[0] if len(curves) else 'N'} (%)")
-    protocol(axes, curves, "band: 95 % interval")
-    legend_below(figure, axes)
+    number = "N" if several or curves.empty else curves.n.iloc[0]
+    axes.set(xlabel="a retrieval is right within (m)", ylabel=f"recall@{number} (%)")
     return figure
 
 
 @plot
 def recall_by_dimension(table: pd.DataFrame) -> Figure:
-    """Recall@1 (%) against the number of values of a descriptor (logarithmic), one line a variant with its interval.
+    """Recall@1 (%) against the number of values of a descriptor (logarithmic), one line per variant with its interval.
 
     Columns: variant, dimension, recall, low, high.
     """
     need(table, "variant", "dimension", "recall", "low", "high")
-    figure, axes = plt.subplots()
-    _banded_lines(axes, table, "dimension")
+    figure, axes = _banded_lines(table, "dimension")
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted(table.dimension.unique()))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
-    axes.set_xlabel("values of a descriptor")
-    axes.set_ylabel("recall@1 (%)")
-    protocol(axes, table, "band: 95 % interval")
-    legend_below(figure, axes)
+    axes.set(xlabel="values of a descriptor", ylabel="recall@1 (%)")
     return figure
 
 
@@ -119,22 +106,25 @@ def error_cdf(ranks: pd.DataFrame) -> Figure:
         axes.step(metres, share, where="post", label=name, **look(number))
     if len(ranks):
         _metres_axis(axes, np.maximum(ranks.metres, 1.0), ranks.threshold.iloc[0] if "threshold" in ranks else None)
-    axes.set_ylim(0, 101)
-    axes.set_xlabel("distance of the first retrieved image (m)")
-    axes.set_ylabel("queries (%)")
+    axes.set(ylim=(0, 101), xlabel="distance of the first retrieved image (m)", ylabel="queries (%)")
     legend_below(figure, axes)
     return figure
 
 
-def _banded_lines(axes: Axes, table: pd.DataFrame, x: str) -> None:
-    paleness = 0.6 / max(4, len(table.variant.unique()))  # many bands lie over each other
+def _banded_lines(table: pd.DataFrame, x: str) -> tuple[Figure, Axes]:
+    """Axes with recall against ``x``: one line per variant, its interval as a band."""
+    figure, axes = plt.subplots()
+    paleness = 0.6 / max(4, table.variant.nunique())  # many bands lie over each other
     for number, name, rows in variants(table.sort_values(x, kind="stable")):
         axes.plot(rows[x], rows.recall, label=name, marker=marker(number), **look(number))
         axes.fill_between(rows[x], rows.low, rows.high, color=ink(number), alpha=paleness, linewidth=0)
+    protocol(axes, table, "band: 95 % interval")
+    legend_below(figure, axes)
+    return figure, axes
 
 
 def _one_line_each(names: pd.Series) -> tuple[Figure, Axes]:
-    """Axes with one horizontal line a name, the first on top."""
+    """Axes with one horizontal line per name, the first on top."""
     figure, axes = plt.subplots(figsize=(COLUMN, 0.65 + 0.19 * max(len(names), 2)))
     axes.set_yticks(np.arange(len(names)), names)
     axes.set_ylim(max(len(names), 1) - 0.4, -0.6)

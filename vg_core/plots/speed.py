@@ -17,8 +17,9 @@ VERDICTS = {"met": ("green", "o"), "missed": ("vermillion", "X"), "not judged": 
 
 @plot
 def speed_ratios(results: pd.DataFrame) -> Figure:
-    """Ours over the reference, a line each bar of ``goals``: a point with its range on a logarithmic axis, the bar as a
-    tick. Left of its tick a bar is met, which colour and shape say, too.
+    """Ours over the reference, one line per bar of ``goals``: a point with its range (logarithmic), the bar as a tick.
+
+    Left of its tick a bar is met, which colour and shape say, too.
     """
     table = goals(results)
     figure, axes = plt.subplots(figsize=(COLUMN, 0.75 + 0.15 * max(2, len(table))))
@@ -31,16 +32,15 @@ def speed_ratios(results: pd.DataFrame) -> Figure:
     axes.axvline(1, color=ink("grey"), linewidth=0.6, linestyle="--", gid="reference")
     logarithmic(axes, "x")
     axes.set_yticks(lines, table.name)
-    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.set(ylim=(len(table) - 0.4, -0.6), xlabel="ours / reference")
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("ours / reference")
     remark(axes, "point: median · line: range · left is better")
     legend_below(figure, axes)
     return figure
 
 
 def goals(results: pd.DataFrame) -> pd.DataFrame:
-    """One row each bar of a benchmark's results: row, kind, name, ratio with its range (low, high), bar, verdict.
+    """One row per bar of a benchmark's results: row, kind, name, ratio with its range (low, high), bar, verdict.
 
     Kinds are time over the reference's, time over the least that the work could take (floor), and peak memory over the
     reference's; only the first has a range. Rows measured quickly, at tiny shapes, are "not judged". ``results`` has at
@@ -52,9 +52,8 @@ def goals(results: pd.DataFrame) -> pd.DataFrame:
         rows = results.dropna(subset=[value, bar])
         facts = {"ratio": rows[value], "low": rows[low], "high": rows[high], "bar": rows[bar]}
         facts |= {"verdict": _verdicts(rows, value, bar)}
-        parts.append(
-            pd.DataFrame({"row": rows.row, "kind": kind, "name": rows.row.str.replace("_", " ") + behind} | facts)
-        )
+        names = {"row": rows.row, "kind": kind, "name": rows.row.str.replace("_", " ") + behind}
+        parts.append(pd.DataFrame(names | facts))
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 

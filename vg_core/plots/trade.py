@@ -20,34 +20,33 @@ PLACES = [(5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center",
 
 @plot
 def metric_grid(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
-    """``value`` written in a grid of ``x`` by ``y``, paler or darker; numbers are sorted, texts keep their order.
+    """``value`` written in a grid of ``x`` by ``y``, the higher the darker; numbers are sorted, texts keep their order.
 
     A row whose value is NaN or infinite has diverged: its cell is hatched and says so. A cell without a row is empty.
     Raises ValueError when two rows claim one cell.
     """
+    import seaborn as sns  # takes half a second
+
     need(table, x, y, value)
-    columns, lines = _options(table[x]), _options(table[y])
     if table.duplicated([x, y]).any():
         raise ValueError(f"several rows share one {x} and {y}: average them first, or choose other options")
+    columns, lines = _options(table[x]), _options(table[y])
+    grid = table.pivot_table(value, y, x, sort=False, dropna=False)
+    grid = grid.reindex(index=lines, columns=columns)  # (lines, columns)
     figure, axes = plt.subplots(figsize=(COLUMN, 0.7 + 0.32 * max(len(lines), 1)))
-    finite = table[value][np.isfinite(table[value])]
-    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
-    size = float(np.clip(35 / max(len(columns), 1), 4.5, 7))  # points; "diverged" fits into a cell
-    shades = plt.get_cmap()
-    for row in table.to_dict("records"):
+    written = {"size": float(np.clip(35 / max(len(columns), 1), 4.5, 7))}  # points; "diverged" fits into a cell
+    shown = {"annot": True, "fmt": ".1f", "annot_kws": written | {"color": "black"}, "linewidths": 0.6}
+    if np.isfinite(grid).any(axis=None):
+        shown["cmap"] = sns.light_palette(ink("sky"), as_cmap=True)  # black is legible on all of it
+        sns.heatmap(grid, mask=~np.isfinite(grid), cbar=False, ax=axes, **shown)
+    for row in table[~np.isfinite(table[value])].to_dict("records"):
         i, j = columns.index(row[x]), lines.index(row[y])
-        written = {"x": i, "y": j, "ha": "center", "va": "center", "fontsize": size}
-        if np.isfinite(row[value]):
-            shade = shades((row[value] - low) / (high - low) if high > low else 0.5)
-            letters = "white" if np.dot(shade[:3], (0.299, 0.587, 0.114)) < 0.5 else "black"  # by brightness
-            axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor=shade, edgecolor="white"))
-            axes.text(s=f"{row[value]:.1f}", color=letters, **written)
-        else:
-            axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, facecolor="white", edgecolor=ink("grey"), hatch="////"))
-            axes.text(s="diverged", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8}, **written)
-    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(lines) - 0.5, -0.5), xlabel=_words(x), ylabel=_words(y))
-    axes.set_xticks(range(len(columns)), [_short(option) for option in columns])
-    axes.set_yticks(range(len(lines)), [_short(option) for option in lines])
+        axes.add_patch(Rectangle((i, j), 1, 1, facecolor="white", edgecolor=ink("grey"), hatch="////"))
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        axes.text(i + 0.5, j + 0.5, "diverged", ha="center", va="center", bbox=behind, **written)
+    axes.set(xlim=(0, max(len(columns), 1)), ylim=(max(len(lines), 1), 0), xlabel=_words(x), ylabel=_words(y))
+    axes.set_xticks(np.arange(len(columns)) + 0.5, map(_short, columns), rotation=0)
+    axes.set_yticks(np.arange(len(lines)) + 0.5, map(_short, lines), rotation=0)
     axes.set_title(_words(value), pad=3)
     axes.grid(False)
     axes.tick_params(length=0)
@@ -69,8 +68,7 @@ def cost_scatter(table: pd.DataFrame, cost: str = "bytes_per_image") -> Figure:
         axes.vlines(rows[cost], rows.low, rows.high, color=ink(number), linewidth=1.0)
     if len(table) and table[cost].min() > 0 and table[cost].max() > 20 * table[cost].min():
         logarithmic(axes, "x")
-    axes.set_xlabel(_words(cost))
-    axes.set_ylabel("recall@1 (%)")
+    axes.set(xlabel=_words(cost), ylabel="recall@1 (%)")
     axes.margins(0.12)
     figure.draw_without_rendering()  # names are placed in pixels: the axes must have theirs
     _name_points(axes, table, cost)

@@ -33,8 +33,7 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame) -> Figure:
             best = rows.loc[rows.recall_5.idxmax()]
             below.plot(best.epoch, best.recall_5, "o", color=style["color"], gid="best")
     above.set_ylabel("loss")
-    below.set_ylabel("validation recall (%)")
-    below.set_xlabel("epoch")
+    below.set(xlabel="epoch", ylabel="validation recall (%)")
     below.xaxis.get_major_locator().set_params(integer=True)
     _explain_widths(below, "recall@5", "recall@1")
     legend_below(figure, above)
@@ -60,8 +59,7 @@ def mining_hardness(history: pd.DataFrame) -> Figure:
     distance.set_ylabel("descriptor distance")
     excluded.set_ylabel("excluded candidates")
     for axes in (active, distance, excluded):
-        axes.set_xlabel("epoch")
-        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+        axes.set(xlabel="epoch", ylim=(0, 1.08 * axes.get_ylim()[1]))
     _explain_widths(distance, "negatives", "positives")
     legend_below(figure, active)
     return figure
@@ -87,8 +85,7 @@ def range_test(curve: pd.DataFrame) -> Figure:
         lost = rows.lr[~np.isfinite(rows.loss)].head(1)
         at_the_top = {"transform": axes.get_xaxis_transform(), "clip_on": False, "in_layout": False, "gid": "diverged"}
         axes.plot(lost, np.ones(len(lost)), "X", color=style["color"], **at_the_top)
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("loss")
+    axes.set(xlabel="learning rate", ylabel="loss")
     legend_below(figure, axes)
     return figure
 
@@ -99,14 +96,11 @@ def _runs(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, str], pd.DataFra
     A table of one variant distinguishes its seeds instead.
     """
     table = table.assign(variant=table.get("variant", ""), seed=table.get("seed", 0))
-    by = "seed" if len(table.variant.unique()) == 1 < len(table.seed.unique()) else "variant"
-    numbers = {name: number for number, name in enumerate(table[by].unique())}
-    entered = set()
-    for _, rows in table.groupby(["variant", "seed"], sort=False):
-        name = rows[by].iloc[0]
-        entry = f"seed {name}" if by == "seed" else str(name)
-        yield "_" if name in entered else entry, look(numbers[name]), rows
-        entered.add(name)
+    one = table.variant.nunique() == 1 < table.seed.nunique()
+    entries = "seed " + table.seed.astype(str) if one else table.variant.astype(str)
+    for number, (entry, rows) in enumerate(table.groupby(entries, sort=False)):
+        for place, (_, run) in enumerate(rows.groupby("seed", sort=False)):
+            yield "_" if place else entry, look(number), run
 
 
 def _epochs_done(rows: pd.DataFrame) -> pd.Series:

@@ -11,11 +11,12 @@ from matplotlib.colors import to_hex
 
 from tests.tiny import TINY
 from vg_core import records
-from vg_core.attribution import compare_heat, heat_gallery
-from vg_core.heatmaps import occlusion_map
+from vg_core.descriptors import describe
+from vg_core.examples import compare_heat
+from vg_core.galleries import heat_gallery
+from vg_core.models.saliency import occlusion_map
 from vg_core.places.images import read_image
 from vg_core.plots.canvas import ink
-from vg_core.retrieval import describe
 from vg_core.runs import run
 
 
