@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vg_core.devices import cores, fast_dtype
+from vg_core.devices import cores
+from vg_core.models.precision import network_dtype
 
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows of the square matrices that are multiplied
 CHANNELS, SIDE = 256, 64  # of the square maps that are convolved, as large as those of ResNet-18's layers
@@ -49,7 +50,7 @@ class Work(NamedTuple):
 def product(device: torch.device) -> Work:
     """A matrix product into memory that is there already: to write fresh memory takes its own time."""
     side = MATRIX[device.type]
-    a, b, found = torch.rand(3, side, side, device=device, dtype=fast_dtype(device))
+    a, b, found = torch.rand(3, side, side, device=device, dtype=network_dtype(device))
     return Work(lambda n: torch.mm(a[:n], b, out=found[:n]), side, 2 * side**2)
 
 
@@ -60,7 +61,7 @@ def convolution(device: torch.device) -> Work:
     """
     shapes = (1, CHANNELS, SIDE, SIDE), (CHANNELS, CHANNELS, 3, 3)
     maps, weight = (
-        torch.rand(shape, device=device, dtype=fast_dtype(device)).to(memory_format=torch.channels_last)
+        torch.rand(shape, device=device, dtype=network_dtype(device)).to(memory_format=torch.channels_last)
         for shape in shapes
     )
     return Work(lambda n: F.conv2d(maps[:, :, :n], weight, padding=1), SIDE, 2 * 9 * CHANNELS**2 * SIDE)

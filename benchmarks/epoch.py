@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -42,9 +41,10 @@ from benchmarks.lines import OF_ROUNDS, PARTS  # noqa: E402
 from benchmarks.measure import Disagreement  # noqa: E402
 from benchmarks.prediction import GOALS, IMAGE_SIZE, predicted  # noqa: E402
 from vg_core.config import Config  # noqa: E402
-from vg_core.devices import fast_dtype, pick_device  # noqa: E402
-from vg_core.errors import KINDS, known, sentence  # noqa: E402
+from vg_core.devices import pick_device  # noqa: E402
+from vg_core.errors import KINDS, has_sentence, sentence  # noqa: E402
 from vg_core.learner import can_compile  # noqa: E402
+from vg_core.models.precision import network_dtype  # noqa: E402
 from vg_core.paths import data_root  # noqa: E402
 from vg_core.places.dataset import PlaceSet  # noqa: E402
 from vg_core.progress import Progress  # noqa: E402
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = configure(args, sets)
         climb(args, config, sets)
     except (*KINDS, Disagreement) as error:
-        if not known(error) and not isinstance(error, Disagreement):
+        if not has_sentence(error) and not isinstance(error, Disagreement):
             raise
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 1
@@ -162,7 +162,7 @@ def chosen_rungs(wanted: Sequence[str] | None, device: torch.device) -> list[str
 def useless_on(device: torch.device) -> dict[str, str]:
     """The rungs that do nothing on a device or cannot be climbed there, and why."""
     found = {}
-    if fast_dtype(device) is not torch.bfloat16:
+    if network_dtype(device) is not torch.bfloat16:
         found["bf16"] = "this device computes no faster in it"
     if device.type == "cpu":
         found["device_pixels"] = "a CPU has decoded pixels in its own memory already"
@@ -199,7 +199,7 @@ def warm_up(runner: Loop | Trainer, label: str, batch_size: int) -> None:
 
     Network, task and optimiser are afterwards what they were, and the next round is the first.
     """
-    parts = runner.model, runner.task, runner.optimizer
+    parts = runner.model, runner.objective, runner.optimizer
     before = [deepcopy(part.state_dict()) for part in parts]
     for count in (batch_size + batch_size // 2, 1):  # code is compiled for one size, for all others, and for one image
         runner.describe(np.arange(min(count, len(runner.images))))
@@ -235,7 +235,7 @@ def _forget(device: torch.device) -> None:
 # --- results ----------------------------------------------------------------------------------------------------------
 def settings_of(config: Config, sets: Sequence[PlaceSet], rounds: int, device: torch.device) -> dict[str, str]:
     """All that makes two measurements comparable, as texts of the CSV."""
-    options = asdict(config)
+    options = config.options()
     photographs = " ".join([config.dataset, "{}x{}".format(*config.image_size), *(s.fingerprint for s in sets)])
     facts = {"photographs": photographs, "options": ", ".join(f"{name}={options[name]}" for name in OPTIONS)}
     return {name: str(value) for name, value in (facts | {"rounds": rounds} | machine(device)).items()}

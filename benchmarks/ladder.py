@@ -18,20 +18,22 @@ from torch import Tensor
 from benchmarks import reference
 from vg_core.clock import Clock
 from vg_core.config import Config
-from vg_core.devices import fast, pick_device
+from vg_core.descriptors import in_parts, local_descriptors
+from vg_core.devices import pick_device
 from vg_core.evaluation import AT, recall
 from vg_core.mining import draw_pool
 from vg_core.models import GeoModel, build_model
-from vg_core.models.network import frozen_stem, inference_copy
+from vg_core.models.network import Encoded, frozen_stem, inference_copy
+from vg_core.models.precision import mixed_precision
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import WORKERS, normalise
 from vg_core.places.photographs import Photographs
 from vg_core.progress import Progress
 from vg_core.registry import ByName
-from vg_core.retrieval import RETRIEVED, in_parts, local_descriptors, nearest_on_device, search
+from vg_core.retrieval import nearest_on_device, search
 from vg_core.stem_cache import Kept, descriptors_of, keep_pixels
-from vg_core.tasks import Tuples
-from vg_core.training import State, Trainer
+from vg_core.tasks import RoundKey, Tuples
+from vg_core.training import FIRST, State, Trainer
 
 
 @dataclass(frozen=True)
@@ -67,22 +69,22 @@ RUNGS: dict[str, Switches | str] = ByName(
 class LoopedTuples(Tuples):
     """Tuples mined for one query after the other, from a list with a descriptor of each image."""
 
-    def draw(self, rng: np.random.Generator, describe) -> tuple[np.ndarray, dict]:
+    def draw(self, _key: RoundKey, rng: np.random.Generator, describe) -> tuple[np.ndarray, dict]:
         config, images = self.config, np.arange(self.database)
         chosen = rng.permutation(self.trainable)[: config.cache_refresh_rate]
         pool = draw_pool(config.task.mining, len(chosen), self.database, config.task.neg_samples_num, rng)
         hard, soft = ([lists[q] for q in chosen] for lists in (self.hard, self.soft))
-        kept = [old[old >= 0] for old in self.kept[chosen].cpu().numpy()]
-        needed = images if config.task.mining == "full" else np.unique(np.concatenate([pool, *hard, *kept]))
+        previous = [old[old >= 0] for old in self.previous[chosen].cpu().numpy()]
+        needed = images if config.task.mining == "full" else np.unique(np.concatenate([pool, *hard, *previous]))
         found = describe(np.concatenate([needed, self.database + chosen])).cpu().numpy()
         cache: list = [None] * self.database
         for image, descriptor in zip(needed, found[: len(needed)], strict=True):
             cache[image] = descriptor
         own = np.broadcast_to(pool, (len(chosen), pool.shape[-1]))
-        pools = [np.union1d(some, old) for some, old in zip(own, kept, strict=True)]
+        pools = [np.union1d(some, old) for some, old in zip(own, previous, strict=True)]
         queries = found[len(needed) :]
         positives, negatives = reference.mine(cache, queries, hard, soft, pools, config.task.negs_num_per_query)
-        self.kept[chosen] = torch.from_numpy(negatives).to(self.kept.device)
+        self.previous[chosen] = torch.from_numpy(negatives).to(self.previous.device)
         return np.column_stack([self.database + chosen, positives, negatives]), {}
 
 
@@ -97,8 +99,8 @@ class Loop:
         self.device = pick_device()
         self.layout = torch.channels_last if switches.channels_last else torch.contiguous_format
         self.model = build_model(config).to(self.device, memory_format=self.layout)
-        task = Tuples if switches.mining else LoopedTuples
-        self.task = task(config, train_set, self.model.dim).to(self.device)
+        objective = Tuples if switches.mining else LoopedTuples
+        self.objective = objective(config, train_set, self.model.dim).to(self.device)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(trained, lr=config.lr, fused=switches.fused or None)
         self.images, self.val_images = (self._photographs(places) for places in (train_set, val_set))
@@ -131,7 +133,7 @@ class Loop:
     def mine(self, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
         """(R, 2 + N) images of query, positive and negatives, and facts about them."""
         with self.clock.phase("mining"):
-            return self.task.draw(rng, self.describe)
+            return self.objective.draw(FIRST, rng, self.describe)
 
     def describe(self, wanted: np.ndarray) -> Tensor:
         """(M, D) descriptors of images numbered database first, queries behind."""
@@ -153,7 +155,7 @@ class Loop:
             self.optimizer.zero_grad(set_to_none=True)
             descriptors = self._descriptors(self.model, images, self.stem)
             if self.on.loss:
-                loss = self.task(descriptors.view(*rows.shape, -1), rows)
+                loss = self.objective.loss(lambda _images: Encoded(descriptors, None), images, rows)
             else:
                 loss = reference.triplet(descriptors, rows.shape[1] - 2)
         with self.clock.phase("backward"):
@@ -173,11 +175,11 @@ class Loop:
         self.progress.epoch(self.state.validation)
 
     def _nearest(self, queries: Tensor, database: Tensor) -> np.ndarray:
-        """(Q, RETRIEVED) database images, nearest first."""
+        """(Q, 20) database images, nearest first."""
         if self.on.mining and queries.is_cuda:
-            return nearest_on_device(queries, database, RETRIEVED)[1]
+            return nearest_on_device(queries, database, max(AT))[1]
         find = search if self.on.mining else reference.search
-        return find(queries.cpu().numpy(), database.cpu().numpy(), RETRIEVED)[1]
+        return find(queries.cpu().numpy(), database.cpu().numpy(), max(AT))[1]
 
     @torch.inference_mode()
     def _describe(self, photographs: Photographs | Kept, wanted: np.ndarray) -> Tensor:
@@ -194,7 +196,7 @@ class Loop:
     def _descriptors(self, network: GeoModel, images: Tensor, stem: Callable[[Tensor], Tensor]) -> Tensor:
         """float32 (B, D) of images as they were read."""
         images = images.to(self.device, non_blocking=True)
-        with fast(self.device) if self.on.bf16 else nullcontext():
+        with mixed_precision(self.device) if self.on.bf16 else nullcontext():
             if self.on.compiled:  # in one piece what the switches before it have made of the lines below
                 return descriptors_of(network, images, stem)
             images = (normalise(images) if self.on.pixels else images).contiguous(memory_format=self.layout)

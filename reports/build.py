@@ -78,7 +78,7 @@ def check_same_city(folder: Path, chapters: dict[str, list[str]], profile: str) 
     datasets = {}
     for slug in chapters:
         remedy = f"run {slug} again: python reports/run_notebooks.py --profile {profile} {slug}"
-        own_files.check_folder(folder / slug, remedy)
+        own_files.require_folder(folder / slug, remedy)
         datasets[slug] = ", ".join(own_files.read(folder / slug / "origin.json", remedy)["datasets"])
     described, measured = datasets.get("00_dataset", datasets[REQUIRED]), datasets[REQUIRED]
     if described != measured:

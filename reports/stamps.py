@@ -27,7 +27,7 @@ def unchanged(notebook: Path, parameters: dict, copy: Path) -> bool:
         found = content["metadata"].pop(KEY)
         export = _assets(parameters) / notebook.stem
         if export.exists():
-            own_files.check_folder(export, "it is made again")
+            own_files.require_folder(export, "it is made again")
     except (OSError, ValueError, LookupError, TypeError, AttributeError):  # whatever is left of it
         return False
     return found == [_digest(content), sources(notebook, parameters), files(notebook, parameters)]

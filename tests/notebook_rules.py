@@ -2,14 +2,15 @@
 
 import ast
 import re
-import sys
 from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
 MOST_CODE_CELLS = 14
 MOST_LINES = 15
-WELCOME = {*sys.stdlib_module_names, "numpy", "pandas", "torch", "matplotlib", "IPython", "vg_core"}
+MOST_IMPORTS = 4
+MOST_NUMBERS = 6  # that no table holds
+WELCOME = {"numpy", "pandas", "IPython", "vg_core"}
 PROMISES = ("question", "expectation", "cost", "command")  # of the first cell
 MEASURED = re.compile(
     r"\d\s*%"  # 71.2 %
@@ -33,6 +34,12 @@ def parsed(notebook: NotebookNode) -> Iterator[tuple[int, ast.Module]]:
             yield number, ast.parse(cell.source)
         except SyntaxError:
             continue
+
+
+def calls(notebook: NotebookNode, function: str) -> list[tuple[int, ast.Call]]:
+    """(number of the code cell, call) of each call of a function."""
+    nodes = [(number, node) for number, tree in parsed(notebook) for node in ast.walk(tree)]
+    return [(n, node) for n, node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == function]
 
 
 def plain_python(name: str, notebook: NotebookNode) -> list[str]:
@@ -115,14 +122,19 @@ def without_definitions(name: str, notebook: NotebookNode) -> list[str]:
 
 
 def importing_little(name: str, notebook: NotebookNode) -> list[str]:
-    complaints = []
+    """A few lines, and of the package its face: ``import vg_core as vg``."""
+    complaints, lines = [], 0
     for number, tree in parsed(notebook):
         for node in ast.walk(tree):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names = [node.module or "."] if isinstance(node, ast.ImportFrom) else names
-            strange = {module.split(".")[0] for module in names} - WELCOME
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            lines += 1
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            strange = {module for module in names if module.split(".")[0] not in WELCOME}
+            if isinstance(node, ast.ImportFrom):
+                strange |= {module for module in names if module.split(".")[0] == "vg_core"}
             complaints += [f"code cell {number} imports {module or 'by a relative path'}" for module in sorted(strange)]
-    return complaints
+    return complaints + ([f"{lines} imports, more than {MOST_IMPORTS}"] if lines > MOST_IMPORTS else [])
 
 
 def without_measurements(name: str, notebook: NotebookNode) -> list[str]:
@@ -138,15 +150,21 @@ def at_home_everywhere(name: str, notebook: NotebookNode) -> list[str]:
     return [f"cell {number} names a path of one machine: '{match[0]}'" for number, match in found if match]
 
 
-def exporting(name: str, notebook: NotebookNode) -> list[str]:
-    """The last code cell exports under the notebook's own name."""
-    trees = dict(parsed(notebook))
-    last = trees.get(len(code(notebook)), ast.Module([], []))
-    for node in ast.walk(last):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "export":
-            slug = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-            return [] if slug == name else [f"export is given {slug!r}, not '{name}'"]
-    return ["the last code cell does not call export"]
+def paged(name: str, notebook: NotebookNode) -> list[str]:
+    """One page under the notebook's own name, closed in the last code cell."""
+    opened = [ast.unparse(call) for _, call in calls(notebook, "vg.Page")]
+    complaints = [] if opened == [f"vg.Page('{name}', profile)"] else [f"no vg.Page('{name}', profile): {opened}"]
+    if [number for number, _ in calls(notebook, "page.close")] != [len(code(notebook))]:
+        complaints.append("page.close must be called in the last code cell, and nowhere else")
+    return complaints
+
+
+def without_dictionaries(name: str, notebook: NotebookNode) -> list[str]:
+    """What the PDF says is in tables: a page is closed with few numbers beside them."""
+    closed = [(number, len(call.keywords)) for number, call in calls(notebook, "page.close")]
+    return [
+        f"code cell {cell} closes the page with {n} numbers: keep a table" for cell, n in closed if n > MOST_NUMBERS
+    ]
 
 
 RULES = (
@@ -160,7 +178,8 @@ RULES = (
     importing_little,
     without_measurements,
     at_home_everywhere,
-    exporting,
+    paged,
+    without_dictionaries,
 )
 
 

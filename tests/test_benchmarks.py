@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from vg_core.evaluation import average_precisions
-from vg_core.places.benchmarks import crop, holidays_size, read_holidays, read_landmarks
+from vg_core.places.benchmarks import Region, crop, holidays_views, read_holidays, read_landmarks
 
 
 def touch(folder, *names):
@@ -19,8 +18,12 @@ def lists(items):
     return [[int(index) for index in entry] for entry in items]
 
 
-def precisions(ranking, truth):
-    return average_precisions(np.array(ranking), truth.positives, truth.junk)
+def right(found):
+    return lists(found.score.keywords["positives"])
+
+
+def junk(found):
+    return lists(found.score.keywords["junk"])
 
 
 # --- Oxford and Paris ------------------------------------------------------------------------------------------
@@ -48,17 +51,18 @@ def write_query(truth, name, query, **labels):
 def test_oxford(oxford):
     found = read_landmarks(*oxford)
     assert found.database == [str(oxford[1] / f"{name}.jpg") for name in BUILDINGS]
-    assert found.queries == [found.database[0], found.database[3]]
-    assert found.names == ["a_1", "b_1"]
-    assert lists(found.positives) == [[0, 2], [3, 4]]
-    assert lists(found.junk) == [[4], []]
-    assert found.rois == [(136.5, 34.1, 648.5, 955.7), (0, 0, 10, 20)]
+    assert found.queries.to_numpy().tolist() == [["a_1", "a", 2], ["b_1", "b", 2]]
+    assert right(found) == [[0, 2], [3, 4]] and junk(found) == [[4], []]
+    (full, indices), (cut, regions) = found.shown
+    rois = [(136.5, 34.1, 648.5, 955.7), (0, 0, 10, 20)]
+    assert (full, indices.tolist(), cut) == ("full", [0, 3], "crop")
+    assert regions == [Region(found.database[i], roi) for i, roi in zip((0, 3), rois, strict=True)]
 
 
 def test_average_precision_of_the_protocol(oxford):
     """First query: junk is taken out, so its positives are at 0-based ranks 0 and 2; second: all first."""
     ranking = [[0, 4, 3, 2, 1], [4, 3, 0, 1, 2]]
-    assert precisions(ranking, read_landmarks(*oxford)) == pytest.approx([19 / 24, 1])
+    assert read_landmarks(*oxford).score(np.array(ranking)) == pytest.approx([19 / 24, 1])
 
 
 def test_paris_lies_in_folders_and_leaves_corrupt_images_out(oxford, tmp_path):
@@ -66,7 +70,7 @@ def test_paris_lies_in_folders_and_leaves_corrupt_images_out(oxford, tmp_path):
     (tmp_path / "corrupt.txt").write_text("a/a_03.jpg\na/a_02.jpg\nc/removed_already.jpg\n")
     found = read_landmarks(oxford[0], images, tmp_path / "corrupt.txt")
     assert found.database == [str(images / name) for name in ("a/a_01.jpg", "b/b_01.jpg", "b/b_02.jpg")]
-    assert lists(found.positives) == [[0], [1, 2]]
+    assert right(found) == [[0], [1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -131,13 +135,11 @@ def test_crop_of_a_query(roi, size, field, expected):
 def test_holidays(tmp_path):
     images = touch(tmp_path, *(f"{number}.jpg" for number in (100000, 100001, 100010, 100100, 100101)))
     found = read_holidays(images)
-    assert found.queries == [str(images / "100000.jpg"), str(images / "100100.jpg")]
-    assert lists(found.positives) == [[1, 2], [4]]
-    assert lists(found.junk) == [[0], [3]]
-    assert found.names == ["100000", "100100"]
-    assert found.rois == []
+    assert found.queries.to_numpy().tolist() == [["100000", "100000", 2], ["100100", "100100", 1]]
+    assert right(found) == [[1, 2], [4]] and junk(found) == [[0], [3]]
+    assert [(part, shown.tolist()) for part, shown in found.shown] == [("full", [0, 3])]
     # each finds itself first, which does not count; then all right, and right at the second place
-    assert precisions([[0, 2, 1, 3, 4], [3, 0, 4, 1, 2]], found) == pytest.approx([1, 0.25])
+    assert found.score(np.array([[0, 2, 1, 3, 4], [3, 0, 4, 1, 2]])) == pytest.approx([1, 0.25])
 
 
 @pytest.mark.parametrize(
@@ -158,4 +160,4 @@ def test_images_that_stand_alone(tmp_path, extra, message):
     [((768, 1024), (768, 1024)), ((2448, 3264), (768, 1024)), ((3264, 2448), (1024, 768)), ((480, 640), (480, 640))],
 )
 def test_holidays_are_shrunk_to_an_area(size, expected):
-    assert holidays_size(size) == expected
+    assert holidays_views(size, (1, 1)) == [((0, 0, size[1], size[0]), expected)]

@@ -3,6 +3,7 @@
 import re
 import shutil
 from dataclasses import astuple
+from functools import cache, partial
 from itertools import pairwise
 
 import numpy as np
@@ -42,8 +43,8 @@ def city(street, monkeypatch):
 def traced(monkeypatch):
     """torch.compile traces a network but generates no code, which would take minutes; a compiler is there."""
     torch.compiler.reset()
-    whole = torch.compile(stem_cache._descriptors_of, fullgraph=True, backend="eager")
-    monkeypatch.setattr(stem_cache, "_compiled", lambda: whole)
+    whole = cache(partial(torch.compile, fullgraph=True, backend="eager"))
+    monkeypatch.setattr(stem_cache, "_compiled", whole)
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/g++")
 
 

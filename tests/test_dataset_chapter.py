@@ -3,7 +3,9 @@
 import json
 
 import nbformat
+import pandas as pd
 
+import vg_core as vg
 from vg_core import paths
 from vg_core.places.dataset import SPLITS
 
@@ -25,7 +27,8 @@ def test_every_page_of_the_chapter_is_made_without_zones(tmp_path, write_photo):
         if "parameters" in cell.metadata.get("tags", []):
             names["options"] = {"dataset": str(folder)}
     made = paths.assets_folder("smoke") / SLUG
-    numbers = json.loads((made / "numbers.json").read_text())
-    assert numbers["city"] == folder.name and numbers["nearest_m"] == 4 and numbers["views_per_position"] == 1
+    splits = pd.read_csv(made / "splits.csv").set_index("split")
+    assert (splits[["nearest_m", "views_per_position"]] == [4, 1]).all(axis=None)
+    assert list(json.loads((made / "origin.json").read_text())["datasets"]) == [folder.name]
     assert {file.stem for file in made.iterdir()} >= SHOWN
-    assert "a grid of metres" in names["folium_map"](names["tables"])._repr_html_()
+    assert "a grid of metres" in vg.folium_map(names["tables"])._repr_html_()

@@ -1,19 +1,16 @@
-"""A figure is shown exactly once in a notebook: where it is the value of the cell."""
+"""A figure is shown exactly once in a notebook: where it is the value of the cell, as it is when a page keeps it."""
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 CELLS = (
-    "import pandas as pd\n"
-    "from vg_core.plots import error_cdf\n"
-    "from vg_core.maps import static_map\n"
-    "from vg_core.galleries import photo_grid\n"
+    "import pandas as pd\nimport vg_core as vg\npage = vg.Page('00_dataset')\n"
     "table = pd.DataFrame({'metres': [3.0, 40.0], 'easting': [5e5, 5e5 + 90], 'northing': [5e6, 5e6 + 90]})",
-    "curve = error_cdf(table)",
-    "error_cdf(table)\ncurve",
-    "static_map({'test': (table, table)})",
-    "photo_grid(['missing.jpg'])",
+    "curve = vg.plots.error_cdf(table)",
+    "vg.plots.error_cdf(table)\npage.figure('curve', curve)",
+    "page.figure('map', vg.static_map({'test': (table, table)}))",
+    "page.figure('grid', vg.photo_grid(['missing.jpg']))",
 )
 
 

@@ -18,11 +18,14 @@ OPENING = f"""# 20 · Optimizer: which one?
 """
 CELLS = [
     'profile = "smoke"  # "full" needs the data and a GPU\nseeds = [0, 1, 2]',
-    "from dataclasses import replace\nfrom vg_core.config import Config\nfrom vg_core.report import export",
-    'base = Config.of(profile)\nvariants = {"adam": base, "sgd": base.replace(optimizer="sgd")}',
+    f'import pandas as pd\nimport vg_core as vg\npage = vg.Page("{NAME}", profile)',
+    'base = vg.Config.of(profile)\nvariants = {"adam": base, "sgd": base.replace(optimizer="sgd")}',
     "sorted(variants, key=lambda variant: len(variant))",
-    f'export("{NAME}", datasets={{}}, numbers={{}}, profile=profile)',
+    "page.close({}, seeds=len(seeds))",
 ]
+
+
+MANY = ", ".join(f"n{number}=1" for number in range(7))
 
 
 def read(name: str) -> nbformat.NotebookNode:
@@ -53,6 +56,16 @@ def test_a_notebook_keeps_the_rules(name):
     assert notebook.metadata.kernelspec.name == "python3"
 
 
+@pytest.mark.parametrize("name", ["33_short_descriptors", "34_what_networks_see"])
+def test_chapters_that_read_the_runs_of_30_train_as_it_does(name):
+    """Else they would train networks of their own."""
+    given = [{}, {}]
+    for values, notebook in zip(given, (read("30_sare"), read(name)), strict=True):
+        exec(next(cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), values)
+    theirs, its = given
+    assert all(its[parameter] == theirs[parameter] for parameter in ("budget", "rates", "options"))
+
+
 def test_no_cell_is_repeated_between_notebooks():
     assert rules.repeated({name: read(name) for name in NAMES}) == []
 
@@ -61,12 +74,6 @@ def test_no_cell_is_repeated_between_notebooks():
 def outputs_left():
     notebook = sample()
     notebook.cells[3].outputs = [v4.new_output("stream", text="71.2")]
-    return notebook
-
-
-def count_left():
-    notebook = sample()
-    notebook.cells[3].execution_count = 1
     return notebook
 
 
@@ -83,49 +90,34 @@ def untagged():
     return notebook
 
 
-def tagged_twice():
-    notebook = sample()
-    notebook.cells[3].metadata["tags"] = ["parameters"]
-    return notebook
-
-
 def parameters(source: str):
     return sample(cells=[source, *CELLS[1:]])
 
 
-FAULTS = {
+FAULTS = {  # one for each rule and for each way that it can be broken unseen
     "outputs": (outputs_left(), "code cell 2 carries outputs"),
-    "count": (count_left(), "code cell 2 carries outputs or a count"),
     "metadata": (run_left(), "metadata of a run are left (language_info, papermill)"),
     "untagged": (untagged(), "exactly the first code cell must carry the tag parameters, not none"),
-    "tagged twice": (tagged_twice(), "exactly the first code cell must carry the tag parameters, not [1, 2]"),
     "derived parameter": (parameters('profile = "smoke"\ndim = 2 * 8'), "'dim = 2 * 8' is not the assignment"),
-    "work in parameters": (parameters('profile = "smoke"\nprint(1)'), "'print(1)' is not the assignment"),
     "full by default": (parameters('profile = "full"'), 'profile must be "smoke"'),
-    "no profile": (parameters("seeds = [0]"), 'profile must be "smoke"'),
     "def": (with_cell("def double(x):\n    return 2 * x"), "code cell 4 defines a function or class"),
-    "class": (with_cell("class Thing:\n    pass"), "code cell 4 defines a function or class"),
     "named lambda": (with_cell("double = lambda x: 2 * x"), "code cell 4 defines a function or class"),
     "long cell": (with_cell("\n".join(f"x{i} = {i}" for i in range(40))), "code cell 4 has 40 lines, more than 15"),
     "many cells": (sample(cells=[*CELLS[:3], *["seeds"] * 12, *CELLS[3:]]), "17 code cells, more than 14"),
     "magic": (with_cell("%matplotlib inline"), "code cell 4 is not plain Python"),
-    "shell": (with_cell("!pip install x"), "code cell 4 is not plain Python"),
     "percentage": (sample(note="It finds 71.2 % of them."), "cell 2 types a measured number: '2 %'"),
-    "recall": (sample(note="So R@1 = 0.71 here."), "cell 2 types a measured number: 'R@1 = 0'"),
-    "recall in words": (sample(note="recall@5 reaches 71 on this."), "types a measured number: 'recall@5 reaches 7'"),
+    "recall": (sample(note="recall@5 reaches 71 on this."), "types a measured number: 'recall@5 reaches 7'"),
     "gain": (sample(note="It gains +3.1 points."), "cell 2 types a measured number: '+3.1 points'"),
-    "spread": (sample(note="Over seeds 71.2 ± 0.4."), "cell 2 types a measured number: '2 ± 0'"),
     "wrong number": (sample(opening=OPENING.replace("# 20", "# 21")), "must begin with '# 20 · …'"),
-    "no title": (sample(opening=OPENING.replace("# 20", "20")), "must begin with '# 20 · …'"),
     "no expectation": (sample(opening=OPENING.replace("Expectation", "Hope")), "the first cell has no **expectation**"),
-    "no question": (sample(opening=OPENING.replace("?", ".")), "the first cell asks no question"),
-    "no command": (sample(opening=OPENING.replace(f" {NAME}`", "`")), "the first cell gives no command"),
-    "foreign import": (with_cell("import sklearn.metrics"), "code cell 4 imports sklearn"),
-    "foreign from": (with_cell("from scipy.stats import norm"), "code cell 4 imports scipy"),
+    "foreign": (with_cell("from scipy.stats import norm"), "code cell 4 imports scipy.stats"),
+    "behind the face": (with_cell("from vg_core.runs import sweep"), "code cell 4 imports vg_core.runs"),
+    "many imports": (with_cell("import numpy\nimport pandas\nimport IPython"), "5 imports, more than 4"),
     "home path": (with_cell('folder = "/home/me/photos"'), "names a path of one machine: '/home/'"),
-    "tilde": (sample(note="Put them into ~/photos."), "cell 2 names a path of one machine: '~/'"),
-    "no export": (sample(cells=CELLS[:-1]), "the last code cell does not call export"),
-    "wrong export": (sample(cells=[*CELLS[:-1], 'export("10_baseline")']), "export is given '10_baseline', not"),
+    "never closed": (sample(cells=CELLS[:-1]), "page.close must be called in the last code cell"),
+    "closed early": (sample(cells=[*CELLS, "seeds"]), "page.close must be called in the last code cell"),
+    "another's page": (sample(cells=[CELLS[0], CELLS[1].replace(NAME, "10_baseline"), *CELLS[2:]]), "no vg.Page"),
+    "many numbers": (sample(cells=[*CELLS[:-1], f"page.close({{}}, {MANY})"]), "closes the page with 7 numbers"),
 }
 
 

@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from vg_core.chapters import exported
 
 from data_scripts.city import dataset as city
 from tests.conftest import make_street
 from tests.own import DAMAGES, cut, empty, full_disk, killed, one_bit
 from tests.tiny import TINY
 from vg_core import __main__ as command_line
-from vg_core import files, own_files, paths, preflight, probes, report, runs
+from vg_core import estimate, files, own_files, paths, probes, report, runs
 from vg_core.dimensions import whiten
 from vg_core.engines import DescriptorStore, Index
 from vg_core.locating import locate
@@ -177,7 +176,7 @@ def by_command(*words):
 
 def validate(world):
     made = trainer(world)
-    made.state.best_recall_5 = -1.0
+    made.state.best = -1.0
     made.validate()
     return world.best
 
@@ -214,7 +213,9 @@ def after(work, file):
 
 
 def export(world):
-    report.export("20_optimizer", datasets={}, tables={"gains": TABLE})
+    page = report.Page("20_optimizer", "smoke")
+    page.table("gains", TABLE)
+    page.close({})
     return paths.assets_folder("smoke") / "20_optimizer" / "gains.csv"
 
 
@@ -281,22 +282,23 @@ def benchmark(world):
     return world.out
 
 
+def foresee(world):
+    sets = world.job.train, world.job.val, world.job.test
+    estimate.expected(SHORT, sets).save(world.tables, "any")
+
+
 MODEL = ("--model", lambda world: world.best)
 WRITERS = {
     "vg_core.own_files:write": after(
         lambda world: own_files.write(world.out / "table.parquet", TABLE), lambda world: world.out / "table.parquet"
     ),
     "vg_core.runs:_train": after(lambda world: runs._train(world.job), lambda w: w.tables / "history.csv"),
-    "vg_core.runs:_test": after(
-        lambda world: runs._test(world.job), lambda world: world.job.retrieved
+    "vg_core.runs:_test": after(lambda world: runs._test(world.job), lambda world: world.job.retrieved),
+    "vg_core.estimate:save": after(foresee, lambda world: world.tables / estimate.FILE),
+    "vg_core.estimate:_set_beside": after(
+        lambda world: estimate.after_test(world.tables, "any", 60.0), lambda world: world.tables / estimate.FILE
     ),
-    "vg_core.preflight:save": after(
-        lambda world: preflight.preflight(SHORT).save(world.tables), lambda world: world.tables / preflight.FILE
-    ),
-    "vg_core.preflight:_set_beside": after(
-        lambda world: preflight.after_test(world.tables, SHORT, 60.0), lambda world: world.tables / preflight.FILE
-    ),
-    "vg_core.training:save": after(lambda world: trainer(world).save(), lambda world: world.checkpoints / "state.pt"),
+    "vg_core.state:save": after(lambda world: trainer(world).save(), lambda world: world.checkpoints / "state.pt"),
     "vg_core.training:validate": validate,
     "vg_core.records:restore_best": restore,
     "vg_core.dimensions:whiten": whiten_again,
@@ -327,7 +329,7 @@ WRITERS = {
 }
 ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.devices:forget_peak": "a switch of the kernel",
-    **dict.fromkeys(("vg_core.report:_svg", "vg_core.report:_jpeg", "vg_core.toy:frame"), "into memory"),
+    **dict.fromkeys(("vg_core.report:_svg", "vg_core.report:_jpeg", "vg_core.plots.explorer:frame"), "into memory"),
     **dict.fromkeys(("vg_core.maps.interactive:_thumbnail", "vg_core.engines.index:bytes_per_image"), "into memory"),
     "vg_core.models.checkpoint:model_bytes": "into memory",
     "vg_core.own_files:": "formats, by write",
@@ -336,8 +338,9 @@ ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.runs:_logged": "lines are added to a log, which nothing reads",
     "vg_core.own_files:_append": "a line of digests: see test_sums_are_those_of_sha256sum_and_survive_…",
     "vg_core.processes:joined": "/dev/null",
-    "vg_core.room:scratch_file": "a folder in which DescriptorStore.write writes",
+    "vg_core.retrieval:_stored": "a folder in which DescriptorStore.write writes",
     "vg_core.engines.scale:measure_engines": "a folder in which DescriptorStore.write writes",
+    "vg_core.engines.scale:compare_disk": "a folder in which DescriptorStore.write writes",
 }
 
 
@@ -518,7 +521,7 @@ def test_a_damaged_export_is_a_sentence_for_the_summary(world, damage):
     with pytest.raises(
         (Damaged, FileNotFoundError), match=r"gains\.csv.*run_notebooks\.py --profile smoke 20_optimizer"
     ):
-        exported("gains", ["20_optimizer"], "smoke")
+        report.Page("90_summary", "smoke").exported("gains")
 
 
 @pytest.mark.parametrize("damage", [cut, empty, one_bit])
@@ -538,9 +541,9 @@ def test_a_damaged_executed_copy_or_export_is_made_again(world, damage):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_estimate_is_a_sentence_and_stops_nothing(world, damage):
-    damage(world.tables / preflight.FILE)
+    damage(world.tables / estimate.FILE)
     with pytest.raises(Damaged, match=r"estimate\.json.*: delete .* to train again"):
-        preflight.compared(SHORT)
+        estimate.comparison(world.tables)
     (world.tested / "ranks.parquet").unlink()
     assert len(run_again(world))
 
@@ -554,19 +557,7 @@ def test_a_damaged_city_is_a_sentence(world, damage):
 
 
 def test_every_module_that_reads_own_files_is_tested_here():
-    tested = [
-        "records",
-        "training",
-        "dimensions",
-        "probes",
-        "locating",
-        "contents",
-        "chapters",
-        "build",
-        "stamps",
-        "preflight",
-        "checkpoint",
-    ]
-    files = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
-    reading = {f.stem for f in files if re.search(r"own_files\.(read|is_intact|require|require_folder|read_or_make)\(", f.read_text())}
-    assert reading == set(tested)
+    tested = "records state dimensions probes locating contents report build stamps estimate checkpoint"
+    sources = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
+    asks = re.compile(r"own_files\.(read|is_intact|require|require_folder|read_or_make)\(")
+    assert {file.stem for file in sources if asks.search(file.read_text())} == {*tested.split()}

@@ -9,7 +9,7 @@ from vg_core import paths, probes
 from vg_core.models import build_model
 from vg_core.places.dataset import PlaceSet
 from vg_core.probes import learning_rate_range, mined_positives, positives_lost
-from vg_core.retrieval import describe
+from vg_core.descriptors import describe
 
 
 @pytest.mark.usefixtures("street")
@@ -31,12 +31,12 @@ def test_mined_positives_are_the_nearest_descriptors_within_the_threshold():
     places = PlaceSet.load("street", "train")
     database, queries = (describe(model, list(t.path), TINY.image_size) for t in (places.database, places.queries))
     assert list(table["query"]) == list(places.queries.path)
-    for row, near in enumerate(places.neighbours(TINY.train_positives_dist_threshold)):
+    for row, near in enumerate(places.neighbours(TINY.task.train_positives_dist_threshold)):
         distances = np.linalg.norm(queries[row] - database[near], axis=1)
         chosen = near[distances.argmin()]
         assert table.positive[row] == places.database.path[chosen]
         assert table.distance[row] == pytest.approx(distances.min(), abs=1e-5)
-        assert table.metres[row] <= TINY.train_positives_dist_threshold
+        assert table.metres[row] <= TINY.task.train_positives_dist_threshold
 
 
 @pytest.mark.usefixtures("street")

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tests.synthetic_assets import TOY, drawing, export_baseline, pictures
+from tests.synthetic_assets import TOY, drawing, export, export_baseline, pictures
 from vg_core import paths, report
 from vg_core.config import Config
-from vg_core.report import export, rounded, shows_photographs
+from vg_core.report import Page, rounded, shows_photographs
 
 SLUG = "20_optimizer"
 
@@ -28,10 +28,11 @@ def contents(folder) -> dict[str, bytes]:
 def test_an_export_is_a_folder_of_files():
     folder = export_baseline()
     assert folder == paths.cache_root() / "smoke" / "assets" / "10_baseline"
-    named = "SHA256SUMS curves.svg gains.csv gallery.jpg hardness.svg numbers.json origin.json recall.csv training.svg"
+    named = "SHA256SUMS cards.csv curves.svg gains.csv gallery.jpg hardness.svg"
+    named += " numbers.json origin.json recall.csv training.svg"
     assert sorted(contents(folder)) == sorted(named.split())
     numbers = json.loads((folder / "numbers.json").read_text())
-    assert numbers["gem"]["r1"] == 53.2 and numbers["config"]["image_size"] == list(Config.of("smoke").image_size)
+    assert numbers["chance_r1"] == 5.8 and numbers["config"]["image_size"] == list(Config.of("smoke").image_size)
     assert pd.read_csv(folder / "recall.csv").columns[0] == "variant"
 
 
@@ -45,7 +46,7 @@ def test_origin_says_where_results_come_from():
 
 
 def test_theory_looks_at_no_dataset():
-    folder = export("32_gradients", datasets={}, numbers={"deviation": 2e-15})
+    folder = Page("32_gradients").close({}, deviation=2e-15)
     origin = json.loads((folder / "origin.json").read_text())
     assert origin["datasets"] == {} and origin["runs"] == []
 
@@ -72,8 +73,8 @@ def test_full_results_go_to_reports_and_nowhere_else(monkeypatch, tmp_path):
 
 
 def test_an_export_replaces_the_earlier_one_as_a_whole():
-    export(SLUG, datasets=TOY, figures={"a": drawing("a", (3, 2)), "b": drawing("b", (3, 2))})
-    folder = export(SLUG, datasets=TOY, figures={"b": drawing("b", (3, 2))})
+    export(SLUG, TOY, figures={"a": drawing("a", (3, 2)), "b": drawing("b", (3, 2))})
+    folder = export(SLUG, TOY, figures={"b": drawing("b", (3, 2))})
     assert not (folder / "a.svg").exists() and (folder / "b.svg").exists()
     assert [f.name for f in folder.parent.iterdir()] == [SLUG], "nothing unfinished stays behind"
 
@@ -94,7 +95,7 @@ def test_an_export_that_cannot_take_its_place_leaves_the_earlier_one(monkeypatch
 
 
 def test_a_full_disk_leaves_the_earlier_export_whole(monkeypatch):
-    folder = export(SLUG, datasets=TOY, numbers={"r1": 1.0})
+    folder = export(SLUG, TOY, numbers={"r1": 1.0})
     before = contents(folder)
 
     def full(self, content):
@@ -102,7 +103,7 @@ def test_a_full_disk_leaves_the_earlier_export_whole(monkeypatch):
 
     monkeypatch.setattr(type(folder), "write_bytes", full)
     with pytest.raises(OSError, match=r"20_optimizer could not be written .*No space left.* free some space"):
-        export(SLUG, datasets=TOY, numbers={"r1": 2.0})
+        export(SLUG, TOY, numbers={"r1": 2.0})
     assert contents(folder) == before and [f.name for f in folder.parent.iterdir()] == [SLUG]
 
 
@@ -114,14 +115,14 @@ def test_photographs_are_small_jpegs_and_everything_else_is_vector():
     matrix = Figure(figsize=(3, 2))
     matrix.subplots().imshow(rng.random((5, 5)))
     assert shows_photographs(noisy) and not shows_photographs(matrix)
-    folder = export(SLUG, datasets=TOY, figures={"gallery": noisy, "matrix": matrix})
+    folder = export(SLUG, TOY, figures={"gallery": noisy, "matrix": matrix})
     assert (folder / "gallery.jpg").stat().st_size <= 200_000
     assert (folder / "matrix.svg").read_text().startswith("<?xml")
 
 
 def test_tables_keep_a_named_index_and_drop_a_counting_one():
     table = pd.DataFrame({"recall": [1 / 3, np.nan]}, index=[4, 9])
-    folder = export(SLUG, datasets=TOY, tables={"plain": table, "named": table.rename_axis("n")})
+    folder = export(SLUG, TOY, tables={"plain": table, "named": table.rename_axis("n")})
     assert (folder / "plain.csv").read_text() == 'recall\n0.333333\n""\n'
     assert (folder / "named.csv").read_text() == "n,recall\n4,0.333333\n9,\n"
 
@@ -136,28 +137,70 @@ def test_numbers_are_plain_rounded_and_portable():
 @pytest.mark.parametrize("number", [float("nan"), np.float32("inf")])
 def test_a_number_that_is_none_is_refused_by_name(number):
     with pytest.raises(ValueError, match=r"number 20_optimizer\.gem\.gain\[1\] is (nan|inf)"):
-        export(SLUG, datasets=TOY, numbers={"gem": {"gain": [1.0, number]}})
+        export(SLUG, TOY, numbers={"gem": {"gain": [1.0, number]}})
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("made", "sentence"),
     [
-        ({"slug": "baseline"}, "'baseline' is not a notebook's name"),
-        ({"slug": "../10_x"}, "is not a notebook's name"),
-        ({"profile": "ful"}, "profile 'ful' is unknown; choose one of: smoke, full"),
-        ({"datasets": None}, "datasets must map the name of each dataset to its fingerprint; {} if none was looked at"),
-        ({"datasets": {}, "runs": ["one-run"]}, "runs were made on a dataset: datasets must name it"),
-        ({"runs": "one-run"}, "runs must be a list of run ids"),
-        ({"figures": [Figure()]}, "figures must map names to Figure"),
-        ({"figures": {"Map 1": Figure()}}, "figure name 'Map 1' is no file name"),
-        ({"figures": {"map": folium.Map()}}, r"figure map is a folium\.folium\.Map; export takes Figure"),
-        ({"tables": {"recall": [1]}}, r"table recall is a builtins\.list; export takes DataFrame"),
-        ({"numbers": {"R@1": 1.0}}, "'R@1' in 20_optimizer names no number"),
-        ({"numbers": {"table": pd.DataFrame()}}, r"number 20_optimizer\.table is a DataFrame"),
+        (lambda page: Page("baseline"), "'baseline' is not a notebook's name"),
+        (lambda page: Page("../10_x"), "is not a notebook's name"),
+        (lambda page: Page(SLUG, "ful"), "profile 'ful' is unknown; choose one of: smoke, full"),
+        (lambda page: page.close(), "must be told where results of 20_optimizer come from: ranks of a sweep, or {}"),
+        (lambda page: page.close(pd.DataFrame()), "must be told where results"),
+        (lambda page: page.close(TOY), "must be told where results"),
+        (lambda page: page.close({"datasets": None}), "datasets must map the name of each dataset to its fingerprint"),
+        (lambda page: page.close({"datasets": {}, "runs": ["one-run"]}), "runs were made on a dataset: datasets must"),
+        (lambda page: page.close({"datasets": TOY, "runs": "one-run"}), "runs must be a list of run ids"),
+        (lambda page: page.figure("Map 1", Figure()), "'Map 1' names no Figure"),
+        (lambda page: page.figure("map", folium.Map()), r"map is a folium\.folium\.Map, not a Figure"),
+        (lambda page: page.table("recall", [1]), r"recall is a builtins\.list, not a DataFrame"),
+        (lambda page: page.close({}, **{"R@1": 1.0}), "'R@1' names no number of 20_optimizer"),
+        (lambda page: page.close({}, table=pd.DataFrame()), r"number 20_optimizer\.table is a DataFrame"),
     ],
 )
-def test_what_cannot_be_exported_is_a_sentence(changes, sentence):
-    arguments = {"slug": SLUG, "datasets": TOY} | changes
+def test_what_cannot_be_exported_is_a_sentence(made, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
-        export(arguments.pop("slug"), **arguments)
+        made(Page(SLUG))
     assert not paths.assets_folder("smoke").exists()
+
+
+def test_a_page_shows_what_it_keeps_as_it_was_shown():
+    page, table, figure = Page(SLUG), pd.DataFrame({"recall": [1.0]}), drawing("a", (3, 2))
+    assert page.table("recall", table) is table and page.figure("curves", figure) is figure
+    table["recall"] = 2.0
+    ranks = table.copy()
+    ranks.attrs["origin"] = {"datasets": {"b": "1"}, "runs": ["two", "one"]}
+    folder = page.close(ranks[:0], {"datasets": {"a": "2"}, "runs": ["one"]})
+    assert (folder / "recall.csv").read_text() == "recall\n1\n"
+    origin = json.loads((folder / "origin.json").read_text())
+    assert origin["datasets"] == {"b": "1", "a": "2"} and origin["runs"] == ["one", "two"]
+
+
+# --- read back --------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def chapters():
+    for number, (slug, runs) in enumerate({"20_one": ["b", "a"], "21_two": ["b"], "22_none": []}.items()):
+        tables = {"predictions": pd.DataFrame({"variant": [slug], "gain": [1.5 + number]})} if runs else {}
+        export(slug, datasets={"street": "f00", slug: "f01"}, runs=runs, tables=tables)
+
+
+@pytest.mark.usefixtures("chapters")
+def test_tables_of_all_earlier_chapters_are_laid_end_to_end_with_their_origin():
+    table = Page("90_summary").exported("predictions")
+    expected = {"chapter": ["20_one", "21_two"], "variant": ["20_one", "21_two"], "gain": [1.5, 2.5]}
+    assert table.to_dict("list") == expected and table.attrs["without"] == ["22_none"]
+    assert table.attrs["origin"] == {
+        "runs": ["a", "b"],
+        "datasets": {"street": "f00", "20_one": "f01", "21_two": "f01"},
+    }
+    assert list(Page("21_two").exported("predictions").chapter) == ["20_one"], "a chapter does not read its own"
+
+
+@pytest.mark.usefixtures("chapters")
+def test_tables_that_no_chapter_has_or_that_are_damaged_say_what_to_run():
+    with pytest.raises(FileNotFoundError, match=r"no chapter has exported recall\.csv.*--profile smoke"):
+        Page("90_summary").exported("recall")
+    (paths.assets_folder("smoke") / "20_one" / "predictions.csv").write_text("variant,gain\nx,99\n")
+    with pytest.raises(ValueError, match=r"damaged.*run 20_one again, .*--profile smoke 20_one"):
+        Page("90_summary").exported("predictions")

@@ -1,1 +1,44 @@
-"""Visual geo-localization by retrieval: models, mining, evaluation, and what they need."""
+"""Visual geo-localization by retrieval. A notebook needs ``import vg_core as vg`` and pandas: what stands behind a name
+is imported when it is first used, so that nobody waits for libraries that are not needed.
+"""
+
+from importlib import import_module
+
+NAMES = {  # of the face, by the module that holds them
+    "config": "Config OTHER_CITY PRESETS PROFILES",
+    "places.dataset": "PlaceSet SPLITS",
+    "places.photographs": "Photographs",
+    "augmentation": "make_augmentation",
+    "models": "GeoModel build_model load_model save_model",
+    "losses.gradients": "FIGURE_3 check_gradients check_joint_losses force_table",
+    "mining": "mine",
+    "descriptors": "describe",
+    "retrieval": "search",
+    "evaluation": "recall",
+    "statistics": "compare_all holm judge_predictions paired_gain recall_table",
+    "runs": "Run compared histories run sweep with_untrained",
+    "records": "load_places",
+    "rates": "choose_rates",
+    "lr_range": "steepest",
+    "probes": "learning_rate_range mined_positives positives_lost",
+    "examples": "augmented_query compare_heat force_explorer",
+    "models.saliency": "gradient_map occlusion_map",
+    "embedding": "embed thumbnail_map",
+    "galleries": "heat_gallery photo_grid picture_columns retrieval_gallery",
+    "maps": "density_map folium_map static_map",
+    "report": "Page findings",
+}
+ROOMS = ("engines", "losses", "maps", "models", "paths", "plots")
+HOLDER = {name: module for module, names in NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str):
+    if name in ROOMS:
+        return import_module(f"{__name__}.{name}")
+    if name not in HOLDER:
+        raise AttributeError(f"vg_core has no {name}; it has: {', '.join(__dir__())}")
+    return getattr(import_module(f"{__name__}.{HOLDER[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*HOLDER, *ROOMS])

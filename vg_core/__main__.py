@@ -16,8 +16,9 @@ from vg_core import paths, processes
 from vg_core.bounds import check_numbers
 from vg_core.cache import EVICTABLE, contents, evict, listing
 from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, TupleOptions
+from vg_core.descriptors import describe
 from vg_core.dimensions import whiten
-from vg_core.errors import KINDS, known, sentence
+from vg_core.errors import KINDS, has_sentence, sentence
 from vg_core.files import replacing
 from vg_core.locating import locate
 from vg_core.maps import locate_map
@@ -29,7 +30,6 @@ from vg_core.places.layouts import LAYOUTS
 from vg_core.places.listing import image_files
 from vg_core.protocols import benchmark, scores
 from vg_core.records import load_places
-from vg_core.retrieval import describe
 from vg_core.runs import examine, run
 from vg_core.statistics import recall_table
 from vg_core.text import printable, safe_cells
@@ -82,6 +82,7 @@ class Test(_Command):
     model: Path  # checkpoint (.safetensors) that a training saved, or one of DVGL (.pth)
     dataset: str = ""  # name below VG_DATA, or path of a dataset folder; default: the one trained on
     split: str = "test"  # train, val or test
+    test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night
     image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at
     test_method: str = "hard_resize"  # how queries are shown: single_query, five_crops, nearest_crop+multi_scale, …
     whitened_dim: int = 0  # values of a PCA-whitened descriptor, learned once on the training split; 0 is no whitening
@@ -91,7 +92,7 @@ class Test(_Command):
     def __call__(self) -> None:
         model = load_model(self.model)
         options = {"val_positives_dist_threshold": self.val_positives_dist_threshold, "test_method": self.test_method}
-        options |= {"whitened_dim": self.whitened_dim}
+        options |= {"whitened_dim": self.whitened_dim, "test_queries": self.test_queries}
         options |= {"test_image_size": self.image_size} if self.image_size else {}
         config = model.config.replace(dataset=self.dataset or model.config.dataset, test_dataset="", **options)
         places = load_places(config, self.split)
@@ -224,7 +225,7 @@ def main(arguments: list[str]) -> int:
         commands = commands | Annotated[Describe, subcommand("describe")] | Annotated[Locate, subcommand("locate")]
         tyro.cli(commands, prog="python -m vg_core", description=__doc__, args=arguments, use_underscores=True)()
     except KINDS as error:
-        if not known(error):
+        if not has_sentence(error):
             raise
         process = f"process {os.environ['RANK']}: " if processes.launched() > 1 else ""
         _say(f"{process}error: {sentence(error)}", stream=sys.stderr)

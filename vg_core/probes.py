@@ -9,12 +9,12 @@ import pandas as pd
 
 from vg_core import own_files, paths
 from vg_core.config import Config
+from vg_core.descriptors import describe_photographs
 from vg_core.lr_range import range_test
 from vg_core.mining import nearest_positives
 from vg_core.models import GeoModel
 from vg_core.places.photographs import Photographs
 from vg_core.records import Job, load_places
-from vg_core.retrieval import describe_photographs
 from vg_core.tasks import hard_positives
 from vg_core.training import Trainer
 
@@ -38,7 +38,7 @@ def _range_curve(job: Job, low: float, high: float, steps: int) -> pd.DataFrame:
 
     def step(lr: float) -> float:
         for group in trainer.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * (group["initial_lr"] / config.lr)
         batch = next(batches)
         return float(trainer.step(trainer.images.batch(batch.ravel()), batch))
 

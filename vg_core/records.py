@@ -150,7 +150,7 @@ def restore_best(folder: Path) -> bool:
     """Is the best model in a folder of checkpoints whole? One that is not is taken from the training's state."""
     best, state = folder / "best.safetensors", folder / "state.pt"
     if not own_files.is_intact(best) and own_files.is_intact(state):
-        saved = own_files.read(state)["best"]
+        saved = own_files.read(state)["best_model"]
         if len(saved):
             print(printable(f"{best} was missing or damaged: it is taken from {state.name} again"))
             own_files.write(best, saved.numpy().tobytes())

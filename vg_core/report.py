@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vg_core import paths
+from vg_core import own_files, paths
 from vg_core.config import PROFILES
 from vg_core.files import not_written, remove_leftovers, unfinished
 from vg_core.own_files import SUMS, sums_of
@@ -32,83 +32,102 @@ SIGNIFICANT = "%.6g"  # digits kept: what lies below is noise of the machine, an
 SOFTWARE = ("numpy", "pandas", "scipy", "matplotlib", "torch", "torchvision", "faiss-cpu")
 
 
-def export(
-    slug: str,
-    *,
-    datasets: Mapping[str, str],
-    runs: Sequence[str] = (),
-    figures: Mapping[str, Figure] | None = None,
-    tables: Mapping[str, pd.DataFrame] | None = None,
-    numbers: Mapping | None = None,
-    profile: str = "smoke",
-) -> Path:
-    """Folder ``assets/<slug>/`` of the profile, written anew as a whole: what an earlier export left there is gone.
+class Page:
+    """A notebook's page of the PDF: figures and tables are kept as they are shown, all is written when it is closed.
 
-    ``datasets`` maps the name of each dataset that was looked at to its fingerprint, ``runs`` are run ids; theory,
-    which looks at none, gives ``{}`` and no runs. Figures become ``<name>.svg``, or ``<name>.jpg`` when they show
-    photographs; tables ``<name>.csv``; numbers, which may be nested, ``numbers.json``; where all came from is in
-    ``origin.json``. Raises ValueError or TypeError in a sentence.
+    What cannot be printed is a ValueError or TypeError, in a sentence, where it is given.
     """
-    figures, tables, numbers = figures or {}, tables or {}, numbers or {}
-    _check(slug, profile, datasets, runs, figures, tables)
-    files = {f"{name}.csv": _csv(table) for name, table in tables.items()}
-    files["numbers.json"] = _json(rounded(numbers, slug))
-    drawn = {name: f"{name}.jpg" if shows_photographs(figure) else f"{name}.svg" for name, figure in figures.items()}
-    files |= {file: (_jpeg if file.endswith(".jpg") else _svg)(figures[name]) for name, file in drawn.items()}
-    inches = {name: [round(float(side), 3) for side in figure.get_size_inches()] for name, figure in figures.items()}
-    shapes = {name: {"file": file, "inches": inches[name]} for name, file in drawn.items()}  # (width, height)
-    files["origin.json"] = _json(_origin(slug, profile, datasets, runs) | {"figures": shapes})
-    return _replace_folder(paths.assets_folder(profile) / slug, files)
 
+    def __init__(self, slug: str, profile: str = "smoke"):
+        if not isinstance(slug, str) or not SLUG.fullmatch(slug):
+            raise ValueError(f"slug {slug!r} is not a notebook's name such as 10_baseline")
+        if profile not in PROFILES:
+            raise ValueError(f"profile {profile!r} is unknown; choose one of: {', '.join(PROFILES)}")
+        self.slug, self.profile = slug, profile
+        self.figures: dict[str, Figure] = {}
+        self.tables: dict[str, pd.DataFrame] = {}
 
-def headline(recalls: pd.DataFrame, variant: str) -> dict[str, float]:
-    """Recall of one variant of a recall table as numbers to export, in %: r1, r1_low, r1_high, r5, …"""
-    rows = recalls[recalls["variant"] == variant].set_index("n")
-    ends = {"": "recall", "_low": "low", "_high": "high"}
-    return {f"r{n}{end}": float(rows.loc[n, column]) for n in rows.index for end, column in ends.items()}
+    def figure(self, name: str, figure: Figure) -> Figure:
+        """The figure, for the cell to show; it becomes ``<name>.svg``, or ``.jpg`` where it shows photographs."""
+        self.figures[_checked(name, figure, Figure)] = figure
+        return figure
 
+    def table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """The table, for the cell to show, rounded or in part; as it is now it becomes ``<name>.csv``."""
+        self.tables[_checked(name, table, pd.DataFrame)] = table.copy()
+        return table
 
-def gained(gain: Mapping) -> dict[str, float]:
-    """A paired gain as numbers to export, in points: gain, gain_low, gain_high."""
-    return {"gain": gain["gain"], "gain_low": gain["low"], "gain_high": gain["high"]}
+    def close(self, *sources: pd.DataFrame | Mapping, **numbers) -> Path:
+        """Folder ``assets/<slug>/`` of the profile, written anew as a whole: what was there before is gone.
+
+        ``sources`` say where results come from: ranks of ``sweep``, tables of ``exported``, or {"datasets": {name:
+        fingerprint}, "runs": [run id]}; theory, which looks at no photographs, gives ``{}``. ``numbers``, which may be
+        nested, are what no table holds.
+        """
+        origin = _origin(self.slug, self.profile, sources)
+        files = {f"{name}.csv": _csv(table) for name, table in self.tables.items()}
+        files["numbers.json"] = _json(rounded(numbers, self.slug))
+        origin["figures"] = {}
+        for name, figure in self.figures.items():
+            kind, draw = ("jpg", _jpeg) if shows_photographs(figure) else ("svg", _svg)
+            files[f"{name}.{kind}"] = draw(figure)
+            inches = [round(float(side), 3) for side in figure.get_size_inches()]  # (width, height)
+            origin["figures"][name] = {"file": f"{name}.{kind}", "inches": inches}
+        files["origin.json"] = _json(origin)
+        return _replace_folder(paths.assets_folder(self.profile) / self.slug, files)
+
+    def exported(self, table: str) -> pd.DataFrame:
+        """A table of this name from every earlier chapter that exported one, end to end, with a first column
+        ``chapter``; ``attrs`` hold their ``origin`` and, as ``without``, the chapters that exported none.
+
+        Raises FileNotFoundError where no chapter did and Damaged for a damaged file; both say what to run.
+        """
+        command = f"python reports/run_notebooks.py --profile {self.profile}"
+        found = [f for f in sorted(paths.assets_folder(self.profile).glob("*")) if SLUG.fullmatch(f.name)]
+        chapters = {folder.name: folder / f"{table}.csv" for folder in found if folder.name < self.slug}
+        having = {name: file for name, file in chapters.items() if file.exists()}
+        if not having:
+            raise FileNotFoundError(f"no chapter has exported {table}.csv: run notebooks that do first, {command}")
+        again = {name: f"run {name} again, {command} {name}" for name in having}
+        tables = {name: own_files.read(file, again[name]) for name, file in having.items()}
+        whole = pd.concat(tables, names=["chapter"]).reset_index("chapter").reset_index(drop=True)
+        origins = [own_files.read(file.with_name("origin.json"), again[name]) for name, file in having.items()]
+        whole.attrs |= {"origin": _joined(origins), "without": [name for name in chapters if name not in having]}
+        return whole
 
 
 def findings(predictions: pd.DataFrame) -> str:
     """Markdown, a line for each row of ``judge_predictions``: what was expected, the verdict, the gain it rests on."""
     lines = []
     for row in predictions.itertuples():
-        change = (
-            f"{row.gain:+.1f} points of recall@1 [{row.low:+.1f}, {row.high:+.1f}]" if row.gain == row.gain else "–"
-        )
-        counts = f"{row.queries:.0f} queries, {row.seeds:.0f} seeds" if row.gain == row.gain else "every run failed"
-        lines.append(f"{row.variant}, expected {row.expected}: **{row.verdict}**; {change}, {counts}")
+        change = "–, every run failed"
+        if row.gain == row.gain:
+            change = f"{row.gain:+.1f} points of recall@1 [{row.low:+.1f}, {row.high:+.1f}]"
+            change += f", {row.queries:.0f} queries, {row.seeds:.0f} seeds"
+        lines.append(f"{row.variant}, expected {row.expected}: **{row.verdict}**; {change}")
     return "  \n".join(lines)
 
 
 def shows_photographs(figure: Figure) -> bool:
     """True when any axes show an array of colours (H, W, 3 or 4); a matrix drawn with a colour map stays vector."""
-    images = [image for axes in figure.axes for image in axes.get_images()]
-    return any(np.ndim(image.get_array()) == 3 for image in images)
+    return any(np.ndim(image.get_array()) == 3 for axes in figure.axes for image in axes.get_images())
 
 
 def rounded(value, name: str):
     """``value`` as JSON holds it, floats to six significant digits; ``name`` is where a ValueError says it stands."""
     if isinstance(value, Mapping):
-        return {_key(key, name): rounded(inner, f"{name}.{key}") for key, inner in value.items()}
+        return {_named(key, f"number of {name}"): rounded(inner, f"{name}.{key}") for key, inner in value.items()}
     if isinstance(value, (list, tuple, np.ndarray, pd.Series)):
         return [rounded(inner, f"{name}[{i}]") for i, inner in enumerate(value)]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"number {name} is {value}: a report prints finite numbers; leave it out or mend it")
         return float(SIGNIFICANT % value)
     if isinstance(value, (str, Path)):
         return _portable(value)
-    if value is None:
-        return None
     raise TypeError(f"number {name} is a {type(value).__name__}: give a number, a text, or a dict or list of these")
 
 
@@ -117,32 +136,18 @@ def _portable(text) -> str:
     return printable(Path(text).name if Path(text).is_absolute() else text)
 
 
-def _key(key, name: str) -> str:
-    if not isinstance(key, str) or not NAME.fullmatch(key):
-        raise ValueError(f"{key!r} in {name} names no number: use small letters, digits and _, a letter first")
-    return key
+def _named(name, what: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} names no {what}: use small letters, digits and _, a letter first")
+    return name
 
 
-def _check(slug, profile, datasets, runs, figures, tables) -> None:
-    if not isinstance(slug, str) or not SLUG.fullmatch(slug):
-        raise ValueError(f"slug {slug!r} is not a notebook's name such as 10_baseline")
-    if profile not in PROFILES:
-        raise ValueError(f"profile {profile!r} is unknown; choose one of: {', '.join(PROFILES)}")
-    if not isinstance(datasets, Mapping):
-        raise TypeError("datasets must map the name of each dataset to its fingerprint; {} if none was looked at")
-    if isinstance(runs, str) or not all(isinstance(run, str) for run in runs):
-        raise TypeError(f"runs must be a list of run ids, not {runs!r}")
-    if len(runs) and not datasets:
-        raise ValueError("runs were made on a dataset: datasets must name it, with its fingerprint")
-    for kind, wanted, given in (("figure", Figure, figures), ("table", pd.DataFrame, tables)):
-        if not isinstance(given, Mapping):
-            raise TypeError(f"{kind}s must map names to {wanted.__name__} objects, not be a {type(given).__name__}")
-        for name, value in given.items():
-            if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise ValueError(f"{kind} name {name!r} is no file name: use small letters, digits and _")
-            if not isinstance(value, wanted):
-                found = f"{type(value).__module__}.{type(value).__name__}"
-                raise TypeError(f"{kind} {name} is a {found}; export takes {wanted.__name__} objects only")
+def _checked(name: str, value, wanted: type) -> str:
+    """The name, when it is one and the value is of the type wanted."""
+    _named(name, wanted.__name__)
+    if not isinstance(value, wanted):
+        raise TypeError(f"{name} is a {type(value).__module__}.{type(value).__name__}, not a {wanted.__name__}")
+    return name
 
 
 def _csv(table: pd.DataFrame) -> bytes:
@@ -177,35 +182,41 @@ def _jpeg(figure: Figure) -> bytes:
         picture = picture.reduce(2)
 
 
-def _origin(slug: str, profile: str, datasets: Mapping[str, str], runs: Sequence[str]) -> dict:
-    return {
-        "notebook": slug,
-        "profile": profile,
-        "commit": _commit(),
-        "datasets": {_portable(name): fingerprint for name, fingerprint in datasets.items()},
-        "runs": sorted(set(runs)),
-        "software": {"python": platform.python_version()} | {name: _version(name) for name in SOFTWARE},
-    }
+def _origin(slug: str, profile: str, sources: Sequence[pd.DataFrame | Mapping]) -> dict:
+    origins = [source.attrs.get("origin") if isinstance(source, pd.DataFrame) else source for source in sources]
+    known = {"datasets", "runs"}
+    if not origins or not all(isinstance(origin, Mapping) and origin.keys() <= known for origin in origins):
+        raise TypeError(f"close must be told where results of {slug} come from: ranks of a sweep, or {{}} for theory")
+    installed = {found.name: found.version for found in distributions()}
+    software = {"python": platform.python_version()} | {name: installed.get(name, "absent") for name in SOFTWARE}
+    return {"notebook": slug, "profile": profile, "commit": _commit()} | _joined(origins) | {"software": software}
+
+
+def _joined(origins: Sequence[Mapping]) -> dict:
+    """Datasets and runs of several origins."""
+    datasets, runs = {}, set()
+    for origin in origins:
+        more, made = origin.get("datasets", {}), origin.get("runs", [])
+        if not isinstance(more, Mapping):
+            raise TypeError("datasets must map the name of each dataset to its fingerprint")
+        if isinstance(made, str) or not all(isinstance(run, str) for run in made):
+            raise TypeError(f"runs must be a list of run ids, not {made!r}")
+        if len(made) and not more:
+            raise ValueError("runs were made on a dataset: datasets must name it, with its fingerprint")
+        datasets |= {_portable(name): fingerprint for name, fingerprint in more.items()}
+        runs.update(made)
+    return {"datasets": datasets, "runs": sorted(runs)}
 
 
 def _commit() -> str:
     """The commit of the code, with "+" when vg_core differs from it; "unknown" outside a git checkout."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=paths.ROOT, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
+    commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "vg_core"])
+    how = {"cwd": paths.ROOT, "capture_output": True, "text": True, "check": True}
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", "vg_core") else "")
+        head, changes = (subprocess.run(["git", *words], **how).stdout.strip() for words in commands)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"
+    return head + ("+" if changes else "")
 
 
 def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> Path:

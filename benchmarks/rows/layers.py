@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from benchmarks import reference
 from benchmarks.measure import Case
 from benchmarks.rows.registry import row
-from vg_core.losses.tuples import sare_gaussian_ind, sare_gaussian_joint, split_tuples, triplet
+from vg_core.losses.tuples import Loss, sare_gaussian_ind, sare_gaussian_joint, triplet
 from vg_core.models.pooling import GeM, NetVLAD
 
 TUPLES = {"tuples": 4, "negatives": 10, "dim": 16384}, {"tuples": 2, "negatives": 3, "dim": 32}
@@ -103,14 +103,14 @@ def _products(locations: Tensor, weight: Tensor) -> Callable[[], None]:
     return call
 
 
-def _loss(loop: Callable, loss: Callable, device: torch.device, tuples: int, negatives: int, dim: int) -> Case:
+def _loss(loop: Callable, loss: Loss, device: torch.device, tuples: int, negatives: int, dim: int) -> Case:
     """Descriptors of a batch of tuples, in both forms as the network hands them over."""
     torch.manual_seed(0)
     common = torch.randn(tuples, 1, dim)
     descriptors = F.normalize(common + torch.randn(tuples, 2 + negatives, dim), dim=2).flatten(0, 1).to(device)
 
     def whole(rows: Tensor) -> Tensor:
-        return loss(*split_tuples(rows.view(tuples, -1, dim)))
+        return loss.whole(rows.view(tuples, -1, dim))
 
     calls = (_trained(part, descriptors, None) for part in (partial(loop, negatives=negatives), whole))
     return Case(*calls, nbytes=3 * descriptors.nbytes)

@@ -19,10 +19,10 @@ from benchmarks.measure import Case, difference
 from benchmarks.rows.photographs import write_photographs
 from benchmarks.rows.registry import row
 from vg_core.config import Config
-from vg_core.devices import fast
 from vg_core.learner import check_resources
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import inference_copy
+from vg_core.models.precision import mixed_precision
 from vg_core.places.dataset import PlaceSet
 from vg_core.places.images import normalise
 from vg_core.places.photographs import Photographs
@@ -82,7 +82,7 @@ def _extraction(
 
     @torch.inference_mode()
     def ours() -> Tensor:
-        with fast(device):
+        with mixed_precision(device):
             if compiled or stems:
                 return descriptors_of(network, next(cache.batches(rows)) if stems else decoded)
             return network(pixels)

@@ -79,7 +79,7 @@ def _passes(count: int, size: tuple[int, int], mapped: bool) -> Case:
     Ours hands over uint8 for the device to normalise, so its batch is normalised before the two are compared.
     """
     paths = write_photographs(count, size)
-    photographs = Photographs(paths, size, mapped, progress=False)
+    photographs = Photographs(paths, size, mapped)
     order = np.random.default_rng(0).permutation(count)
     parts = [order[start : start + BATCH] for start in range(0, count, BATCH)]
     return Case(
@@ -94,12 +94,12 @@ def _contents(count: int, size: tuple[int, int], known: bool) -> Case:
     paths = write_photographs(count, size)
     if known:
         time.sleep(2 * YOUNG / 1e9)  # what was written just now is not trusted
-        digests(paths, progress=False)
+        digests(paths)
 
     def ours() -> list[str]:
         if not known:
             shutil.rmtree(cache_root() / "contents", ignore_errors=True)
-        return digests(paths, progress=False)
+        return digests(paths)
 
     def reference() -> list[str]:
         return [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
