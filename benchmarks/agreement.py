@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.ladder import make_runner
 from benchmarks.measure import Disagreement
 from vg_core.config import Config
-from vg_core.devices import pick_device
-from vg_core.places.dataset import PlaceSet
+from vg_core.datasets.places import PlaceSet
+from vg_core.system.devices import pick_device
 
 QUERIES = 2  # batches of them: the second step shows what the first has learned
 IMAGES = 64  # of the database, beside all positives of the queries

@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vg_core.devices import cores
 from vg_core.models.precision import network_dtype
+from vg_core.system.devices import cores
 
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows of the square matrices that are multiplied
 CHANNELS, SIDE = 256, 64  # of the square maps that are convolved, as large as those of ResNet-18's layers

@@ -41,14 +41,14 @@ from benchmarks.lines import OF_ROUNDS, PARTS  # noqa: E402
 from benchmarks.measure import Disagreement  # noqa: E402
 from benchmarks.prediction import GOALS, IMAGE_SIZE, predicted  # noqa: E402
 from vg_core.config import Config  # noqa: E402
-from vg_core.devices import pick_device  # noqa: E402
-from vg_core.errors import KINDS, has_sentence, sentence  # noqa: E402
-from vg_core.learner import can_compile  # noqa: E402
+from vg_core.datasets.places import PlaceSet  # noqa: E402
 from vg_core.models.precision import network_dtype  # noqa: E402
-from vg_core.paths import data_root  # noqa: E402
-from vg_core.places.dataset import PlaceSet  # noqa: E402
-from vg_core.progress import Progress  # noqa: E402
-from vg_core.training import State, Trainer  # noqa: E402
+from vg_core.system.devices import pick_device  # noqa: E402
+from vg_core.system.errors import KINDS, has_sentence, sentence  # noqa: E402
+from vg_core.system.paths import data_root  # noqa: E402
+from vg_core.training.progress import Progress  # noqa: E402
+from vg_core.training.step import can_compile  # noqa: E402
+from vg_core.training.trainer import State, Trainer  # noqa: E402
 
 OPTIONS = {  # of Config, with the defaults of this command
     **{"weights": "none", "mining": "partial", "clusters": 64, "seed": 0, "lr": 1e-5},

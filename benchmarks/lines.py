@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.ladder import RUNGS
-from vg_core.clock import PHASES
-from vg_core.files import replacing
+from vg_core.system.clock import PHASES
+from vg_core.system.files import replacing
 
 OF_ROUNDS = tuple(phase for phase in PHASES if phase != "decode")  # that is done once, and belongs to no epoch
 PARTS = (*OF_ROUNDS, "other", "validation")

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from benchmarks.device import bandwidth, machine, matrix_rate, operations, seconds
-from vg_core.devices import PEAK, peak_of
+from vg_core.system.devices import PEAK, peak_of
 
 SHORTEST = 0.05  # seconds of one measurement; shorter calls are repeated within it
 

@@ -24,8 +24,8 @@ if str(FOLDER.parent) not in sys.path:  # run as a script: only its own folder i
 
 from benchmarks.measure import Disagreement, Row, alone, measure  # noqa: E402
 from benchmarks.rows import ROWS  # noqa: E402
-from vg_core.files import replacing  # noqa: E402
-from vg_core.paths import cache_root  # noqa: E402
+from vg_core.system.files import replacing  # noqa: E402
+from vg_core.system.paths import cache_root  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ import sys
 import time
 from threading import Thread
 
-from vg_core import interrupts
+from vg_core.system import interrupts
 
 PARENT = "VG_PARENT"  # environment variable: number of the process that started this one, which ends with it
 

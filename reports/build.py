@@ -16,8 +16,8 @@ import numpy as np
 import typst
 from PIL import Image
 
-from vg_core import own_files, paths
-from vg_core.files import replacing
+from vg_core.system import own_files, paths
+from vg_core.system.files import replacing
 
 SOURCE = paths.REPORTS / "report.typ"
 REQUIRED = "10_baseline"  # the chapter that the paper cannot do without; others appear when they are there

@@ -3,7 +3,7 @@
 Sources stay as they are; executed copies go to the cache folder of the profile. A parameter that a notebook does not
 have, or a value of another type than its default's, is an error before anything runs. One notebook that fails does not
 stop the others; the exit status is then 1. What is unchanged since it was executed is not executed again (``stamps``
-says what that means, ``--again`` executes it); otherwise finished runs are read back by vg_core.runs.
+says what that means, ``--again`` executes it); otherwise finished runs are read back by vg_core.runs.experiments.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from vg_core import interrupts, paths
+from vg_core.system import interrupts, paths
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -170,7 +170,7 @@ def run_one(notebook: Path, parameters: dict, folder: Path) -> bool:
     """True when the notebook ran to its end; its executed copy is then in ``folder``, else as ``.failed.ipynb``."""
     import papermill
 
-    from vg_core.files import remove_leftovers, unfinished
+    from vg_core.system.files import remove_leftovers, unfinished
 
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)

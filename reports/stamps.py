@@ -13,8 +13,8 @@ from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 
-from vg_core import own_files, paths
-from vg_core.files import replacing
+from vg_core.system import own_files, paths
+from vg_core.system.files import replacing
 
 KEY = "vg_core_stamp"
 FAILED = ", failed: "  # what a sweep writes of a variant that is missing in its table

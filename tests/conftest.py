@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vg_core.places.labels import Label, format_name
+from vg_core.datasets.labels import Label, format_name
 
 # before torch is imported, and inherited by child processes: numbers that are compared bit for bit need one setting
 os.environ["OMP_NUM_THREADS"] = "1"

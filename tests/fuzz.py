@@ -24,16 +24,16 @@ from PIL import Image
 from scipy.io import savemat
 
 from tests.tiny import TINY
-from vg_core import own_files
 from vg_core.config import Config
-from vg_core.maps import folium_map
+from vg_core.datasets.images import read_image
+from vg_core.datasets.labels import parse_name
+from vg_core.figures import folium_map
 from vg_core.models import build_model, load_model
 from vg_core.models.checkpoint import FORMAT, model_bytes
-from vg_core.places.benchmarks import read_holidays, read_landmarks, read_san_francisco
-from vg_core.places.images import read_image
-from vg_core.places.labels import parse_name
-from vg_core.places.tokyo import read_specification
-from vg_core.text import printable
+from vg_core.retrieval.published.ground_truth import read_holidays, read_landmarks, read_san_francisco
+from vg_core.retrieval.published.tokyo import read_specification
+from vg_core.system import own_files
+from vg_core.system.text import printable
 
 SENTENCES = (ValueError, KeyError, OSError)  # what the command line prints as they are
 NAME = "@0584291.21@4476924.92@17@T@040.43776@-080.00627@000005@00@180@@@@20131109@note@.jpg"

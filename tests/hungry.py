@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.measure import Case, Row
-from vg_core.devices import PEAK
+from vg_core.system.devices import PEAK
 
 MIB = 2**20
 peak_is_told = pytest.mark.skipif(not PEAK.exists(), reason="the kernel does not tell the peak of a process")

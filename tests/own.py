@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from vg_core.own_files import SUMS, sums_of
+from vg_core.system.own_files import SUMS, sums_of
 
 
 def vouch(folder) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from vg_core import augmentation
-from vg_core.augmentation import AUGMENTATIONS, make_augmentation
+from vg_core.datasets import augmentation
+from vg_core.datasets.augmentation import AUGMENTATIONS, make_augmentation
 
 RANDOM = [name for name in AUGMENTATIONS if name != "none"]
 

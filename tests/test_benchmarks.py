@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vg_core.places.benchmarks import Region, crop, holidays_views, read_holidays, read_landmarks
+from vg_core.retrieval.published.ground_truth import Region, crop, holidays_views, read_holidays, read_landmarks
 
 
 def touch(folder, *names):

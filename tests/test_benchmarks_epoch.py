@@ -17,14 +17,14 @@ from benchmarks.epoch import PARTS, configure, load, main, parser, seconds_of, w
 from benchmarks.ladder import RUNGS, SWITCHES, LoopedTuples, Switches, make_runner
 from benchmarks.measure import Disagreement
 from benchmarks.prediction import CHANGES, GOALS, predicted
-from vg_core import stem_cache
-from vg_core.learner import can_compile
+from vg_core.datasets.places import PlaceSet
 from vg_core.models import build_model
-from vg_core.places.dataset import PlaceSet
-from vg_core.progress import Progress
-from vg_core.stem_cache import DevicePixels
-from vg_core.tasks import Tuples
-from vg_core.training import Trainer
+from vg_core.retrieval import feature_cache as stem_cache
+from vg_core.retrieval.feature_cache import DevicePixels
+from vg_core.training.objectives import Tuples
+from vg_core.training.progress import Progress
+from vg_core.training.step import can_compile
+from vg_core.training.trainer import Trainer
 
 TINY = {"clusters": 4, "queries_per_epoch": 16, "cache_refresh_rate": 8, "negs_num_per_query": 3, "neg_samples_num": 12}
 ON_CPU = [rung for rung in RUNGS if rung not in ("bf16", "device_pixels")]

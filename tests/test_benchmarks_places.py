@@ -5,8 +5,8 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from tests.test_benchmarks import lists, right, touch
-from vg_core.places.benchmarks import positives_by_building, read_san_francisco
-from vg_core.places.tokyo import ranks_at_other_times, ranks_by_panorama, read_tokyo247, read_tokyo_tm
+from vg_core.retrieval.published.ground_truth import positives_by_building, read_san_francisco
+from vg_core.retrieval.published.tokyo import ranks_at_other_times, ranks_by_panorama, read_tokyo247, read_tokyo_tm
 
 # --- Tokyo 24/7 ------------------------------------------------------------------------------------------------
 

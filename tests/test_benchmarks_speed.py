@@ -15,7 +15,7 @@ from benchmarks.measure import Case, Disagreement, check, difference, interleave
 from benchmarks.rows import ROWS
 from benchmarks.rows.retrieval import _common
 from tests.hungry import HUNGRY, MIB, REUSING
-from vg_core.paths import ROOT, cache_root
+from vg_core.system.paths import ROOT, cache_root
 
 CPU = torch.device("cpu")
 COLUMNS = {

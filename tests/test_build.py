@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.own import vouch
 from tests.synthetic_assets import baseline_numbers, export_baseline, export_dataset, gains_table, recall_table
-from vg_core import paths
 from vg_core.config import PROFILES
+from vg_core.system import paths
 
 sys.path.insert(0, str(paths.REPORTS))
 import build as paper

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vg_core import cache, paths
 from vg_core.__main__ import main
-from vg_core.files import replacing
-from vg_core.places.photographs import Photographs
+from vg_core.datasets.photographs import Photographs
+from vg_core.system import cache, paths
+from vg_core.system.files import replacing
 
 DIGEST, HIDDEN = "0123456789abcdef0123", ".vg-0123456789-4711-01234567"
 RUN = "toycity-resnet18-gem-triplet-seed0-0123456789"

@@ -5,8 +5,8 @@ import shutil
 import pytest
 from PIL import Image
 
-from vg_core.places.checks import copies, squashed
-from vg_core.places.dataset import PlaceSet
+from vg_core.datasets.checks import copies, squashed
+from vg_core.datasets.places import PlaceSet
 
 
 def test_photographs_of_a_street_are_no_copies(street):

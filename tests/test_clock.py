@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from vg_core import clock
-from vg_core.clock import PHASES, Clock, Timed
+from vg_core.system import clock
+from vg_core.system.clock import PHASES, Clock, Timed
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
-from vg_core.bounds import BOUNDS
 from vg_core.config import PROFILES, Config, TupleOptions, names
-from vg_core.dimensions import WIDEST
 from vg_core.models import build_model
+from vg_core.retrieval.whitened import WIDEST
+from vg_core.system.bounds import BOUNDS
 
 
 @pytest.mark.parametrize("profile", PROFILES)

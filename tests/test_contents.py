@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from vg_core import own_files, paths
-from vg_core.places import contents
-from vg_core.places.contents import digest_of, digests
-from vg_core.places.images import UnreadableImage
+from vg_core.datasets import contents
+from vg_core.datasets.contents import digest_of, digests
+from vg_core.datasets.images import UnreadableImage
+from vg_core.system import own_files, paths
 
 
 @pytest.fixture

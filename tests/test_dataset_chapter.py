@@ -6,8 +6,8 @@ import nbformat
 import pandas as pd
 
 import vg_core as vg
-from vg_core import paths
-from vg_core.places.dataset import SPLITS
+from vg_core.datasets.places import SPLITS
+from vg_core.system import paths
 
 SLUG = "00_dataset"
 SHOWN = {"map", "density", "nearest", "per_place", "headings", "times", "photos"}

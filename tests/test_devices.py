@@ -12,8 +12,8 @@ import torch
 
 from tests.hungry import peak_is_told
 from vg_core.__main__ import main
-from vg_core.devices import RAM, cores, free_memory, peak_of, used_memory
-from vg_core.paths import ROOT
+from vg_core.system.devices import RAM, cores, free_memory, peak_of, used_memory
+from vg_core.system.paths import ROOT
 
 CPU, MIB = torch.device("cpu"), 2**20
 
@@ -29,7 +29,7 @@ def child(program: str) -> list[int]:
 @peak_is_told
 def test_the_peak_is_that_of_this_process_not_of_the_one_that_started_it():
     large = np.ones(512 * MIB, np.uint8)
-    now, most = child("import torch, vg_core.devices as d; print(*d.used_memory(torch.device('cpu')))")
+    now, most = child("import torch, vg_core.system.devices as d; print(*d.used_memory(torch.device('cpu')))")
     assert now <= most < now + large.nbytes // 2
 
 
@@ -42,7 +42,7 @@ def test_the_peak_of_a_call_forgets_the_one_before():
 def test_memory_is_told_where_the_kernel_tells_no_peak(monkeypatch, tmp_path):
     (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t  1 kB\n")
     for file in ("status", "none"):
-        monkeypatch.setattr("vg_core.devices.STATUS", tmp_path / file)
+        monkeypatch.setattr("vg_core.system.devices.STATUS", tmp_path / file)
         now, most = used_memory(CPU)
         assert 50 * MIB < now < 1.1 * most
 
@@ -85,4 +85,4 @@ def test_where_no_process_has_cores_of_its_own_all_count(monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process to cores")
 def test_a_process_that_is_bound_to_one_core_starts_one_thread():
     bound = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-    assert child(bound + "from vg_core.places.images import WORKERS; print(WORKERS)") == [1]
+    assert child(bound + "from vg_core.datasets.images import WORKERS; print(WORKERS)") == [1]

@@ -5,16 +5,18 @@ import pytest
 import torch
 
 from tests.tiny import TINY
-from vg_core import dimensions, identity, runs
-from vg_core.descriptors import describe
-from vg_core.evaluation import Within
+from vg_core.datasets.places import PlaceSet
+from vg_core.evaluation.ranks import Within
 from vg_core.models import load_model, save_model
 from vg_core.models.checkpoint import whitened_file
 from vg_core.models.whitening import Whitening
-from vg_core.own_files import Damaged
-from vg_core.places.dataset import PlaceSet
-from vg_core.retrieval import evaluate
-from vg_core.runs import run, sweep
+from vg_core.retrieval import whitened as dimensions
+from vg_core.retrieval.descriptors import describe
+from vg_core.retrieval.ranking import evaluate
+from vg_core.runs import experiments as runs
+from vg_core.runs import identity
+from vg_core.runs.experiments import run, sweep
+from vg_core.system.own_files import Damaged
 
 SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8, weight_decay=0.25)
 

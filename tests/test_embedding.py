@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from matplotlib import style
 from matplotlib.colors import to_hex
 
-from vg_core.embedding import GAP, SIDE, embed, thumbnail_map
-from vg_core.plots.canvas import FULL, ink
+from vg_core.figures.canvas import FULL, ink
+from vg_core.figures.embedding import GAP, SIDE, embed, thumbnail_map
 
 RNG = np.random.default_rng(0)
 
@@ -129,7 +129,7 @@ def test_earlier_photographs_go_first_and_broken_ones_take_no_room(photos, tmp_p
 
 def test_frames_and_dots_of_a_label_share_its_colour(photos):
     figure = thumbnail_map(photos[:4], [[0, 0], [9, 9], [0, 0], [9, 9]], ["day", "night", "day", "day"])
-    with style.context("vg_core.house"):
+    with style.context("vg_core.figures.house"):
         blue, orange = ink(0), ink(1)
     assert [to_hex(frame.get_edgecolor()) for frame in figure.axes[0].patches] == [blue, orange]
     assert {line.get_label(): (line.get_color(), len(line.get_xdata())) for line in figure.axes[0].lines} == {

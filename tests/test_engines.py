@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vg_core.engines import ENGINES, DescriptorStore, Index, SyntheticPlaces, tune
-from vg_core.engines.index import cells, subspaces
-from vg_core.engines.tuning import Sample, Trial, best
+from vg_core.retrieval.engines import ENGINES, DescriptorStore, Index, SyntheticPlaces, tune
+from vg_core.retrieval.engines.index import cells, subspaces
+from vg_core.retrieval.engines.tuning import Sample, Trial, best
 
 CITY = SyntheticPlaces(dim=64)
 FEWEST = 39 * 16  # training descriptors of the smallest inverted file

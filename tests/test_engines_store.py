@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.hungry import peak_is_told
 from tests.test_engines import all_distances, unit
-from vg_core import paths
-from vg_core.engines import DescriptorStore, Index, SyntheticPlaces, exact, extrapolate, measure_engines
-from vg_core.engines.exact import BYTES_A_RESULT, WORKSPACE_BYTES, blocks
-from vg_core.retrieval import search
+from vg_core.retrieval.engines import DescriptorStore, Index, SyntheticPlaces, exact, extrapolate, measure_engines
+from vg_core.retrieval.exact_search import BYTES_A_RESULT, WORKSPACE_BYTES, blocks
+from vg_core.retrieval.ranking import search
+from vg_core.system import paths
 
 
 def store_of(folder, table: np.ndarray, parts: int = 3) -> DescriptorStore:
@@ -90,7 +90,7 @@ def test_more_queries_than_the_budget_has_results_for_are_searched_in_parts(tmp_
         passes.append(of)
         return original(*of)
 
-    monkeypatch.setattr(sys.modules["vg_core.engines.exact"], "blocks", counted)
+    monkeypatch.setattr(sys.modules["vg_core.retrieval.exact_search"], "blocks", counted)
     found = exact(asked, store, 3, memory_bytes=WORKSPACE_BYTES + 2 * BYTES_A_RESULT * 3 * 4)  # four queries at a time
     assert len(passes) == 3
     np.testing.assert_array_equal(found[1], exact(asked, store[:].astype(np.float32), 3)[1])
@@ -105,8 +105,8 @@ def test_built_from_a_store_is_built_from_its_values(tmp_path):
 
 PEAK = """
 import sys, numpy as np, torch
-from vg_core.devices import peak_of
-from vg_core.engines import DescriptorStore, exact
+from vg_core.system.devices import peak_of
+from vg_core.retrieval.engines import DescriptorStore, exact
 
 table = np.random.default_rng(0).standard_normal((10_000, 256), dtype=np.float32)
 store, asked = DescriptorStore.write(sys.argv[1], [table] * 15, (150_000, 256)), table[:50]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vg_core import __main__ as program
-from vg_core.errors import has_sentence, sentence
+from vg_core.system.errors import has_sentence, sentence
 
 HUGE = 10**15
 NO_MEMORY = {

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from tests.tiny import TINY, fit
-from vg_core import cost, own_files, training
-from vg_core import estimate as module
 from vg_core.__main__ import main
-from vg_core.cost import Cost, measure
-from vg_core.devices import PEAK
-from vg_core.estimate import after_test, after_training, comparison, estimate, expected
-from vg_core.places.dataset import PlaceSet
-from vg_core.runs import compared, run
+from vg_core.datasets.places import PlaceSet
+from vg_core.runs.experiments import compared, run
+from vg_core.system import own_files
+from vg_core.system.devices import PEAK
+from vg_core.training import cost
+from vg_core.training import estimate as module
+from vg_core.training import trainer as training
+from vg_core.training.cost import Cost, measure
+from vg_core.training.estimate import after_test, after_training, comparison, estimate, expected
 
 GB = 10**9
 CPU = torch.device("cpu")

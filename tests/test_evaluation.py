@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vg_core.evaluation import (
+from vg_core.datasets.places import neighbours
+from vg_core.evaluation.ranks import (
     average_precisions,
     first_hits,
     panorama_nms,
     ranks_table,
     recall,
 )
-from vg_core.places.dataset import neighbours
 
 
 def table(easting, northing=0.0, name="photo"):

@@ -10,14 +10,14 @@ from matplotlib import style
 from matplotlib.colors import to_hex
 
 from tests.tiny import TINY
-from vg_core import records
-from vg_core.descriptors import describe
-from vg_core.examples import compare_heat
-from vg_core.galleries import heat_gallery
+from vg_core.datasets.images import read_image
+from vg_core.figures.canvas import ink
+from vg_core.figures.galleries import heat_gallery
 from vg_core.models.saliency import occlusion_map
-from vg_core.places.images import read_image
-from vg_core.plots.canvas import ink
-from vg_core.runs import run
+from vg_core.retrieval.descriptors import describe
+from vg_core.runs import record as records
+from vg_core.runs.examples import compare_heat
+from vg_core.runs.experiments import run
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_line_holds_query_maps_and_first_images(rows):
     assert [axes.get_title() for axes in figure.axes[:6]] == ["query", "SARE", "triplet", "SARE", "triplet", ""]
     lefts = [axes.get_position().x0 for axes in figure.axes[:10]]
     assert lefts[:5] == sorted(lefts[:5]) and lefts[:5] == lefts[5:]
-    with style.context("vg_core.house"):
+    with style.context("vg_core.figures.house"):
         colours = [ink("green"), ink("vermillion")]
     for line in (figure.axes[:5], figure.axes[5:10]):
         assert [to_hex(axes.spines["left"].get_edgecolor()) for axes in line[3:]] == colours

@@ -9,9 +9,9 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from tests.hostile import NAMES
-from vg_core.galleries import heat_gallery, photo_grid, picture_columns, retrieval_gallery
-from vg_core.plots.canvas import ink
-from vg_core.text import printable
+from vg_core.figures.canvas import ink
+from vg_core.figures.galleries import heat_gallery, photo_grid, picture_columns, retrieval_gallery
+from vg_core.system.text import printable
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_right_and_wrong_differ_in_colour_and_in_mark(photos):
         {"query": photos[4], "retrieved": photos[5:7], "metres": [0.0, 25.0], "correct": [True, True]},
     ]
     figure = retrieval_gallery(rows)
-    with style.context("vg_core.house"):
+    with style.context("vg_core.figures.house"):
         green, red = ink("green"), ink("vermillion")
     judged = [axes for axes in figure.axes if len(axes.texts) == 2]
     assert len(figure.axes) == 7 and len(judged) == 5

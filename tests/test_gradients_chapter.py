@@ -9,10 +9,10 @@ import pytest
 
 from tests.synthetic_assets import export_baseline
 from tests.test_build import first_page_has_the_box, reports  # noqa: F401
-from vg_core import paths
 from vg_core.losses import LOSSES, gradients
 from vg_core.losses.tuples import Loss
 from vg_core.report import Page
+from vg_core.system import paths
 
 sys.path.insert(0, str(paths.REPORTS))
 import build as paper

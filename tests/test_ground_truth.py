@@ -5,7 +5,7 @@ import pytest
 
 from tests.test_benchmarks import oxford, touch, write_query  # noqa: F401 (fixture)
 from tests.test_benchmarks_places import PCI, san_francisco  # noqa: F401
-from vg_core.places.benchmarks import read_holidays, read_landmarks, read_san_francisco
+from vg_core.retrieval.published.ground_truth import read_holidays, read_landmarks, read_san_francisco
 
 LONG = "9" * 400
 NO_NUMBERS = ["１２", "1_0", LONG, "nan", "inf", "1e9", "0x10", "", "-", "\0", "9" * 10**7]

@@ -7,9 +7,9 @@ import pytest
 
 from tests.tiny import TINY
 from vg_core import config as configuration
-from vg_core import identity
 from vg_core.config import Config
-from vg_core.places.dataset import PlaceSet
+from vg_core.datasets.places import PlaceSet
+from vg_core.runs import identity
 
 DEFAULTS = 1, "8a"  # raise the first, a part of every name, when the default of an option changes
 

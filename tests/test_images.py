@@ -12,10 +12,9 @@ import simplejpeg
 import torch
 from PIL import Image, ImageOps
 
-from vg_core import decoding
-from vg_core.maps.photos import small_photo
-from vg_core.places import images
-from vg_core.places.images import IMAGENET_MEAN, IMAGENET_STD, UnreadableImage, normalise, read_image
+from vg_core.datasets import decoding, images
+from vg_core.datasets.images import IMAGENET_MEAN, IMAGENET_STD, UnreadableImage, normalise, read_image
+from vg_core.figures.small_photographs import small_photo
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections import namedtuple
 import psutil
 import pytest
 
-from vg_core.paths import ROOT
+from vg_core.system.paths import ROOT
 
 OURS = ("vg_core", "data_scripts", "reports")
 POSIX_ONLY = ("curses", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty")
@@ -32,7 +32,7 @@ def import_all() -> None:
 
 def tell_memory() -> None:
     """As Windows tells it: with a peak, and without files that do."""
-    devices, memory = sys.modules["vg_core.devices"], namedtuple("memory", "rss peak_wset")(1, 2)
+    devices, memory = sys.modules["vg_core.system.devices"], namedtuple("memory", "rss peak_wset")(1, 2)
     devices.STATUS = ROOT / "none"
     psutil.Process.memory_info = lambda _: memory
     assert devices.used_memory(devices.torch.device("cpu")) == (1, 2)

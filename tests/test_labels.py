@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vg_core.places.labels import Label, format_name, parse_name, to_utm
+from vg_core.datasets.labels import Label, format_name, parse_name, to_utm
 
 SF_XL = "@0545981.19@4184971.70@10@S@037.81098@-122.47762@rtCs5-P_9NGDzUbKyzStWA@@174@@@@201409@@.jpg"
 PITTS = "@0584291.21@4476924.92@17@T@040.43870@-080.00613@004702@00@@@@@@pitch1_yaw1@.jpg"

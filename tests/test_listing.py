@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from vg_core.places.layouts import read_benchmark
-from vg_core.places.listing import image_files, listed
+from vg_core.datasets.listing import image_files, listed
+from vg_core.retrieval.published.layouts import read_benchmark
 
 
 @pytest.fixture

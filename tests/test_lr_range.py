@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vg_core.lr_range import learning_rates, range_test, steepest
+from vg_core.training.lr_range import learning_rates, range_test, steepest
 
 
 class Quadratic:

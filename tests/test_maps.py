@@ -14,10 +14,10 @@ from matplotlib import style
 from matplotlib.colors import to_hex
 
 from tests.hostile import FOLDER, NAMES
-from vg_core import maps
-from vg_core.places.labels import to_utm
-from vg_core.plots.canvas import GROUPS, ink
-from vg_core.text import printable
+from vg_core import figures as maps
+from vg_core.datasets.labels import to_utm
+from vg_core.figures.canvas import GROUPS, ink
+from vg_core.system.text import printable
 
 
 def photographs(count: int, seed: int = 0, folder="nowhere") -> pd.DataFrame:
@@ -62,7 +62,7 @@ def test_positions_are_drawn_once_each_and_images_are_counted():
             np.testing.assert_array_equal(dots.get_offsets(), places)
         texts = [text.get_text() for text in axes.get_legend().get_texts()]
         assert texts[:2] == [f"{len(database)} database", f"{len(queries)} queries"]
-    with style.context("vg_core.house"):
+    with style.context("vg_core.figures.house"):
         assert to_hex(figure.axes[0].collections[0].get_facecolor()[0]) == ink(GROUPS["val"])
 
 

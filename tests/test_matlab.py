@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from vg_core.places import matlab
-from vg_core.places.matlab import read_fields
-from vg_core.places.tokyo import read_specification
+from vg_core.retrieval.published import matlab
+from vg_core.retrieval.published.matlab import read_fields
+from vg_core.retrieval.published.tokyo import read_specification
 
 KEYS = ("dbImageFns", "qImageFns", "utmDb", "utmQ", "dbTimeStamp", "posDistThr", "whichSet")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.hungry import peak_is_told
 from vg_core.mining import TooFew, draw_pool, excluded, hardness, mine, nearest_positives, products, random_negatives
-from vg_core.rounds import _places
+from vg_core.mining.rounds import _places
 
 
 def mine_by_loop(queries, database, hard, soft, pool, count, kept):
@@ -276,7 +276,7 @@ def peak_of_mining(images: str, pool: str) -> float:
     """MiB that mining for 1,500 queries takes in blocks of 16 MiB, in a process of its own."""
     program = f"""
 import numpy as np, torch
-from vg_core.devices import peak_of
+from vg_core.system.devices import peak_of
 from vg_core.mining import mine, products
 products.BLOCK_BYTES = 16 * 2**20
 rng = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import pytest
 from nbformat import v4
 
 from tests import notebook_rules as rules
-from vg_core import paths
+from vg_core.system import paths
 
 NAMES = sorted(file.stem for file in paths.NOTEBOOKS.glob("*.ipynb"))
 NAME = "20_optimizer"
@@ -111,7 +111,10 @@ FAULTS = {  # one for each rule and for each way that it can be broken unseen
     "wrong number": (sample(opening=OPENING.replace("# 20", "# 21")), "must begin with '# 20 · …'"),
     "no expectation": (sample(opening=OPENING.replace("Expectation", "Hope")), "the first cell has no **expectation**"),
     "foreign": (with_cell("from scipy.stats import norm"), "code cell 4 imports scipy.stats"),
-    "behind the face": (with_cell("from vg_core.runs import sweep"), "code cell 4 imports vg_core.runs"),
+    "behind the face": (
+        with_cell("from vg_core.runs.experiments import sweep"),
+        "code cell 4 imports vg_core.runs.experiments",
+    ),
     "many imports": (with_cell("import numpy\nimport pandas\nimport IPython"), "5 imports, more than 4"),
     "home path": (with_cell('folder = "/home/me/photos"'), "names a path of one machine: '/home/'"),
     "never closed": (sample(cells=CELLS[:-1]), "page.close must be called in the last code cell"),

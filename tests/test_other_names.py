@@ -5,8 +5,8 @@ import re
 import pytest
 
 from vg_core.__main__ import main
-from vg_core.other_names import NAMES, NO_EQUIVALENT, SENTENCES, translated
-from vg_core.paths import REPORTS
+from vg_core.system.other_names import NAMES, NO_EQUIVALENT, SENTENCES, translated
+from vg_core.system.paths import REPORTS
 
 
 @pytest.mark.parametrize(

@@ -22,17 +22,21 @@ from tests.conftest import make_street
 from tests.own import DAMAGES, cut, empty, full_disk, killed, one_bit
 from tests.tiny import TINY
 from vg_core import __main__ as command_line
-from vg_core import estimate, files, own_files, paths, probes, report, runs
-from vg_core.dimensions import whiten
-from vg_core.engines import DescriptorStore, Index
-from vg_core.locating import locate
+from vg_core import report
+from vg_core.datasets import contents
+from vg_core.datasets.photographs import Photographs
 from vg_core.models import load_model, save_model
 from vg_core.models.checkpoint import whitened_file
-from vg_core.own_files import Damaged
-from vg_core.places import contents
-from vg_core.places.photographs import Photographs
-from vg_core.records import Job, restore_best
-from vg_core.training import Trainer
+from vg_core.retrieval.engines import DescriptorStore, Index
+from vg_core.retrieval.locating import locate
+from vg_core.retrieval.whitened import whiten
+from vg_core.runs import experiments as runs
+from vg_core.runs import probes
+from vg_core.runs.record import Job, restore_best
+from vg_core.system import files, own_files, paths
+from vg_core.system.own_files import Damaged
+from vg_core.training import estimate
+from vg_core.training.trainer import Trainer
 
 sys.path.insert(0, str(paths.REPORTS))
 import build
@@ -289,29 +293,31 @@ def foresee(world):
 
 MODEL = ("--model", lambda world: world.best)
 WRITERS = {
-    "vg_core.own_files:write": after(
+    "vg_core.system.own_files:write": after(
         lambda world: own_files.write(world.out / "table.parquet", TABLE), lambda world: world.out / "table.parquet"
     ),
-    "vg_core.runs:_train": after(lambda world: runs._train(world.job), lambda w: w.tables / "history.csv"),
-    "vg_core.runs:_test": after(lambda world: runs._test(world.job), lambda world: world.job.retrieved),
-    "vg_core.estimate:save": after(foresee, lambda world: world.tables / estimate.FILE),
-    "vg_core.estimate:_set_beside": after(
+    "vg_core.runs.experiments:_train": after(lambda world: runs._train(world.job), lambda w: w.tables / "history.csv"),
+    "vg_core.runs.experiments:_test": after(lambda world: runs._test(world.job), lambda world: world.job.retrieved),
+    "vg_core.training.estimate:save": after(foresee, lambda world: world.tables / estimate.FILE),
+    "vg_core.training.estimate:_set_beside": after(
         lambda world: estimate.after_test(world.tables, "any", 60.0), lambda world: world.tables / estimate.FILE
     ),
-    "vg_core.state:save": after(lambda world: trainer(world).save(), lambda world: world.checkpoints / "state.pt"),
-    "vg_core.training:validate": validate,
-    "vg_core.records:restore_best": restore,
-    "vg_core.dimensions:whiten": whiten_again,
-    "vg_core.probes:learning_rate_range": lay_range,
-    "vg_core.locating:_described": locate_kept,
-    "vg_core.places.contents:digests": digest_anew,
-    "vg_core.places.photographs:_decode_into": decode,
+    "vg_core.training.state:save": after(
+        lambda world: trainer(world).save(), lambda world: world.checkpoints / "state.pt"
+    ),
+    "vg_core.training.trainer:validate": validate,
+    "vg_core.runs.record:restore_best": restore,
+    "vg_core.retrieval.whitened:whiten": whiten_again,
+    "vg_core.runs.probes:learning_rate_range": lay_range,
+    "vg_core.retrieval.locating:_described": locate_kept,
+    "vg_core.datasets.contents:digests": digest_anew,
+    "vg_core.datasets.photographs:_decode_into": decode,
     "vg_core.models.checkpoint:save_model": after(
         lambda world: save_model(load_model(world.best), world.out / "mine.safetensors"),
         lambda world: world.out / "mine.safetensors",
     ),
-    "vg_core.engines.index:save": search_index,
-    "vg_core.engines.store:write": store,
+    "vg_core.retrieval.engines.index:save": search_index,
+    "vg_core.retrieval.descriptor_store:write": store,
     "vg_core.report:_replace_folder": export,
     "reports.build:build": build_pdf,
     "reports.stamps:mark": execute,
@@ -328,19 +334,22 @@ WRITERS = {
     ),
 }
 ELSEWHERE = {  # places that write and have no row, and why
-    "vg_core.devices:forget_peak": "a switch of the kernel",
-    **dict.fromkeys(("vg_core.report:_svg", "vg_core.report:_jpeg", "vg_core.plots.explorer:frame"), "into memory"),
-    **dict.fromkeys(("vg_core.maps.interactive:_thumbnail", "vg_core.engines.index:bytes_per_image"), "into memory"),
+    "vg_core.system.devices:forget_peak": "a switch of the kernel",
+    **dict.fromkeys(("vg_core.report:_svg", "vg_core.report:_jpeg", "vg_core.figures.explorer:frame"), "into memory"),
+    **dict.fromkeys(
+        ("vg_core.figures.interactive_maps:_thumbnail", "vg_core.retrieval.engines.index:bytes_per_image"),
+        "into memory",
+    ),
     "vg_core.models.checkpoint:model_bytes": "into memory",
-    "vg_core.own_files:": "formats, by write",
+    "vg_core.system.own_files:": "formats, by write",
     "data_scripts.city.dataset:draw_shots": "into the folder of build_city, which is moved when it is complete",
     "reports.run_notebooks:run_one": "papermill writes; the copy is renamed: see test_runner",
-    "vg_core.runs:_logged": "lines are added to a log, which nothing reads",
-    "vg_core.own_files:_append": "a line of digests: see test_sums_are_those_of_sha256sum_and_survive_…",
-    "vg_core.processes:joined": "/dev/null",
-    "vg_core.retrieval:_stored": "a folder in which DescriptorStore.write writes",
-    "vg_core.engines.scale:measure_engines": "a folder in which DescriptorStore.write writes",
-    "vg_core.engines.scale:compare_disk": "a folder in which DescriptorStore.write writes",
+    "vg_core.runs.experiments:_logged": "lines are added to a log, which nothing reads",
+    "vg_core.system.own_files:_append": "a line of digests: see test_sums_are_those_of_sha256sum_and_survive_…",
+    "vg_core.system.processes:joined": "/dev/null",
+    "vg_core.retrieval.ranking:_stored": "a folder in which DescriptorStore.write writes",
+    "vg_core.retrieval.engines.scale:measure_engines": "a folder in which DescriptorStore.write writes",
+    "vg_core.retrieval.engines.scale:compare_disk": "a folder in which DescriptorStore.write writes",
 }
 
 
@@ -406,7 +415,7 @@ def test_every_writer_under_every_fault_of_the_disk(world, site):
             write(world)
     assert is_as_before() and tidy(file)
 
-    for moment in ("fsync", "rename")[site != "vg_core.own_files:write" :]:  # before and after its digest
+    for moment in ("fsync", "rename")[site != "vg_core.system.own_files:write" :]:  # before and after its digest
         assert killed(lambda: write(world), partial(die_at, moment, world.patch))
         assert is_as_before()
     assert write(world).exists() and tidy(file)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vg_core import paths
-from vg_core.records import NUMBER_MAKERS
+from vg_core.runs.record import NUMBER_MAKERS
+from vg_core.system import paths
 
 ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
@@ -129,8 +129,8 @@ def test_the_oldest_python_can_read_every_module(name):
     [
         ("config", "from vg_core import paths"),
         ("mining", "from vg_core.config import Config"),
-        ("report", "import vg_core.training"),
-        ("models.pooling", "def f():\n    from vg_core.runs import run"),
+        ("report", "import vg_core.training.trainer"),
+        ("models.pooling", "def f():\n    from vg_core.runs.experiments import run"),
         ("retrieval", "from . import training"),
     ],
 )
@@ -171,7 +171,7 @@ def test_the_pdf_builds_without_torch():
 
 
 def test_importing_touches_no_folder(tmp_path):
-    code = "import vg_core.runs, vg_core.report, vg_core.plots, vg_core.maps"
+    code = "import vg_core.runs.experiments, vg_core.report, vg_core.figures, vg_core.figures"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)  # conftest's folders, not yet made
     assert not (tmp_path / "cache").exists() and not (tmp_path / "data").exists()
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vg_core import paths
 from vg_core.__main__ import main
+from vg_core.system import paths
 
 FOLDERS = {"VG_DATA": paths.data_root, "VG_CACHE": paths.cache_root}
 variables = pytest.mark.parametrize("variable", FOLDERS)

@@ -8,11 +8,11 @@ import sys
 import pytest
 import torch
 
-from vg_core import paths
-from vg_core.files import reserve
-from vg_core.places import photographs
-from vg_core.places.images import UnreadableImage, read_image
-from vg_core.places.photographs import Photographs
+from vg_core.datasets import photographs
+from vg_core.datasets.images import UnreadableImage, read_image
+from vg_core.datasets.photographs import Photographs
+from vg_core.system import paths
+from vg_core.system.files import reserve
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_space_is_reserved_for_the_whole_file(tmp_path):
 def test_two_processes_may_decode_the_same_set_at_once(files):
     program = """
 import sys
-from vg_core.places.photographs import Photographs
+from vg_core.datasets.photographs import Photographs
 print("ready", flush=True)
 sys.stdin.readline()
 print(Photographs(sys.argv[1:], (24, 32), mapped=True).batch(range(7)).sum().item())

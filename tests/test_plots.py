@@ -27,9 +27,9 @@ from tests.plot_tables import (
     spent,
     trials,
 )
-from vg_core import plots
-from vg_core.plots.canvas import ink, logarithmic
-from vg_core.text import printable
+from vg_core import figures as plots
+from vg_core.figures.canvas import ink, logarithmic
+from vg_core.system.text import printable
 
 EVERY = {
     "recall_curves": lambda: plots.recall_curves(recalls(4)),
@@ -73,7 +73,7 @@ def texts(figure) -> list[str]:
 
 
 def colour(name: str) -> str:
-    with style.context("vg_core.house"):
+    with style.context("vg_core.figures.house"):
         return ink(name)
 
 
@@ -282,7 +282,7 @@ def test_numbers_of_logarithmic_axes_are_no_formulas(name):
 
 @pytest.mark.parametrize(("ends", "numbers"), TICKS.items())
 def test_numbers_of_logarithmic_axes_are_those_of_the_ticks(ends, numbers):
-    with style.context("vg_core.house", after_reset=True):
+    with style.context("vg_core.figures.house", after_reset=True):
         figure, axes = plt.subplots()
         plt.close(figure)
         logarithmic(axes, "x")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from tests.plot_tables import NAMES, field, forces
-from vg_core import plots
-from vg_core.plots.forces import LEVELS, MARKERS, move_forces
+from vg_core import figures as plots
+from vg_core.figures.forces import LEVELS, MARKERS, move_forces
 
 
 def maps(figure) -> list:

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from tests.plot_tables import spent
-from vg_core import plots
-from vg_core.clock import PHASES
-from vg_core.plots import phases
+from vg_core import figures as plots
+from vg_core.figures import phases
+from vg_core.system.clock import PHASES
 
 
 def validation() -> pd.DataFrame:

@@ -9,8 +9,8 @@ from matplotlib import style
 from matplotlib.colors import to_hex
 
 from tests.plot_tables import images
-from vg_core import plots
-from vg_core.plots.canvas import GROUPS, ink
+from vg_core import figures as plots
+from vg_core.figures.canvas import GROUPS, ink
 
 
 def heights(axes, middles, number: int = 0) -> np.ndarray:
@@ -32,7 +32,7 @@ def test_queries_far_from_everything_share_the_last_bar():
 def test_splits_have_their_own_colours():
     table = pd.concat([images(split="test"), images(split="train").head(30)])
     figure = plots.images_per_place(table)
-    with style.context("vg_core.house"):
+    with style.context("vg_core.figures.house"):
         expected = [ink(GROUPS["test"]), ink(GROUPS["train"])]
     found = [to_hex(bars.get_edgecolor()[0]) for bars in figure.axes[0].collections]
     assert found == expected

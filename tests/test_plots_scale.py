@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.plot_tables import extrapolated, trials
-from vg_core import plots
+from vg_core import figures as plots
 
 
 def drawn(figure, gid=None) -> list[np.ndarray]:

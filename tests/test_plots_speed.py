@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plot_tables import results
-from vg_core import plots
-from vg_core.plots.speed import VERDICTS, goals
+from vg_core import figures as plots
+from vg_core.figures.speed import VERDICTS, goals
 
 
 def points(figure) -> dict[str, np.ndarray]:

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from tests.tiny import TINY
-from vg_core import paths, probes
+from vg_core.datasets.places import PlaceSet
 from vg_core.models import build_model
-from vg_core.places.dataset import PlaceSet
-from vg_core.probes import learning_rate_range, mined_positives, positives_lost
-from vg_core.descriptors import describe
+from vg_core.retrieval.descriptors import describe
+from vg_core.runs import probes
+from vg_core.runs.probes import learning_rate_range, mined_positives, positives_lost
+from vg_core.system import paths
 
 
 @pytest.mark.usefixtures("street")

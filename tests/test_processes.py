@@ -19,15 +19,16 @@ from torch import nn
 
 from tests.test_training import rounds_on_disk
 from tests.tiny import TINY, TakingTurns, fit
-from vg_core import paths, processes, tasks
-from vg_core.evaluation import Within
-from vg_core.learner import check_resources
+from vg_core.datasets.places import PlaceSet
+from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model, load_model
-from vg_core.places.dataset import PlaceSet
-from vg_core.records import Job
-from vg_core.retrieval import evaluate
-from vg_core.runs import read_back, run
-from vg_core.strategies import STRATEGIES
+from vg_core.retrieval.ranking import evaluate
+from vg_core.retrieval.strategies import STRATEGIES
+from vg_core.runs.experiments import read_back, run
+from vg_core.runs.record import Job
+from vg_core.system import paths, processes
+from vg_core.training import objectives as tasks
+from vg_core.training.step import check_resources
 
 CONFIG = TINY.replace(freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
 CONFIG = CONFIG.replace(optimizer="sgd", lr=0.01)  # Adam's steps are nearly the same with gradients of a wrong length
@@ -106,7 +107,7 @@ def test_a_batch_that_cannot_be_shared_out_is_an_error(monkeypatch):
 
 COLLECTIVES = """
 import torch
-from vg_core import devices, processes
+from vg_core.system import devices, processes
 from vg_core.models.norms import share_batch_norms
 
 with processes.joined():
@@ -159,11 +160,12 @@ KEPT = """
 from dataclasses import replace
 import torch
 from tests.tiny import TINY
-from vg_core import processes, stem_cache
+from vg_core.retrieval import feature_cache as stem_cache
+from vg_core.system import processes
 from vg_core.models import build_model
-from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import normalise
-from vg_core.descriptors import photographs_of
+from vg_core.datasets.places import PlaceSet
+from vg_core.datasets.images import normalise
+from vg_core.retrieval.descriptors import photographs_of
 
 with processes.joined():
     photographs = photographs_of(PlaceSet.load("street", "val"), (32, 32))
@@ -195,12 +197,13 @@ import sys
 from pathlib import Path
 import numpy as np
 from tests.tiny import TINY
-from vg_core import descriptors, processes, retrieval
-from vg_core.engines import DescriptorStore
-from vg_core.evaluation import Within
+from vg_core.retrieval import descriptors, ranking as retrieval
+from vg_core.system import processes
+from vg_core.retrieval.engines import DescriptorStore
+from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model
-from vg_core.places.dataset import PlaceSet
-from vg_core.strategies import STRATEGIES
+from vg_core.datasets.places import PlaceSet
+from vg_core.retrieval.strategies import STRATEGIES
 
 described, cut = [], descriptors._pictures
 descriptors._pictures = lambda path, **options: described.append(path) or cut(path, **options)
@@ -269,7 +272,8 @@ import sys
 from pathlib import Path
 import torch
 from tests.tiny import TINY, TakingTurns, fit
-from vg_core import processes, tasks, training
+from vg_core.system import processes
+from vg_core.training import objectives as tasks, trainer as training
 
 tasks.OBJECTIVES["taking_turns"], step, steps = TakingTurns, training.Trainer.step, []
 config, folder = TINY.replace(loss="taking_turns", train_batch_size=3), Path(sys.argv[1])
@@ -324,7 +328,7 @@ def test_a_killed_process_ends_in_a_sentence_and_the_run_goes_on(alone):
     _, complaint = process.communicate(timeout=120)
     assert process.returncode != 0
     assert re.search(r"goes on from (there|the last round)", complaint), complaint
-    assert "vg_core/training.py" not in complaint  # the launcher's own traceback is not ours to hide
+    assert "vg_core/training/trainer.py" not in complaint  # the launcher's own traceback is not ours to hide
     done = rounds_on_disk(folder)
     assert 2 <= done < 12
     again = run(config)  # by one process, which may go on with what two began

@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 
 from tests.tiny import TINY
+from vg_core.datasets.images import UnreadableImage, normalise
 from vg_core.models import build_model
 from vg_core.models.backbones import build_backbone
 from vg_core.models.whitening import Whitening
-from vg_core.places.benchmarks import crop
-from vg_core.places.images import UnreadableImage, normalise
-from vg_core.protocols import benchmark, receptive_field, scores
+from vg_core.retrieval.published.benchmarks import benchmark, receptive_field, scores
+from vg_core.retrieval.published.ground_truth import crop
 
 SIZES = [(60, 80), (80, 60), (48, 48), (70, 90)]  # height, width
 IMAGES = [f"{landmark}_{i:06}" for landmark in ("all_souls", "balliol") for i in range(5)]
@@ -24,7 +24,7 @@ FIELD = 43  # pixels that a location sees behind layer1 of ResNet-18
 @pytest.fixture
 def model(monkeypatch):
     """A random network, on the CPU, where descriptors have full precision."""
-    monkeypatch.setattr("vg_core.protocols.pick_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("vg_core.retrieval.published.benchmarks.pick_device", lambda: torch.device("cpu"))
     return build_model(TINY.replace(pooling="gem"))
 
 

@@ -9,9 +9,9 @@ from scipy.io import savemat
 from tests.test_benchmarks_places import PCI, column
 from tests.test_protocols import model, noise, oxford
 from vg_core.__main__ import main
+from vg_core.evaluation.comparisons import recall_table
 from vg_core.models import save_model
-from vg_core.protocols import benchmark, scores
-from vg_core.statistics import recall_table
+from vg_core.retrieval.published.benchmarks import benchmark, scores
 
 __all__ = ["model", "oxford"]  # fixtures
 

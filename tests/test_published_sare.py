@@ -1,7 +1,6 @@
 """Published numbers of SARE and its rivals (Liu, Li, Dai, ICCV 2019, tables 2, 3, 5 and 6): complete and possible.
 
-Columns: measure, dataset and part as in `vg_core.protocols.scores`, dim (values of a whitened descriptor), method as
-the paper calls it, loss of ours that is the method's (none for CRN, a network), value in %.
+Columns: measure, dataset and part as in `scores`, dim (values of a whitened descriptor), method as the paper calls it, loss of ours that is the method's (none for CRN, a network), value in %.
 """
 
 import sys
@@ -13,9 +12,9 @@ import pytest
 
 import vg_core as vg
 from tests.synthetic_assets import export_baseline, export_looks, export_losses, export_sare, recall_table
-from vg_core import paths
 from vg_core.losses import LOSSES
-from vg_core.places.layouts import LAYOUTS
+from vg_core.retrieval.published.layouts import LAYOUTS
+from vg_core.system import paths
 
 sys.path.insert(0, str(paths.REPORTS))
 import build as paper

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from tests.tiny import TINY
-from vg_core import rates
-from vg_core.rates import at_end, choose_rates
+from vg_core.runs import learning_rates as rates
+from vg_core.runs.learning_rates import at_end, choose_rates
 
 
 @pytest.fixture

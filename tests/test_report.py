@@ -14,9 +14,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.synthetic_assets import TOY, drawing, export, export_baseline, pictures
-from vg_core import paths, report
+from vg_core import report
 from vg_core.config import Config
 from vg_core.report import Page, rounded, shows_photographs
+from vg_core.system import paths
 
 SLUG = "20_optimizer"
 

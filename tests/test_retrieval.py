@@ -15,17 +15,17 @@ from PIL import Image
 
 from tests.hungry import peak_is_told
 from tests.tiny import TINY
-from vg_core import retrieval
-from vg_core.descriptors import describe, describe_views, photographs_of
-from vg_core.engines.exact import MEMORY_BYTES
-from vg_core.evaluation import Within, first_hits
+from vg_core.datasets.images import UnreadableImage
+from vg_core.datasets.places import PlaceSet
+from vg_core.evaluation.ranks import Within, first_hits
 from vg_core.mining import products
 from vg_core.models import build_model
-from vg_core.paths import ROOT, cache_root
-from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import UnreadableImage
-from vg_core.retrieval import evaluate, nearest_on_device, search
-from vg_core.strategies import STRATEGIES
+from vg_core.retrieval import ranking as retrieval
+from vg_core.retrieval.descriptors import describe, describe_views, photographs_of
+from vg_core.retrieval.exact_search import MEMORY_BYTES
+from vg_core.retrieval.ranking import evaluate, nearest_on_device, search
+from vg_core.retrieval.strategies import STRATEGIES
+from vg_core.system.paths import ROOT, cache_root
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +159,12 @@ PEAK = """
 import sys, numpy as np, pandas as pd, torch
 from tests.tiny import TINY
 from dataclasses import replace
-from vg_core import retrieval
-from vg_core.devices import peak_of
-from vg_core.evaluation import Within
+from vg_core.retrieval import ranking as retrieval
+from vg_core.system.devices import peak_of
+from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model
-from vg_core.places.dataset import PlaceSet
-from vg_core.strategies import make_strategy
+from vg_core.datasets.places import PlaceSet
+from vg_core.retrieval.strategies import make_strategy
 
 class Drawn:
     def __len__(self):

@@ -12,7 +12,7 @@ import pytest
 from nbformat import v4
 
 from tests.test_toy_city import are_gone, feel_interrupts
-from vg_core import paths
+from vg_core.system import paths
 
 sys.path.insert(0, str(paths.REPORTS))
 import run_notebooks as runner
@@ -262,7 +262,7 @@ def test_a_copy_that_a_killed_runner_left_is_removed(notebooks):
         [
             sys.executable,
             "-c",
-            f"from vg_core.files import unfinished; unfinished({str(folder / '00_look.ipynb')!r}).touch()",
+            f"from vg_core.system.files import unfinished; unfinished({str(folder / '00_look.ipynb')!r}).touch()",
         ]
     )
     assert process.wait() == 0 and len(list(folder.iterdir())) == 1

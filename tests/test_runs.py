@@ -11,10 +11,11 @@ import torch
 from distributed import LocalCluster
 
 from tests.tiny import TINY
-from vg_core import paths, runs
-from vg_core.devices import RAM, cores, free_memory
-from vg_core.records import Job
-from vg_core.runs import histories, recall_table, run, sweep
+from vg_core.runs import experiments as runs
+from vg_core.runs.experiments import histories, recall_table, run, sweep
+from vg_core.runs.record import Job
+from vg_core.system import paths
+from vg_core.system.devices import RAM, cores, free_memory
 
 SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8)
 

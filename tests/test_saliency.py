@@ -7,13 +7,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from vg_core.config import Config
+from vg_core.datasets.images import normalise
 from vg_core.models import build_model, saliency
 from vg_core.models.backbones import Backbone
 from vg_core.models.network import GeoModel
 from vg_core.models.pooling import GeM, NetVLAD, Pooling
 from vg_core.models.saliency import gradient_map, occlusion_map
 from vg_core.models.whitening import Whitening
-from vg_core.places.images import normalise
 
 RESNET = Config(weights="none", layer="layer2", freeze="layer1", clusters=4)
 METHODS = {"gradient": gradient_map, "occlusion": lambda *args: occlusion_map(*args, patch=4, stride=4)}

@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 
 from tests.test_statistics import ranks_of
-from vg_core.bootstrap import gain_samples
+from vg_core.evaluation.comparisons import compare_all, judge_predictions, mcnemar, paired_gain, seed_noise, verdict
+from vg_core.evaluation.intervals import gain_samples
 from vg_core.report import findings
-from vg_core.statistics import compare_all, judge_predictions, mcnemar, paired_gain, seed_noise, verdict
 
 
 def test_two_variants_have_the_noise_of_their_paired_differences():

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vg_core import plots
-from vg_core.bootstrap import gain_samples, recall_interval
-from vg_core.statistics import (
+from vg_core import figures as plots
+from vg_core.evaluation.comparisons import (
     compare_all,
     holm,
     mcnemar,
@@ -17,6 +16,7 @@ from vg_core.statistics import (
     recall_table,
     verdict,
 )
+from vg_core.evaluation.intervals import gain_samples, recall_interval
 
 
 def ranks_of(hits: dict, places, seeds=None) -> pd.DataFrame:

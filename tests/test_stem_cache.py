@@ -8,16 +8,17 @@ import pandas as pd
 import pytest
 import torch
 
-import vg_core.descriptors
+import vg_core.retrieval.descriptors
 from tests.tiny import TINY, fit
-from vg_core import stem_cache, training
-from vg_core.descriptors import describe_photographs, photographs_of
-from vg_core.learner import can_compile
+from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.places import PlaceSet
 from vg_core.models import build_model, load_model
 from vg_core.models.network import Encoded, frozen_stem, inference_copy
-from vg_core.places.dataset import PlaceSet
-from vg_core.places.photographs import Photographs
-from vg_core.stem_cache import DevicePixels, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
+from vg_core.retrieval import feature_cache as stem_cache
+from vg_core.retrieval.descriptors import describe_photographs, photographs_of
+from vg_core.retrieval.feature_cache import DevicePixels, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
+from vg_core.training import trainer as training
+from vg_core.training.step import can_compile
 
 FROZEN = TINY.replace(layer="layer2", freeze="layer1", epochs_num=1)
 PLENTY = 10**9
@@ -238,7 +239,7 @@ def test_a_history_says_where_the_time_went(street, tmp_path, budget):
 def test_each_second_of_a_training_is_that_of_a_phase_or_of_a_validation(street, tmp_path, budget, monkeypatch, loss):
     """On a clock that stands still but for a second in each call that is named here."""
     budget(PLENTY)
-    once = (vg_core.descriptors, "Photographs"), (training, "local_descriptors"), (StemCache, "make")
+    once = (vg_core.retrieval.descriptors, "Photographs"), (training, "local_descriptors"), (StemCache, "make")
     again = (training, "describe_photographs"), (training.Learner, "forward"), (training, "evaluate")
     calls = []
     for owner, name in (*once, *again):

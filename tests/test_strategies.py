@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.tiny import TINY
-from vg_core.descriptors import describe, describe_views
-from vg_core.evaluation import Within
+from vg_core.datasets.images import UnreadableImage, normalise
+from vg_core.datasets.places import PlaceSet
+from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model
 from vg_core.models.network import inference_copy
-from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import UnreadableImage, normalise
-from vg_core.retrieval import evaluate, search
-from vg_core.strategies import (
+from vg_core.retrieval.descriptors import describe, describe_views
+from vg_core.retrieval.ranking import evaluate, search
+from vg_core.retrieval.strategies import (
     STRATEGIES,
     average,
     majority,

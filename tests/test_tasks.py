@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 from tests.tiny import TINY, fit
-from vg_core import training
-from vg_core.learner import follow_schedule, make_optimizer
+from vg_core.datasets.places import PlaceSet
+from vg_core.figures import mining_hardness, training_curves
 from vg_core.losses import LOSSES
 from vg_core.models import build_model, load_model
 from vg_core.models.network import Encoded
-from vg_core.places.dataset import PlaceSet
-from vg_core.plots import mining_hardness, training_curves
-from vg_core.probes import learning_rate_range
-from vg_core.runs import histories, run, sweep, with_untrained
-from vg_core.tasks import GeoClassification, Objective, RoundKey, hard_positives, make_objective
+from vg_core.runs.experiments import histories, run, sweep, with_untrained
+from vg_core.runs.probes import learning_rate_range
+from vg_core.training import trainer as training
+from vg_core.training.objectives import GeoClassification, Objective, RoundKey, hard_positives, make_objective
+from vg_core.training.step import follow_schedule, make_optimizer
 
 GEO = TINY.replace(loss="geo_classification")
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.hostile import NAMES
-from vg_core.text import printable, safe_cells
+from vg_core.system.text import printable, safe_cells
 
 FIELD = "@0400060.00@5000000.00@32@T@@@@@@@@@@@.jpg"
 

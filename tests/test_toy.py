@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vg_core import examples
-from vg_core.plots import explorer
+from vg_core.figures import explorer
+from vg_core.runs import examples
 
 
 @pytest.fixture

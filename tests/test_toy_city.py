@@ -17,8 +17,8 @@ import utm
 
 from data_scripts.city import dataset
 from data_scripts.city.dataset import build_city
-from vg_core.paths import DATA_SCRIPTS, data_root
-from vg_core.places.labels import parse_name
+from vg_core.datasets.labels import parse_name
+from vg_core.system.paths import DATA_SCRIPTS, data_root
 
 SPLITS = ("train", "val", "test")
 

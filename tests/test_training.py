@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from tests.tiny import TINY, TakingTurns, fit
-from vg_core import own_files, tasks, training
-from vg_core.learner import follow_schedule, make_optimizer
+from vg_core.datasets.places import PlaceSet
 from vg_core.models import load_model
-from vg_core.places.dataset import PlaceSet
-from vg_core.training import Diverged
+from vg_core.system import own_files
+from vg_core.training import objectives as tasks
+from vg_core.training import trainer as training
+from vg_core.training.step import follow_schedule, make_optimizer
+from vg_core.training.trainer import Diverged
 
 
 def weights(folder):

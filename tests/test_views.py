@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vg_core.descriptors import whole
-from vg_core.views import central_crop, five_crops, own_size, single_query
+from vg_core.retrieval.descriptors import whole
+from vg_core.retrieval.views import central_crop, five_crops, own_size, single_query
 
 SIDES = st.tuples(st.integers(32, 3000), st.integers(32, 3000))
 SIZE = (480, 640)

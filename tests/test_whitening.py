@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.hungry import peak_is_told
-from vg_core import paths
 from vg_core.models import whitening
 from vg_core.models.whitening import Whitening
+from vg_core.system import paths
 
 
 def descriptors(n, in_dim, seed=0):
@@ -196,7 +196,7 @@ def test_a_cut_that_is_none(dim):
 
 PEAK = """
 import sys, numpy as np, torch
-from vg_core.devices import peak_of
+from vg_core.system.devices import peak_of
 from vg_core.models import whitening
 
 whitening.EXACT, whitening.BLOCK = 100, 500_000

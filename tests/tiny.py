@@ -3,10 +3,10 @@
 import torch
 
 from vg_core.config import Config, TupleOptions
+from vg_core.datasets.places import PlaceSet
 from vg_core.losses.classification import GeoHead
-from vg_core.places.dataset import PlaceSet
-from vg_core.tasks import GeoClassification
-from vg_core.training import train
+from vg_core.training.objectives import GeoClassification
+from vg_core.training.trainer import train
 
 TINY = Config(
     profile="smoke",

@@ -12,27 +12,27 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from vg_core import paths, processes
-from vg_core.bounds import check_numbers
-from vg_core.cache import EVICTABLE, contents, evict, listing
 from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, TupleOptions
-from vg_core.descriptors import describe
-from vg_core.dimensions import whiten
-from vg_core.errors import KINDS, has_sentence, sentence
-from vg_core.files import replacing
-from vg_core.locating import locate
-from vg_core.maps import locate_map
+from vg_core.datasets.checks import look_at
+from vg_core.datasets.listing import image_files
+from vg_core.evaluation.comparisons import recall_table
+from vg_core.figures import locate_map
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash, read_facts
-from vg_core.other_names import NoEquivalent, translated
-from vg_core.places.checks import look_at
-from vg_core.places.layouts import LAYOUTS
-from vg_core.places.listing import image_files
-from vg_core.protocols import benchmark, scores
-from vg_core.records import load_places
-from vg_core.runs import examine, run
-from vg_core.statistics import recall_table
-from vg_core.text import printable, safe_cells
+from vg_core.retrieval.descriptors import describe
+from vg_core.retrieval.locating import locate
+from vg_core.retrieval.published.benchmarks import benchmark, scores
+from vg_core.retrieval.published.layouts import LAYOUTS
+from vg_core.retrieval.whitened import whiten
+from vg_core.runs.experiments import examine, run
+from vg_core.runs.record import load_places
+from vg_core.system import paths, processes
+from vg_core.system.bounds import check_numbers
+from vg_core.system.cache import EVICTABLE, contents, evict, listing
+from vg_core.system.errors import KINDS, has_sentence, sentence
+from vg_core.system.files import replacing
+from vg_core.system.other_names import NoEquivalent, translated
+from vg_core.system.text import printable, safe_cells
 
 Positional, subcommand = tyro.conf.Positional, tyro.conf.subcommand
 

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import mode
 from typing import Literal
 
-from vg_core.bounds import check, shortened
+from vg_core.system.bounds import check, shortened
 
 
 @dataclass(frozen=True)
 class TupleOptions:
     """What a training needs that learns from mined tuples: a query, its positive and its negatives."""
 
-    loss: str = "triplet"  # a key of vg_core.losses.LOSSES; "geo_classification" tells cells of the map apart
+    loss: str = "triplet"  # a name of LOSSES; "geo_classification" tells cells of the map apart
     margin: float = 0.1  # of the triplet losses
     joint_normaliser: Literal["pairs", "queries"] = "pairs"  # what the sums of the joint SARE losses are divided by
     mining: Literal["full", "partial", "random"] = "full"  # candidates: drawn per query, shared by all, not compared
@@ -67,7 +67,7 @@ class Config:
     dataset: str = "pitts30k"  # folder below VG_DATA, trained, validated and tested on
     image_size: tuple[int, int] = (480, 640)  # (height, width) in pixels, in training and validation
     skip_unreadable: bool = False  # leave broken files out, counted and listed, instead of stopping
-    augmentation: str = "none"  # of queries in training (if classified, all); keys of vg_core.augmentation, joined by +
+    augmentation: str = "none"  # of queries in training (of all, if classified); names of AUGMENTATIONS, joined by +
 
     # --- network ---
     backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"  # of torchvision
@@ -105,7 +105,7 @@ class Config:
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
     test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
-    test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.strategies, joined by "+"
+    test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.retrieval.strategies, joined by "+"
     whitened_dim: int = 0  # values of a PCA-whitened descriptor; 0 tests descriptors as they were trained
 
     # --- where results go ---

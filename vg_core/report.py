@@ -18,11 +18,11 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vg_core import own_files, paths
 from vg_core.config import PROFILES
-from vg_core.files import not_written, remove_leftovers, unfinished
-from vg_core.own_files import SUMS, sums_of
-from vg_core.text import printable, safe_cells
+from vg_core.system import own_files, paths
+from vg_core.system.files import not_written, remove_leftovers, unfinished
+from vg_core.system.own_files import SUMS, sums_of
+from vg_core.system.text import printable, safe_cells
 
 SLUG = re.compile(r"\d\d_[a-z0-9_]+")  # of a notebook
 NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a figure, a table or a number: it becomes a file name or a Typst field
@@ -163,7 +163,7 @@ def _json(value) -> bytes:
 
 def _svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    with style.context("vg_core.house"):  # fixed names inside the file, letters as outlines
+    with style.context("vg_core.figures.house"):  # fixed names inside the file, letters as outlines
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 

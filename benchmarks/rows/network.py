@@ -19,15 +19,15 @@ from benchmarks.measure import Case, difference
 from benchmarks.rows.photographs import write_photographs
 from benchmarks.rows.registry import row
 from vg_core.config import Config
-from vg_core.learner import check_resources
+from vg_core.datasets.images import normalise
+from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.places import PlaceSet
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import inference_copy
 from vg_core.models.precision import mixed_precision
-from vg_core.places.dataset import PlaceSet
-from vg_core.places.images import normalise
-from vg_core.places.photographs import Photographs
-from vg_core.stem_cache import StemCache, descriptors_of
-from vg_core.training import Trainer
+from vg_core.retrieval.feature_cache import StemCache, descriptors_of
+from vg_core.training.step import check_resources
+from vg_core.training.trainer import Trainer
 
 CONFIG = Config(weights="none", profile="smoke")  # time does not depend on the weights
 IMAGES = {"images": 8, "height": 480, "width": 640}, {"images": 2, "height": 64, "width": 64}

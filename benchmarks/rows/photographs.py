@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from benchmarks import reference
 from benchmarks.measure import Case, difference
 from benchmarks.rows.registry import row
-from vg_core.paths import cache_root
-from vg_core.places.contents import YOUNG, digests
-from vg_core.places.images import WORKERS, normalise
-from vg_core.places.photographs import Photographs
+from vg_core.datasets.contents import YOUNG, digests
+from vg_core.datasets.images import WORKERS, normalise
+from vg_core.datasets.photographs import Photographs
+from vg_core.system.paths import cache_root
 
 BATCH = 16
 IN_TURN = "SHA-256 of one file after the other"

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from benchmarks import reference
 from benchmarks.measure import Case, difference
 from benchmarks.rows.registry import row
-from vg_core.engines import DescriptorStore, exact
-from vg_core.evaluation import AT, recall
+from vg_core.datasets.places import ROUNDING_METRES, neighbours
+from vg_core.evaluation.ranks import AT, recall
 from vg_core.mining import draw_pool, mine
-from vg_core.paths import cache_root
-from vg_core.places.dataset import ROUNDING_METRES, neighbours
-from vg_core.retrieval import search
+from vg_core.retrieval.engines import DescriptorStore, exact
+from vg_core.retrieval.ranking import search
+from vg_core.system.paths import cache_root
 
 VIEWS = 24  # of one panorama, at one position
 SPACING_METRES = 10.0  # of panoramas along a street

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from vg_core.files import not_written, remove_leftovers, unfinished
-from vg_core.paths import data_root
+from vg_core.system.files import not_written, remove_leftovers, unfinished
+from vg_core.system.paths import data_root
 
 from .light import develop
 from .render import render
@@ -96,7 +96,7 @@ def recipe(plan: Plan) -> dict:
 
 
 def usable_cores() -> int:
-    """Processor cores this process may use, as in ``vg_core.devices``, which would load PyTorch."""
+    """Processor cores this process may use, as in ``vg_core.system.devices``, which would load PyTorch."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 import utm
 
-from vg_core.places.labels import Label, format_name
+from vg_core.datasets.labels import Label, format_name
 
 from .camera import Camera
 from .conditions import DATABASE, DRIVES, SESSIONS, Conditions

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from tests.hostile import FOLDER, NAMES
-from vg_core import maps
-from vg_core.text import printable
+from vg_core import figures as maps
+from vg_core.system.text import printable
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)

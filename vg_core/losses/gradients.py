@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vg_core.losses.tuples import LOSSES, Loss, make_loss
-from vg_core.registry import ByName
+from vg_core.system.registry import ByName
 
 Forces = tuple[Tensor, Tensor]  # pull, push
 Formula = Callable[[Tensor, Tensor], Forces]

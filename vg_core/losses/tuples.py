@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vg_core.losses.kernels import Distances
-from vg_core.registry import ByName
+from vg_core.system.registry import ByName
 
 Normaliser = Literal["pairs", "queries"]
 

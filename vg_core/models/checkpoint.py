@@ -9,12 +9,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vg_core import own_files
 from vg_core.config import Config
-from vg_core.files import replacing
 from vg_core.models.network import GeoModel, build_model
 from vg_core.models.weights import PARTS, differences, options, read_tensors, recognised, regular, sound
 from vg_core.models.whitening import Whitening
+from vg_core.system import own_files
+from vg_core.system.files import replacing
 
 FORMAT = "vg_core model"
 VERSION = 1

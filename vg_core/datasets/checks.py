@@ -1,0 +1,68 @@
+"""What photographs say about themselves before hours of work: copies among them, and shapes that do not fit."""
+
+from collections.abc import Sequence
+from itertools import chain, combinations
+
+import numpy as np
+from PIL import Image
+
+from vg_core.datasets.decoding import FORMATS, orientation
+from vg_core.datasets.places import PlaceSet
+
+LOOKED_AT = 32  # photographs whose headers tell the shape of a set
+TOLERATED = 1.4  # change of width to height: 16:9 shown as 4:3 is less, upright shown as wide is more
+SIDE_STEP = 8  # pixels
+
+
+def look_at(sets: Sequence[PlaceSet], radius_m: float, image_size: tuple[int, int]) -> None:
+    """Say what is odd about sets of photographs, in a line each. Raises ValueError for a set other than train on which
+    recall means nothing: at 5 on val, which a model is chosen by, at 1 elsewhere.
+    """
+    for places in sets:
+        if places.split != "train":
+            places.check_positives(radius_m, 5 if places.split == "val" else 1)
+    shown = squashed([path for places in sets for path in (*places.database.path, *places.queries.path)], image_size)
+    for sentence in filter(None, [*copies(sets), shown]):
+        print(sentence, flush=True)
+
+
+def copies(sets: Sequence[PlaceSet]) -> list[str]:
+    """A sentence for each set with queries in its database, and for each two that share photographs, byte for byte."""
+    said = [
+        f"{places.name} {places.split}: {count} of {len(places.queries)} queries are copies of database images"
+        for places in sets
+        if (count := places.queries_in_database)
+    ]
+    for one, other in combinations(sets, 2):
+        there = set(chain(*one.contents))
+        if count := sum(content in there for content in chain(*other.contents)):
+            said.append(f"{other.name} {other.split}: {count} photographs are copies of {one.name} {one.split}")
+    return said
+
+
+def squashed(paths: Sequence[str], image_size: tuple[int, int]) -> str:
+    """A sentence with a better size if most photographs lose their shape at ``image_size`` (height, width), else "".
+
+    Headers of 32 photographs at most are read, evenly spread; those that cannot be are left to the reader of pixels.
+    """
+    some = np.linspace(0, len(paths) - 1, min(len(paths), LOOKED_AT)).astype(int)
+    ratios = np.array([ratio for i in some if (ratio := _ratio(paths[i]))])
+    (height, width), shown = image_size, image_size[0] / image_size[1]
+    lost = ratios[np.maximum(ratios / shown, shown / ratios) > TOLERATED]
+    if 2 * len(lost) <= len(ratios):
+        return ""
+    side, shape = np.sqrt(height * width) / SIDE_STEP, np.sqrt(np.median(lost))
+    better = "{} {}".format(*(SIDE_STEP * max(1, round(steps)) for steps in (side * shape, side / shape)))
+    return (
+        f"{len(lost)} of {len(ratios)} photographs looked at are squashed at image_size {height} {width}, which may "
+        f"cost recall; image_size {better} has their shape and about as many pixels"
+    )
+
+
+def _ratio(path: str) -> float:
+    """Height / width of a photograph turned upright, from its header; 0 where that tells nothing."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.width / image.height if orientation(image) in (5, 6, 7, 8) else image.height / image.width
+    except Exception:  # on bytes of strangers decoders raise whatever they stumble over
+        return 0.0

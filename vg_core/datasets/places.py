@@ -1,0 +1,241 @@
+"""A set of places: which photographs there are, where they were taken, and which of them show the same spot."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from vg_core.datasets.contents import digests
+from vg_core.datasets.images import unreadable
+from vg_core.datasets.tables import one_zone, read_folder, with_degrees
+from vg_core.evaluation.ranks import Within
+from vg_core.system import paths
+from vg_core.system.text import printable
+
+SPLITS = ("train", "val", "test")
+GENERATED = ("toycity", "toycity_drive")  # rendered on first use, nothing is downloaded
+SPOTS_AT_A_TIME = 1024  # whose neighbours are listed together: what the cache of a core holds
+ROUNDING_METRES = 1e-6  # names carry centimetres; binary fractions must not push 25.00 m over the line
+
+
+@dataclass(frozen=True)
+class PlaceSet:
+    """Database and queries of one split: two tables with one row per image, in file-name order.
+
+    Columns: path, easting and northing (metres), zone_number, zone_letter, latitude, longitude and heading (degrees;
+    NaN if unknown), pano_id, timestamp, note.
+    """
+
+    name: str
+    split: str
+    database: pd.DataFrame
+    queries: pd.DataFrame
+    skipped: tuple[str, ...] = ()  # sentences about unreadable files that were left out
+    left_out: int = 0  # files and folders beside the photographs, such as .heic, links to nothing, hidden folders
+    queries_folder: str = "queries"
+
+    @classmethod
+    def from_folders(cls, database, queries=None, name: str = "photographs", split: str = "test") -> "PlaceSet":
+        """PlaceSet of two folders, searched recursively, or of a database alone. Raises OSError or ValueError as
+        `read_folder` does.
+        """
+        tables = [read_folder(folder) for folder in (database, queries) if folder is not None]
+        half = one_zone(pd.concat(tables))
+        left_out = sum(table.attrs["left_out"] for table in tables)
+        database, *queries = (with_degrees(table, half) for table in tables)
+        return cls(name, split, database, queries[0] if queries else database.iloc[:0], left_out=left_out)
+
+    @classmethod
+    def load(cls, name: str, split: str, skip_unreadable: bool = False, queries: str = "queries") -> "PlaceSet":
+        """PlaceSet of ``<VG_DATA>/<name>/images/<split>``; ``name`` may also be the path of a dataset folder.
+
+        A split is a folder ``database`` and one of ``queries``, which may have another name, such as queries_v1 or
+        night. A train split may hold photographs directly (as that of SF-XL): all are database, and there are no
+        queries. A folder that holds ``database`` and queries directly is a test split. The toy city is rendered when it
+        is not there yet. With ``skip_unreadable`` every file is decoded once and broken ones are left out, counted and
+        listed in ``skipped``.
+        """
+        folder, name = find_split(name, split, queries), printable(Path(name).name)
+        if (folder / "database").is_dir():
+            places = cls.from_folders(folder / "database", folder / queries, name, split)
+        else:
+            places = cls.from_folders(folder, None, name, split)
+            print(f"{name} {split}: {len(places.database)} photographs, all of them database: there are no queries")
+        places = replace(places, queries_folder=queries)
+        return places.readable() if skip_unreadable else places
+
+    def readable(self) -> "PlaceSet":
+        """The set without the files that cannot be decoded; says how many there were."""
+        broken = unreadable([*self.database.path, *self.queries.path])
+        if not broken:
+            return self
+        print(
+            f"{self.name} {self.split}: {len(broken)} unreadable images left out:",
+            *map(printable, broken.values()),
+            sep="\n  ",
+        )
+        tables = {}
+        for role in ("database", "queries"):
+            before = getattr(self, role)
+            tables[role] = before[~before.path.isin(broken)].reset_index(drop=True)
+            if len(before) and tables[role].empty:
+                image = "database image" if role == "database" else "query"
+                raise ValueError(f"{self.name} {self.split}: no readable {image} is left")
+        return replace(self, **tables, skipped=tuple(broken.values()))
+
+    def neighbours(self, radius_m: float) -> list[np.ndarray]:
+        """For each query the sorted indices of the database images at most ``radius_m`` metres away."""
+        return neighbours(_positions(self.database), _positions(self.queries), radius_m)
+
+    def positives(self, protocol: Within) -> list[np.ndarray]:
+        """For each query the sorted database images that are right by a protocol."""
+        return self.neighbours(protocol.metres)
+
+    def positives_per_query(self, radius_m: float) -> float:
+        """Mean number of database images within ``radius_m`` of a query."""
+        return float(np.mean([len(near) for near in self.neighbours(radius_m)]))
+
+    def nearest_m(self) -> np.ndarray:
+        """Metres from each query to the closest database image, float (Q,)."""
+        return cKDTree(_positions(self.database)).query(_positions(self.queries))[0]
+
+    def without_positives(self, radius_m: float) -> list[str]:
+        """Paths of the queries that no database image shows within ``radius_m`` metres: misses, whatever the model."""
+        alone = self.nearest_m() > radius_m + ROUNDING_METRES
+        return list(self.queries.path[alone])
+
+    def check_positives(self, radius_m: float, n: int = 1) -> None:
+        """Raises ValueError when recall@n could not tell one model from another, whatever they retrieve."""
+        name = f"{self.name} {self.split}"
+        if self.queries.empty:
+            raise ValueError(f"{name}: there are no queries, so no recall")
+        nearest = self.nearest_m().min()
+        if nearest > radius_m + ROUNDING_METRES:
+            raise ValueError(
+                f"{name}: none of the {len(self.queries)} queries has a database image within {radius_m:g} m, the "
+                f"nearest is {nearest:.1f} m away; check the coordinates, or raise val_positives_dist_threshold"
+            )
+        if len(self.database) <= n:
+            raise ValueError(f"{name}: recall@{n} would retrieve all {len(self.database)} images of this database")
+
+    @cached_property
+    def contents(self) -> tuple[list[str], list[str]]:
+        """Digests of the bytes of the database images and of the queries, in order."""
+        found = digests([*self.database.path, *self.queries.path])
+        return found[: len(self.database)], found[len(self.database) :]
+
+    @cached_property
+    def queries_in_database(self) -> int:
+        """Number of queries that are database images byte for byte, which any model finds."""
+        images = set(self.contents[0])
+        return sum(query in images for query in self.contents[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change when a file is added, removed, renamed or changes its content."""
+        digest = hashlib.sha256()
+        for table, contents in zip((self.database, self.queries), self.contents, strict=True):
+            for path, content in zip(table.path, contents, strict=True):
+                digest.update(os.fsencode(os.path.basename(path)) + f"|{content}\n".encode())
+            digest.update(b"--\n")
+        return digest.hexdigest()[:12]
+
+    def card(self, threshold_m: float) -> dict:
+        """The protocol that a recall on this set depends on, for printing beside every number."""
+        return {
+            "dataset": self.name,
+            "split": self.split,
+            "database": len(self.database),
+            "queries": len(self.queries),
+            "queries_without_positives": len(self.without_positives(threshold_m)),
+            "queries_in_database": self.queries_in_database,
+            "threshold_m": threshold_m,
+            "unreadable_left_out": len(self.skipped),
+            "others_left_out": self.left_out,
+            "fingerprint": self.fingerprint,
+        } | ({} if self.queries_folder == "queries" else {"queries_folder": self.queries_folder})
+
+
+def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> list[np.ndarray]:
+    """For each row of ``queries`` (Q, 2) the sorted rows of ``database`` (N, 2) within ``radius_m``, inclusive.
+
+    Views that share a position are searched once: panoramas give dozens of images the same coordinates.
+    """
+    keys = _as_numbers(database)
+    images = np.argsort(keys, kind="stable")  # grouped by place
+    keys = keys[images]
+    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])  # image of each place
+    places, first = keys[first], np.append(first, len(keys))
+    spots, spot_of = np.unique(_as_numbers(queries), return_inverse=True)
+    tree = cKDTree(_as_points(places), leafsize=64, balanced_tree=False, compact_nodes=False)  # built in half the time
+    near = tree.query_ball_point(_as_points(spots), radius_m + ROUNDING_METRES)
+    blocks = (near[start : start + SPOTS_AT_A_TIME] for start in range(0, len(near), SPOTS_AT_A_TIME))
+    found = [one for block in blocks for one in _images_at(block, images, first)]
+    return [found[s] for s in spot_of]
+
+
+def find_split(name: str, split: str, queries: str = "queries") -> Path:
+    """Folder of a split: of ``database`` and ``queries``, or of the photographs themselves where a train split is flat.
+
+    Raises ValueError for a name that is none, and FileNotFoundError, which says where it looked.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split '{split}' is unknown; choose one of: {', '.join(SPLITS)}")
+    if not re.fullmatch(r"[^/\\\0]+", queries) or queries in (".", ".."):
+        raise ValueError(f"{queries!r} is no name of a folder of queries; it lies beside database, as queries_v1 does")
+    root = Path(name).expanduser() if os.sep in str(name) else paths.data_root() / name
+    if name in GENERATED and not root.is_dir():
+        _render(name)
+    bare = [root] if split == "test" else []  # training on the images of the test would go unnoticed
+    for folder in (root / "images" / split, root / split, *bare):
+        parts = (folder / "database").is_dir(), (folder / queries).is_dir()
+        if all(parts) or (split == "train" and folder.is_dir() and not any(parts)):
+            return folder
+    raise FileNotFoundError(
+        f"dataset '{name}' has no {split} split: expected {root / 'images' / split}/database and …/{queries}. "
+        "Set VG_DATA to the folder that holds datasets, or give the path of the dataset folder."
+    )
+
+
+def _render(name: str) -> None:
+    """Draw a generated city; OSError when that fails."""
+    print(f"{name} is not in {paths.data_root()} yet: rendering it (about a minute, once).", flush=True)
+    script = paths.DATA_SCRIPTS / "toy_city.py"
+    environment = os.environ | {"VG_PARENT": str(os.getpid())}  # whose end, even by kill -9, ends it, too
+    if subprocess.run([sys.executable, str(script), "--city", name], env=environment).returncode:
+        raise OSError(f"{name} could not be rendered in {paths.data_root()}: see above, or set VG_DATA")
+
+
+def _positions(table: pd.DataFrame) -> np.ndarray:
+    return table[["easting", "northing"]].to_numpy(float)
+
+
+def _as_numbers(positions: np.ndarray) -> np.ndarray:
+    """(N,) complex numbers of positions (N, 2): they sort and compare ten times faster than rows do."""
+    return np.ascontiguousarray(positions, dtype=float).view(complex)[:, 0]
+
+
+def _as_points(numbers: np.ndarray) -> np.ndarray:
+    return numbers.view(float).reshape(-1, 2)
+
+
+def _images_at(places: Sequence[list[int]], images: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
+    """For each list of places the sorted images there; those of place p are images[first[p] : first[p + 1]]."""
+    flat = np.fromiter(chain.from_iterable(places), dtype=np.int64)
+    sizes = first[flat + 1] - first[flat]
+    ends = np.append(0, sizes.cumsum())
+    found = images[np.arange(ends[-1]) + np.repeat(first[flat] - ends[:-1], sizes)]
+    parts = np.split(found, ends[np.cumsum([len(one) for one in places[:-1]], dtype=int)])
+    for part in parts:
+        part.sort()
+    return parts

@@ -1,0 +1,1 @@
+"""Ranked database images to recall, mAP and intervals: NumPy and pandas only."""

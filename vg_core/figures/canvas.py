@@ -1,0 +1,133 @@
+"""What all figures share: widths, colours with a meaning, legends, and the house style (``vg_core/house.mplstyle``)."""
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+from vg_core.system.text import each_text, printable
+
+COLUMN, FULL = 3.4, 7.0  # inches: one column, and both columns, of a two-column paper
+COLOURS = ("blue", "orange", "green", "vermillion", "purple", "sky", "grey")  # in the order of the house style
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+GROUPS = {"train": "blue", "val": "orange", "test": "green", "database": "sky", "queries": "vermillion"}
+with style.context("vg_core.figures.house"):
+    INKS = [to_hex(colour) for colour in plt.rcParams["axes.prop_cycle"].by_key()["color"]]
+
+
+def plot(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """``draw`` in the house style, the texts of its tables made legible. Its figure is complete, closed (a notebook
+    shows it once, as the value of the cell), and says so where it has nothing to show."""
+
+    @wraps(draw)
+    def styled(*args, **kwargs) -> Figure:
+        with style.context("vg_core.figures.house", after_reset=True):
+            figure = draw(*map(_fit, args), **{name: _fit(value) for name, value in kwargs.items()})
+            plt.close(figure)
+            tables = [value for value in (*args, *kwargs.values()) if isinstance(value, pd.DataFrame)]
+            nothing = bool(tables) and all(table.empty for table in tables)
+            said = {"s": "no data", "color": ink("grey"), "ha": "center", "va": "center"}
+            for axes in figure.axes:
+                axes.tick_params(labelsize=plt.rcParams["xtick.labelsize"])  # or the style at saving counts them
+                if nothing or not (axes.has_data() or axes.texts):
+                    axes.text(0.5, 0.5, **said, transform=axes.transAxes)
+            if not figure.axes:
+                figure.text(0.5, 0.5, **said)
+            figure.draw_without_rendering()  # ticks are made here, not later in another style
+        return figure
+
+    return styled
+
+
+def ink(colour: str | int) -> str:
+    """'#rrggbb' of a house colour, by name or number."""
+    return INKS[COLOURS.index(colour) if isinstance(colour, str) else colour % len(INKS)]
+
+
+def legible(text) -> str:
+    """A name as figures can write it. matplotlib would leave out of a legend what begins with "_"."""
+    name = printable(text)
+    return f"\u200b{name}" if name.startswith("_") else name  # behind a space without width
+
+
+class PlainNumbers(LogFormatter):
+    """Numbers along a logarithmic axis, as 0.1 or 2×10⁻⁵; matplotlib's own are formulas, which no figure has."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        if not super().__call__(x, pos):  # not every tick has one
+            return ""
+        factor, power = f"{x:.3e}".split("e")
+        long = f"{float(factor):g}×".removeprefix("1×") + "10" + str(int(power)).translate(RAISED)
+        return f"{x:g}" if 1e-3 <= x < 1e4 else long
+
+
+def logarithmic(axes: Axes, side: str) -> None:
+    """Makes the x or the y axis logarithmic."""
+    axes.set(**{f"{side}scale": "log"})
+    getattr(axes, f"{side}axis").set(major_formatter=PlainNumbers(), minor_formatter=PlainNumbers())
+
+
+def need(table: pd.DataFrame, *columns: str) -> None:
+    """Nothing, or a ValueError that names the columns a plot misses."""
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ValueError(f"the table has no column {', '.join(missing)}; it has: {', '.join(map(str, table.columns))}")
+
+
+def variants(table: pd.DataFrame, by: str = "variant") -> Iterator[tuple[int, str, pd.DataFrame]]:
+    """(number, name, rows) of each variant in order of appearance; a table without names is one variant."""
+    table = table if by in table else table.assign(**{by: ""})
+    for number, (name, rows) in enumerate(table.groupby(by, sort=False)):
+        yield number, str(name), rows
+
+
+def look(number: int) -> dict[str, str]:
+    """Colour and dash of a variant's line: 21 different ones."""
+    return {"color": ink(number), "linestyle": ("-", "--", ":")[number // 7 % 3]}
+
+
+def marker(number: int) -> str:
+    """Shape of a variant's points; variants of one colour have different shapes."""
+    return "osD^vPX"[(number + number // 7) % 7]
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """A legend under the axes, in as many columns as its names allow; the figure grows by its height."""
+    handles, names = axes.get_legend_handles_labels()
+    if not names:
+        return
+    width, height = figure.get_size_inches()
+    columns = max(1, min(len(names), int(width / (0.058 * max(map(len, names)) + 0.45))))  # inches a letter, a handle
+    figure.set_size_inches(width, height + 0.155 * -(-len(names) // columns))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns)
+
+
+def count(number: int, noun: str) -> str:
+    """'1 seed', '6,816 queries'."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def protocol(axes: Axes, recalls: pd.DataFrame, interval: str) -> None:
+    """Write above the axes how many queries and seeds stand behind them."""
+    parts = []
+    for column, noun in (("queries", "query"), ("seeds", "seed")):
+        known = sorted({int(value) for value in recalls.get(column, ())})
+        if known:
+            parts.append(f"{known[0]:,}–" * (len(known) > 1) + count(known[-1], noun))
+    remark(axes, " · ".join([*parts, interval]))
+
+
+def remark(axes: Axes, text: str) -> None:
+    """A small grey line above the axes, for what a reader must know to read them."""
+    axes.set_title(text, fontsize=6.5, color=ink("grey"), loc="right", pad=3)
+
+
+def _fit(value):
+    return each_text(value, legible) if isinstance(value, pd.DataFrame) else value

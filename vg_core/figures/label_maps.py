@@ -1,0 +1,129 @@
+"""Maps for paper: UTM metres, north up, no tiles, nothing from the network."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
+from scipy.spatial import cKDTree
+
+from vg_core.figures.canvas import COLUMN, FULL, GROUPS, ink, plot
+from vg_core.system.text import printable
+
+LEGEND = 0.45  # inches, its height
+VECTOR_SHAPES = 5000  # dots or cells drawn one by one; more become pixels, or the file grows by megabytes
+ROUNDING_METRES = 1e-6  # the radius is inclusive; names carry centimetres
+
+
+@plot
+def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m: float = 25.0) -> Figure:
+    """A map for each split, name -> (database, queries): database pale, queries strong, without positives crossed.
+
+    Tables need the columns easting and northing (metres, one UTM zone a split). A query has no positives when no
+    database image of its split lies within ``radius_m`` metres. Photographs that share a position are one dot.
+    """
+    dots = {name: [_metres(table) for table in tables] for name, tables in splits.items()}
+    figure, panels = _panels([np.concatenate(pair) for pair in dots.values()], list(dots), LEGEND)
+    pixels = sum(len(points) for pair in dots.values() for points in pair) > VECTOR_SHAPES
+    for number, (axes, (name, (database, queries))) in enumerate(zip(panels, dots.items(), strict=True)):
+        colour = ink(GROUPS.get(name, number))
+        metres, _ = cKDTree(database).query(queries)  # infinite without a database
+        alone = queries[metres > radius_m + ROUNDING_METRES]
+        for points, label, look in (
+            (database, f"{len(database):,} database", {"s": 14, "color": colour, "alpha": 0.3, "lw": 0}),
+            (queries, f"{len(queries):,} queries", {"s": 3, "color": colour, "lw": 0}),
+            (alone, f"{len(alone):,} without positives", {"s": 12, "color": "black", "lw": 0.7, "marker": "x"}),
+        ):
+            axes.scatter(*np.unique(points, axis=0).T, label=label, rasterized=pixels, **look)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.2, scatterpoints=3)
+    return figure
+
+
+@plot
+def density_map(tables: Mapping[str, pd.DataFrame], cell_m: float = 25.0) -> Figure:
+    """A map for each table: images in each square of ``cell_m`` metres, on one scale; empty squares are white.
+
+    Tables need the columns easting and northing (metres).
+    """
+    cells = {name: np.floor(_metres(table) / cell_m) for name, table in tables.items()}  # (N, 2), counted from 0 m
+    figure, panels = _panels([np.concatenate([at, at + 1]) * cell_m for at in cells.values()], list(tables))
+    scale = LogNorm(0.7, 2)  # a cell of one image differs from the white of none
+    for axes, at in zip(panels, cells.values(), strict=True):
+        edges = [np.arange(side.min(), side.max() + 2) * cell_m for side in at.T]  # eastwards, northwards
+        look = {"norm": scale, "cmap": "YlGnBu", "cmin": 1, "rasterized": edges[0].size * edges[1].size > VECTOR_SHAPES}
+        counted, *_, mesh = axes.hist2d(*(at.T + 0.5) * cell_m, edges, **look)
+        scale.vmax = max(scale.vmax, np.nanmax(counted))
+    bar = figure.colorbar(mesh, ax=panels, shrink=0.7, aspect=20, pad=0.02)
+    bar.set_label(f"images in {cell_m:g} × {cell_m:g} m")
+    bar.set_ticks([tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= scale.vmax])
+    bar.ax.yaxis.set_major_formatter("{x:g}")
+    bar.ax.minorticks_off()
+    return figure
+
+
+def round_length(most: float) -> float:
+    """The longest of 1, 2 and 5 × 10^k metres up to ``most``."""
+    power = 10.0 ** np.floor(np.log10(most))
+    return max(step * power for step in (1, 2, 5) if step * power <= most)
+
+
+def _metres(table: pd.DataFrame) -> np.ndarray:
+    """Positions (N, 2): easting, northing."""
+    return table[["easting", "northing"]].to_numpy(float)
+
+
+def _panels(clouds: Sequence[np.ndarray], names: Sequence[str], below: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """Axes around each cloud of points (N, 2), up to three in a line, with ``below`` inches to spare under each line.
+
+    One map that is not very wide takes one column of the paper, all others both.
+    """
+    if not clouds or not all(map(len, clouds)):
+        raise ValueError("there is no position to draw: a map needs at least one photograph for each of its names")
+    boxes = [_box(points) for points in clouds]
+    shape = max((high - low)[1] / (high - low)[0] for low, high in boxes)  # of the highest panel
+    columns = min(len(clouds), 3)
+    width = COLUMN if columns == 1 and shape > 0.55 else FULL
+    lines = -(-len(clouds) // columns)
+    height = lines * (float(np.clip((width / columns - 0.6) * shape, 0.9, 6.0)) + 0.7 + below)
+    figure, grid = plt.subplots(lines, columns, figsize=(width, height), squeeze=False)
+    for axes in grid.flat[len(clouds) :]:
+        axes.remove()
+    panels = list(grid.flat[: len(clouds)])
+    for axes, name, box in zip(panels, names, boxes, strict=True):
+        _furnish(axes, name, *box)
+    return figure, panels
+
+
+def _box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """South-west and north-east corner (2,) around the points, with a margin; a street has some land on either side."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    reach = max(*(high - low), 50.0)
+    half = np.maximum(high - low, reach / 5) / 2 + 0.04 * reach
+    return (low + high) / 2 - half, (low + high) / 2 + half
+
+
+def _furnish(axes: Axes, name: str, low: np.ndarray, high: np.ndarray) -> None:
+    """Equal aspect, metres counted from a round origin, name, north arrow and scale bar."""
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", anchor="N")
+    for axis, label, start in ((axes.xaxis, "easting", low[0]), (axes.yaxis, "northing", low[1])):
+        origin = 1000 * np.floor(start / 1000)
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _, origin=origin: f"{value - origin:,.0f}"))
+        axis.set_label_text(f"{label} − {origin:,.0f} (m)", fontsize=7)
+    axes.tick_params(labelsize=7)
+    axes.set_title(f"{printable(name)}   N ↑", loc="right", pad=3)
+    _scale_bar(axes, (high - low)[0])
+
+
+def _scale_bar(axes: Axes, across_m: float) -> None:
+    """A bar of 1, 2 or 5 × 10^k metres above the left end of the map, at most a quarter of its width."""
+    length = round_length(across_m / 4)
+    ends = [axes.get_xlim()[0], axes.get_xlim()[0] + length]
+    above = axes.get_xaxis_transform() + ScaledTranslation(0, 5 / 72, axes.figure.dpi_scale_trans)  # 5 points
+    axes.plot(ends, [1, 1], color="black", lw=2, solid_capstyle="butt", transform=above, clip_on=False, gid="scale")
+    axes.text(ends[1], 1, f" {length:g} m", transform=above, va="center", fontsize=7)

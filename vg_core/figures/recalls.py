@@ -1,0 +1,156 @@
+"""Pictures of recall: against N, between variants, as paired gains, against metres."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vg_core.figures.canvas import COLUMN, ink, legend_below, look, marker, need, plot, protocol, remark, variants
+
+METRES_SHOWN = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000)  # ticks of a logarithmic axis
+
+
+@plot
+def recall_curves(recalls: pd.DataFrame) -> Figure:
+    """Recall@N (%) against N, one line per variant with its 95 % interval as a band; from a recall table."""
+    need(recalls, "variant", "n", "recall", "low", "high")
+    figure, axes = _banded_lines(recalls, "n")
+    axes.set(xticks=sorted(recalls.n.unique()), xlabel="N, images retrieved", ylabel="recall@N (%)")
+    return figure
+
+
+@plot
+def recall_bars(recalls: pd.DataFrame, n: int = 1) -> Figure:
+    """Recall@n (%) of each variant, in the table's order: dot, 95 % interval (line), spread of seeds ± std (ticks)."""
+    need(recalls, "variant", "n", "recall", "low", "high")
+    rows = recalls[recalls.n == n].reset_index(drop=True)
+    figure, axes = _one_line_each(rows.variant)
+    y = np.arange(len(rows))
+    axes.hlines(y, rows.low, rows.high, color=ink("blue"), linewidth=1.2)
+    axes.plot(rows.recall, y, "o", color=ink("blue"), markersize=4)
+    if "seed_std" in rows:
+        for side in (-1, 1):
+            axes.plot(rows.recall + side * rows.seed_std, y, "|", color=ink("vermillion"), markersize=7)
+    _write_at_right(axes, [f"{value:.1f}" for value in rows.recall])
+    axes.set_xlabel(f"recall@{n} (%)")
+    protocol(axes, rows, "line: 95 % interval" + (" · ticks: ± seed std" if "seed_std" in rows else ""))
+    return figure
+
+
+@plot
+def gain_forest(comparison: pd.DataFrame) -> Figure:
+    """Paired gain of each variant over its baseline (points of recall) with its interval and Holm's p.
+
+    Columns: variant, gain, low, high, and p_holm or, to be written in its place, verdict. Filled: the interval excludes
+    zero (green gains, vermillion losses).
+    """
+    need(comparison, "variant", "gain", "low", "high", "p_holm" if "p_holm" in comparison else "verdict")
+    figure, axes = _one_line_each(comparison.variant)
+    axes.axvline(0.0, color="black", linewidth=0.8, gid="zero")
+    for y, row in enumerate(comparison.itertuples()):
+        colour = ink("green" if row.low > 0 else "vermillion" if row.high < 0 else "grey")
+        face = "white" if row.low <= 0 <= row.high else colour
+        axes.hlines(y, row.low, row.high, color=colour, linewidth=1.2)
+        axes.plot(row.gain, y, "o", color=colour, markerfacecolor=face, markersize=4.5)
+    judged = comparison.p_holm.map(_p_value) if "p_holm" in comparison else comparison.verdict
+    _write_at_right(axes, [f"{gain:+.1f}  {word}" for gain, word in zip(comparison.gain, judged, strict=True)])
+    axes.set_xlabel("paired gain in recall (points)")
+    remark(axes, "line: 95 % interval" + (" · p: Holm" if "p_holm" in comparison else ""))
+    return figure
+
+
+@plot
+def recall_against_metres(curves: pd.DataFrame, threshold_m: float = 25.0) -> Figure:
+    """Recall@N (%) against the distance that counts as right (metres, logarithmic), one line per variant and N.
+
+    Columns: variant, threshold (metres), n, recall, low, high. ``threshold_m`` is marked: the field's protocol.
+    """
+    need(curves, "variant", "threshold", "n", "recall", "low", "high")
+    several = len(curves.n.unique()) > 1
+    labelled = curves.assign(variant=curves.variant + " @" + curves.n.astype(str)) if several else curves
+    figure, axes = _banded_lines(labelled, "threshold")
+    _metres_axis(axes, curves.threshold, threshold_m)
+    number = "N" if several or curves.empty else curves.n.iloc[0]
+    axes.set(xlabel="a retrieval is right within (m)", ylabel=f"recall@{number} (%)")
+    return figure
+
+
+@plot
+def recall_by_dimension(table: pd.DataFrame) -> Figure:
+    """Recall@1 (%) against the number of values of a descriptor (logarithmic), one line per variant with its interval.
+
+    Columns: variant, dimension, recall, low, high.
+    """
+    need(table, "variant", "dimension", "recall", "low", "high")
+    figure, axes = _banded_lines(table, "dimension")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sorted(table.dimension.unique()))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    axes.set(xlabel="values of a descriptor", ylabel="recall@1 (%)")
+    return figure
+
+
+@plot
+def error_cdf(ranks: pd.DataFrame) -> Figure:
+    """Share of queries (%) whose first retrieved image was taken within so many metres; all seeds of a variant pooled.
+
+    Columns: metres, and variant if there are several; the column threshold (metres), if any, is marked.
+    """
+    need(ranks, "metres")
+    figure, axes = plt.subplots()
+    for number, name, rows in variants(ranks):
+        metres = np.sort(np.maximum(rows.metres.to_numpy(float), 1.0))  # one metre is the left edge
+        share = 100.0 * np.arange(1, len(metres) + 1) / len(metres)
+        axes.step(metres, share, where="post", label=name, **look(number))
+    if len(ranks):
+        _metres_axis(axes, np.maximum(ranks.metres, 1.0), ranks.threshold.iloc[0] if "threshold" in ranks else None)
+    axes.set(ylim=(0, 101), xlabel="distance of the first retrieved image (m)", ylabel="queries (%)")
+    legend_below(figure, axes)
+    return figure
+
+
+def _banded_lines(table: pd.DataFrame, x: str) -> tuple[Figure, Axes]:
+    """Axes with recall against ``x``: one line per variant, its interval as a band."""
+    figure, axes = plt.subplots()
+    paleness = 0.6 / max(4, table.variant.nunique())  # many bands lie over each other
+    for number, name, rows in variants(table.sort_values(x, kind="stable")):
+        axes.plot(rows[x], rows.recall, label=name, marker=marker(number), **look(number))
+        axes.fill_between(rows[x], rows.low, rows.high, color=ink(number), alpha=paleness, linewidth=0)
+    protocol(axes, table, "band: 95 % interval")
+    legend_below(figure, axes)
+    return figure, axes
+
+
+def _one_line_each(names: pd.Series) -> tuple[Figure, Axes]:
+    """Axes with one horizontal line per name, the first on top."""
+    figure, axes = plt.subplots(figsize=(COLUMN, 0.65 + 0.19 * max(len(names), 2)))
+    axes.set_yticks(np.arange(len(names)), names)
+    axes.set_ylim(max(len(names), 1) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    return figure, axes
+
+
+def _write_at_right(axes: Axes, labels: list[str]) -> None:
+    for y, label in enumerate(labels):
+        at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
+        axes.annotate(label, (1, y), (4, 0), fontsize=7, **at)
+
+
+def _p_value(p: float) -> str:
+    return "p<0.001" if p < 0.001 else f"p={p:.3f}"
+
+
+def _metres_axis(axes: Axes, metres, threshold_m: float | None) -> None:
+    """A logarithmic axis that reads 1, 2, 5, 10, 25 … and marks the threshold."""
+    axes.set_xscale("log")
+    metres = np.asarray(metres, dtype=float)  # whole numbers know no infinity
+    low, high = np.nanmin(metres, initial=np.inf), np.nanmax(metres, initial=-np.inf)
+    axes.set_xticks([tick for tick in METRES_SHOWN if low <= tick <= high])
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    if threshold_m:
+        axes.axvline(threshold_m, color=ink("grey"), linewidth=0.8, linestyle=(0, (3, 2)), gid="threshold")

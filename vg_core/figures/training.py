@@ -1,0 +1,114 @@
+"""Pictures of a training: loss and validation, hardness of the mined tuples, range of learning rates."""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vg_core.figures.canvas import COLUMN, FULL, ink, legend_below, logarithmic, look, need, plot, variants
+
+THICK, THIN = 1.6, 0.7  # points; two quantities of one run share its colour
+
+
+@plot
+def training_curves(history: pd.DataFrame, validation: pd.DataFrame) -> Figure:
+    """Loss of each mining round above validation recall (%) of each epoch, over the same epochs.
+
+    Columns: epoch, round, loss; epoch, recall_1, recall_5; and variant or seed where there are several. A colour is a
+    variant (a seed, if there is one variant only); a dot is the epoch of the best recall@5.
+    """
+    need(history, "epoch", "round", "loss")
+    need(validation, "epoch", "recall_1", "recall_5")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(COLUMN, 3.2), sharex=True)
+    for entry, style, rows in _runs(history):
+        above.plot(_epochs_done(rows), rows.loss, **style, label=entry)
+    for _, style, rows in _runs(validation):
+        below.plot(rows.epoch, rows.recall_5, **style, linewidth=THICK)
+        below.plot(rows.epoch, rows.recall_1, **style, linewidth=THIN)
+        if rows.recall_5.notna().any():
+            best = rows.loc[rows.recall_5.idxmax()]
+            below.plot(best.epoch, best.recall_5, "o", color=style["color"], gid="best")
+    above.set_ylabel("loss")
+    below.set(xlabel="epoch", ylabel="validation recall (%)")
+    below.xaxis.get_major_locator().set_params(integer=True)
+    _explain_widths(below, "recall@5", "recall@1")
+    legend_below(figure, above)
+    return figure
+
+
+@plot
+def mining_hardness(history: pd.DataFrame) -> Figure:
+    """Over the mining rounds: triplets that still have a loss (%), distances of the mined images, what was left out.
+
+    Columns: epoch, round, active (0…1), positive_distance, negative_distance, excluded (database images within 25 m
+    that were no candidates), and variant or seed where there are several.
+    """
+    need(history, "epoch", "round", "active", "positive_distance", "negative_distance", "excluded")
+    figure, (active, distance, excluded) = plt.subplots(1, 3, figsize=(FULL, 1.9), sharex=True)
+    for entry, style, rows in _runs(history):
+        x = _epochs_done(rows)
+        active.plot(x, 100.0 * rows.active, **style, label=entry)
+        distance.plot(x, rows.negative_distance, **style, linewidth=THICK)
+        distance.plot(x, rows.positive_distance, **style, linewidth=THIN)
+        excluded.plot(x, rows.excluded, **style)
+    active.set_ylabel("active triplets (%)")
+    distance.set_ylabel("descriptor distance")
+    excluded.set_ylabel("excluded candidates")
+    for axes in (active, distance, excluded):
+        axes.set(xlabel="epoch", ylim=(0, 1.08 * axes.get_ylim()[1]))
+    _explain_widths(distance, "negatives", "positives")
+    legend_below(figure, active)
+    return figure
+
+
+@plot
+def range_test(curve: pd.DataFrame) -> Figure:
+    """Loss against a learning rate that grows step by step (logarithmic); a cross on top is where a run diverged.
+
+    Columns: lr, loss (NaN or infinite once diverged), and variant where there are several optimisers.
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3.
+    """
+    need(curve, "lr", "loss")
+    figure, axes = plt.subplots()
+    finite = curve[np.isfinite(curve.loss)]
+    if len(finite):
+        logarithmic(axes, "x")
+        lowest, start = finite.loss.min(), finite.loss[finite.lr == finite.lr.min()].max()
+        axes.set_ylim(top=start + 0.5 * max(start - lowest, abs(start)))  # an explosion must not flatten the valley
+    for number, name, rows in variants(curve):
+        rows, style = rows.sort_values("lr"), look(number)
+        axes.plot(rows.lr, rows.loss, label=name, **style)
+        lost = rows.lr[~np.isfinite(rows.loss)].head(1)
+        at_the_top = {"transform": axes.get_xaxis_transform(), "clip_on": False, "in_layout": False, "gid": "diverged"}
+        axes.plot(lost, np.ones(len(lost)), "X", color=style["color"], **at_the_top)
+    axes.set(xlabel="learning rate", ylabel="loss")
+    legend_below(figure, axes)
+    return figure
+
+
+def _runs(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, str], pd.DataFrame]]:
+    """(legend entry, colour and dash, rows) of each run; seeds of one variant look alike and have one entry.
+
+    A table of one variant distinguishes its seeds instead.
+    """
+    table = table.assign(variant=table.get("variant", ""), seed=table.get("seed", 0))
+    one = table.variant.nunique() == 1 < table.seed.nunique()
+    entries = "seed " + table.seed.astype(str) if one else table.variant.astype(str)
+    for number, (entry, rows) in enumerate(table.groupby(entries, sort=False)):
+        for place, (_, run) in enumerate(rows.groupby("seed", sort=False)):
+            yield "_" if place else entry, look(number), run
+
+
+def _epochs_done(rows: pd.DataFrame) -> pd.Series:
+    """Where in the training a round lies: 0 at the start, 1 when the first epoch is over."""
+    return rows.epoch - 1 + rows["round"] / rows["round"].max()
+
+
+def _explain_widths(axes: Axes, thick: str, thin: str) -> None:
+    """A small legend for two kinds of line that share their colours."""
+    lines = [Line2D([], [], color=ink("grey"), linewidth=width) for width in (THICK, THIN)]
+    axes.legend(lines, [thick, thin], loc="best")

@@ -1,0 +1,1 @@
+"""Photographs to descriptors, descriptors to ranked database images."""

@@ -1,0 +1,160 @@
+"""What is constant is made once and kept in memory where it fits: the frozen layers' output, pixels on a GPU."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vg_core.datasets.images import normalise
+from vg_core.datasets.photographs import Photographs
+from vg_core.models.network import Encoded, GeoModel, frozen_stem
+from vg_core.models.precision import mixed_precision
+from vg_core.system import processes
+from vg_core.system.devices import free_memory
+from vg_core.system.progress_bar import bar
+
+STEMS_SHARE = 0.5  # of what is free on the network's device; the other half is for training
+PIXELS_SHARE = 0.25  # of what is free on a GPU, beside the frozen layers' output of other photographs
+COMPILED_AT_MOST = 64  # forms of a network: of each architecture of a sweep some, by batch, mode and gradient
+Stem = Callable[[Tensor], Tensor]  # images to the frozen layers' output
+
+
+class Kept:
+    """Something of every photograph, the same size for all, in the memory of a device.
+
+    All are made when the first is asked for, in batches of their own: what is kept does not depend on who asks, and a
+    run that was stopped goes on with the same numbers. Several processes, which all have to ask, share out the batches,
+    and each of them has everything at the end: any image may come up in any of their batches.
+    """
+
+    label = ""  # of the progress bar
+
+    def __init__(self, photographs: Photographs, device: torch.device, batch_size: int):
+        self.photographs, self.device, self.batch_size = photographs, device, batch_size
+        self.one = self.make(torch.zeros(1, 3, *photographs.size, dtype=torch.uint8))
+
+    def make(self, pixels: Tensor) -> Tensor:
+        """What is kept, (B, C, H, W) on the device, of pixels (B, 3, H, W)."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all of it takes."""
+        return len(self) * self.one.nbytes
+
+    @cached_property
+    def maps(self) -> Tensor:
+        """(N, H, W, C): channels last, as networks compute."""
+        _, channels, height, width = self.one.shape
+        own = np.arange(len(self))[processes.share(len(self), self.batch_size)]
+        parts = [own[start : start + self.batch_size] for start in range(0, len(own), self.batch_size)]
+        with torch.inference_mode(False):  # asked for by inference or not, a training step must be able to use them
+            maps = torch.empty(len(self), height, width, channels, dtype=self.one.dtype, device=self.device)
+            batches = self.photographs.batches(parts)
+            for part, images in zip(bar(parts, desc=self.label), batches, strict=True):
+                maps[part[0] : part[-1] + 1] = self.make(images).permute(0, 2, 3, 1)
+            return processes.complete(maps, self.batch_size)
+
+    def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        """Copies (B, C, H, W) in channels-last layout for each list of indices."""
+        maps = self.maps
+        return (maps[torch.from_numpy(np.asarray(wanted))].permute(0, 3, 1, 2) for wanted in indices)
+
+
+class StemCache(Kept):
+    """Photographs as the frozen layers of a network see them, on the network's device; ``GeoModel.tail`` takes them.
+
+    They are float32, or bfloat16 where the network computes in it, as the same layers give in a training step.
+    """
+
+    label = "frozen layers, once"
+
+    def __init__(self, model: GeoModel, photographs: Photographs, batch_size: int):
+        self.stem = frozen_stem(model)
+        super().__init__(photographs, next(model.parameters()).device, batch_size)
+
+    def make(self, pixels: Tensor) -> Tensor:
+        with mixed_precision(self.device):
+            return self.stem(normalise(pixels.to(self.device, non_blocking=True)))
+
+
+class DevicePixels(Kept):
+    """The uint8 pixels themselves: read and sent to the device once."""
+
+    label = "pixels to the device, once"
+
+    def make(self, pixels: Tensor) -> Tensor:
+        return pixels.to(self.device)
+
+
+def keep_stems(
+    model: GeoModel, sets: Sequence[Photographs], batch_size: int, budget: int | None = None
+) -> list[Photographs | StemCache]:
+    """Each set of photographs, or a StemCache of it as long as they fit in ``budget`` bytes together, the first first.
+
+    The budget is by default STEMS_SHARE of what is free, to the first of several processes: what is kept is made by all
+    of them together. A network without frozen layers keeps nothing.
+    """
+    if not model.backbone.frozen:
+        return list(sets)
+    device, kept = next(model.parameters()).device, []
+    budget = processes.agreed(int(STEMS_SHARE * free_memory(device))) if budget is None else budget
+    for photographs in sets:
+        cache = StemCache(model, photographs, batch_size)
+        fits = cache.nbytes <= budget
+        if not fits:
+            print(
+                f"what the frozen layers make of {len(cache)} images would take {cache.nbytes / 1e9:.1f} GB of the "
+                f"{budget / 1e9:.1f} GB set aside for it: computing it on every pass instead (slower)."
+            )
+        budget -= cache.nbytes * fits
+        kept.append(cache if fits else photographs)
+    return kept
+
+
+def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_size: int) -> Photographs | Kept:
+    """Photographs with their pixels on the device if that is a GPU with room for them; a StemCache as it is."""
+    if isinstance(source, StemCache):
+        return source
+    fit = processes.agreed(pixels_fit(source.nbytes, device, free_memory(device)))  # all make them together, or none
+    return DevicePixels(source, device, batch_size) if fit else source
+
+
+def pixels_fit(nbytes: int, device: torch.device, free: float) -> bool:
+    """Are decoded photographs of ``nbytes`` kept on a device with so many bytes free?"""
+    return device.type == "cuda" and nbytes <= PIXELS_SHARE * free
+
+
+def descriptors_of(network: GeoModel, batch: Tensor, stem: Stem | None = None) -> Tensor:
+    """(B, D) of pixels, which are uint8, or of what the network's frozen layers made of them, as a StemCache keeps.
+
+    ``stem`` stands in for the network's own frozen layers. Compiled if the network's configuration asks for it; copies
+    of a network share what was compiled.
+    """
+    work = _compiled(_descriptors_of) if network.config.compile else _descriptors_of
+    return work(network, batch, stem or network.stem)
+
+
+def encoded(network: GeoModel, batch: Tensor, stem: Stem | None = None) -> Encoded:
+    """Descriptors as of ``descriptors_of`` with the maps that they were pooled from."""
+    work = _compiled(_encoded) if network.config.compile else _encoded
+    return work(network, batch, stem or network.stem)
+
+
+@cache
+def _compiled(work: Callable) -> Callable:
+    torch._dynamo.config.recompile_limit = COMPILED_AT_MOST  # beyond its 8, PyTorch goes on uncompiled, with a warning
+    return torch.compile(work)
+
+
+def _descriptors_of(network: GeoModel, batch: Tensor, stem: Stem) -> Tensor:
+    return _encoded(network, batch, stem).descriptors
+
+
+def _encoded(network: GeoModel, batch: Tensor, stem: Stem) -> Encoded:
+    return network.encode(stem(normalise(batch)) if batch.dtype is torch.uint8 else batch)

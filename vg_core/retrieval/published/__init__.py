@@ -1,0 +1,1 @@
+"""Published retrieval benchmarks, each under its authors' protocol."""

@@ -1,0 +1,94 @@
+"""Folders of published benchmarks: what lies where, how many images there should be, and who reads them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vg_core.datasets.listing import listed
+from vg_core.retrieval.descriptors import Size, View
+from vg_core.retrieval.published.ground_truth import (
+    Benchmark,
+    holidays_views,
+    read_holidays,
+    read_landmarks,
+    read_san_francisco,
+)
+from vg_core.retrieval.published.tokyo import read_tokyo247, read_tokyo_tm
+from vg_core.retrieval.views import own_size
+from vg_core.system.registry import ByName
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a benchmark's folder holds, and how it is read."""
+
+    read: Callable[..., Benchmark]  # takes the paths of the parts
+    database: int  # images when complete
+    queries: int
+    parts: Mapping[str, str]  # file or folder in it -> what is to be put there
+    views: Callable[[Size, Size], list[View]] = own_size
+
+
+def read_benchmark(name: str, folder) -> tuple[Benchmark, dict]:
+    """(benchmark, card of its protocol) of the folder of the benchmark called ``name``, a key of LAYOUTS.
+
+    Says how many images are left out, and when the set is not the published one. Raises KeyError, and FileNotFoundError
+    or ValueError in a sentence about the file.
+    """
+    layout, folder = LAYOUTS[name], Path(folder)
+    for part, what in layout.parts.items():
+        if not (folder / part).exists():
+            raise FileNotFoundError(
+                f"{folder / part} is missing: put {what} there. A folder of {name} holds {', '.join(layout.parts)}"
+            )
+    found = layout.read(*(folder / part for part in layout.parts))
+    database, queries = len(found.database), len(found.queries)
+    known = set(found.database).union(*(shown for _, shown in found.shown if isinstance(shown, list)))
+    parts = [folder / part for part in layout.parts if (folder / part).is_dir()]
+    left_out = sum(file not in known for part in parts for file in listed(part).paths)
+    if left_out:
+        print(f"{name}: {left_out} images in {folder} are corrupt or not part of the benchmark; they are left out")
+    complete = (database, queries) == (layout.database, layout.queries)
+    if not complete:
+        print(
+            f"{name}: {database} database images and {queries} queries are not the {layout.database} and "
+            f"{layout.queries} of the benchmark; do not compare with published numbers"
+        )
+    alone = int((found.queries.positives == 0).sum())
+    counts = {"database": database, "queries": queries, "queries_without_positives": alone}
+    size = "own" if layout.views is own_size else "own, at most 1024x768 pixels"
+    facts = {"images_left_out": left_out, "complete": complete, "image_size": size, "retrieved": found.retrieved}
+    return found, {"dataset": name, **counts, **facts}
+
+
+def _landmarks(city: str) -> dict[str, str]:
+    truth = "its ground truth (*_query.txt, *_good.txt, *_ok.txt, *_junk.txt)"
+    return {"groundtruth": truth, "images": f"the photographs of {city}"}
+
+
+PARIS = _landmarks("Paris 6k") | {"corrupt.txt": "the published list of its 20 corrupt files"}
+TOKYO = {
+    "tokyo247.mat": "the specification by the authors of NetVLAD",
+    "images": "the database of Tokyo 24/7 (folders 03814 … 03829)",
+    "query": "its 315 queries (version 2 of the subset)",
+}
+TIME_MACHINE = {
+    "tokyoTM_val.mat": "the specification of its validation split by the authors of NetVLAD",
+    "images": "the photographs of Tokyo Time Machine (folders 03814 …)",
+}
+SAN_FRANCISCO = {
+    "cartoid_groundTruth_2014_04.txt": "its corrected ground truth",
+    "database": "the perspective images (PCI_sp_….jpg) of San Francisco landmarks",
+    "queries": "its queries (0000.jpg …)",
+}
+LAYOUTS: dict[str, Layout] = ByName(
+    "benchmark",
+    {
+        "oxford5k": Layout(read_landmarks, 5063, 55, _landmarks("Oxford 5k")),
+        "paris6k": Layout(read_landmarks, 6392, 55, PARIS),
+        "holidays": Layout(read_holidays, 1491, 500, {"jpg": "the photographs of INRIA Holidays"}, holidays_views),
+        "tokyo247": Layout(read_tokyo247, 75984, 315, TOKYO),
+        "tokyotm_val": Layout(read_tokyo_tm, 49056, 7186, TIME_MACHINE),
+        "sf0": Layout(read_san_francisco, 610773, 803, SAN_FRANCISCO),
+    },
+)

@@ -1,0 +1,170 @@
+"""Exact search, and the evaluation of a model: photographs to descriptors to ranked database images to a table."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.places import PlaceSet
+from vg_core.evaluation.ranks import Within
+from vg_core.mining import products
+from vg_core.models.network import GeoModel
+from vg_core.retrieval.descriptor_store import DescriptorStore
+from vg_core.retrieval.descriptors import (
+    Strategy,
+    TwoSizes,
+    describe_photographs,
+    describe_views,
+    described_views,
+    filled,
+    in_parts,
+    photographs_of,
+)
+from vg_core.retrieval.exact_search import exact
+from vg_core.retrieval.feature_cache import StemCache
+from vg_core.system import processes
+from vg_core.system.devices import free_memory
+from vg_core.system.files import scratch_folder
+from vg_core.system.paths import cache_root
+
+MEMORY_SHARE = 0.5  # of what is free; beyond it descriptors go to disk
+STORED_AT_ONCE = 4096  # images described between two writes to disk
+Descriptors = np.ndarray | Tensor | DescriptorStore  # (N, D)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model retrieves on one set: ``ranks`` has one row per query, ``indices`` and ``distances`` are (Q, K)."""
+
+    ranks: pd.DataFrame
+    indices: np.ndarray
+    distances: np.ndarray
+    seconds: dict[str, float]  # spent on "describe" and "search"
+
+
+def search(queries: np.ndarray | Tensor, database: Descriptors, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(distances, indices), both (Q, K), of the nearest database descriptors, nearest first; K = min(k, N).
+
+    Distances are Euclidean, the search is exact. An array is not copied, a store on disk is read in blocks, tensors on
+    a GPU stay there. Raises ValueError when a table is empty, widths differ or a descriptor is not finite.
+    """
+    if isinstance(database, Tensor) and database.is_cuda:
+        return nearest_on_device(queries, database, k)
+    return exact(*(one.cpu().numpy() if isinstance(one, Tensor) else one for one in (queries, database)), k)
+
+
+@torch.inference_mode()
+def nearest_on_device(queries: Tensor, database: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """What ``search`` gives, of tensors (Q, D) and (N, D): neither is copied to the CPU.
+
+    Products are in true float32, in blocks of at most ``products.BLOCK_BYTES``. ValueError for a descriptor that is not
+    finite.
+    """
+    if not queries.isfinite().all():
+        raise ValueError("queries: some descriptors are not finite; the model has diverged")
+    found = []
+    with products.true_float32(queries.device):
+        for part in queries.split(max(1, products.BLOCK_BYTES // (4 * len(database)))):
+            scores, largest = products.table_scores(part, database)  # (B, N)
+            products.magnitude(part, largest)  # complains
+            found.append(scores.topk(min(k, len(database)), largest=False))
+    scores, indices = (torch.cat(parts) for parts in zip(*found, strict=True))  # (Q, K)
+    squared = scores + torch.linalg.vector_norm(queries, dim=1, keepdim=True).square()
+    return squared.clamp_min(0).sqrt().cpu().numpy(), indices.cpu().numpy()
+
+
+def evaluate(
+    model: GeoModel,
+    places: PlaceSet,
+    image_size: tuple[int, int],
+    protocol: Within,
+    batch_size: int = 16,
+    strategy: Strategy | None = None,
+    photographs: Photographs | StemCache | TwoSizes | None = None,
+    progress: bool = False,
+    database_size: tuple[int, int] | None = None,
+) -> Evaluation:
+    """Evaluation of a model on the database and queries of a set.
+
+    The ``protocol`` says what is right, how many images are retrieved, and what the table tells (see `Within`). Queries
+    are shown by a ``strategy`` (of ``strategies``), by default resized to ``image_size`` as the database is;
+    ``database_size`` is the database's own. ``photographs`` are those of the set where a caller has them already, for
+    images shown whole and once. Descriptors of a database that have no room lie on disk meanwhile, as float16. Several
+    processes share out describing; the first of them alone writes and searches.
+    """
+    plain = strategy is None or strategy.is_plain
+    if plain and photographs is None:
+        photographs = photographs_of(places, image_size, database_size)
+    started = time.monotonic()
+    with ExitStack() as held:
+        if plain:
+            queries, database = _whole(model, places, photographs, batch_size, progress, held)
+        else:
+            queries = describe_views(model, places.queries.path, image_size, strategy, batch_size, progress)
+            shown = database_size or image_size, strategy.of_database(), batch_size, progress
+            parts = (part[:, 0] for part in described_views(model, places.database.path, *shown))
+            database = held.enter_context(_kept(parts, (len(places.database), strategy.width(model.dim))))
+        described = time.monotonic()
+        find, k = search if plain else strategy.merge, protocol.how_many(len(places.database))
+        distances, indices = processes.agreed(find(queries, database, k) if processes.first() else None)
+        seconds = {"describe": described - started, "search": time.monotonic() - described}
+    ranks = protocol.ranks(places.queries, places.database, indices, places.positives(protocol))
+    return Evaluation(ranks, indices, distances, seconds)
+
+
+def _whole(
+    model: GeoModel,
+    places: PlaceSet,
+    photographs: Photographs | StemCache | TwoSizes,
+    batch_size: int,
+    progress: bool,
+    held: ExitStack,
+) -> tuple[Tensor, Descriptors | None]:
+    """Descriptors (Q, D) of the queries and (N, D) of the database, all of them shown whole and once."""
+    label = f"describing {places.name} {places.split}"
+    describe = partial(describe_photographs, model, photographs, batch_size, progress=progress, label=label)
+    images, count = np.arange(len(photographs)), len(places.database)
+    if processes.agreed(has_room(len(images) * model.dim, next(model.parameters()).device)):  # all do the same
+        if isinstance(photographs, TwoSizes):
+            return describe(images[count:]), describe(images[:count])
+        return describe(images).split([count, len(images) - count])[::-1]
+    queries = describe(images[count:])
+    parts = (describe(some).cpu().numpy() for some in in_parts(images[:count], STORED_AT_ONCE))
+    return queries, held.enter_context(_stored(parts, (count, model.dim)))
+
+
+# --- where descriptors lie: in memory while they have room there, on disk when they have not ------------------------
+def has_room(values: int, device: torch.device) -> bool:
+    """Do so many float32 values fit in MEMORY_SHARE of what is free, both on the device and in RAM?"""
+    return 4 * values <= MEMORY_SHARE * min(map(free_memory, {device, torch.device("cpu")}))
+
+
+@contextmanager
+def _kept(parts: Iterator[np.ndarray], shape: tuple[int, int]) -> Iterator[np.ndarray | DescriptorStore | None]:
+    """The table (N, D) = ``shape`` that consecutive parts make: an array, or without room a store; see `_stored`."""
+    if processes.first() and has_room(prod(shape), torch.device("cpu")):
+        yield filled(parts, shape[0])
+        return
+    with _stored(parts, shape) as store:
+        yield store
+
+
+@contextmanager
+def _stored(parts: Iterator[np.ndarray], shape: tuple[int, int]) -> Iterator[DescriptorStore | None]:
+    """A float16 store until the block ends, made of consecutive parts; the first process alone has one."""
+    if not processes.first():
+        deque(parts, maxlen=0)  # the others describe their shares
+        yield None
+        return
+    with scratch_folder(cache_root()) as folder:
+        yield DescriptorStore.write(Path(folder) / "descriptors.npy", parts, shape)

@@ -1,0 +1,1 @@
+"""Experiments: a run is its configuration, a sweep is many of them."""

@@ -1,0 +1,84 @@
+"""Short looks at a training that keep no weights: which learning rates it bears, and what mining hands to it."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vg_core.config import Config
+from vg_core.datasets.photographs import Photographs
+from vg_core.mining import nearest_positives
+from vg_core.models import GeoModel
+from vg_core.retrieval.descriptors import describe_photographs
+from vg_core.runs.record import Job, load_places
+from vg_core.system import own_files, paths
+from vg_core.training.lr_range import range_test
+from vg_core.training.objectives import hard_positives
+from vg_core.training.trainer import Trainer
+
+
+def learning_rate_range(config: Config, low: float = 1e-6, high: float = 1.0, steps: int = 60) -> pd.DataFrame:
+    """Loss at each learning rate of a short training in which it grows at every step; columns of ``range_test``.
+
+    Tuples are mined once, with the untrained network. Weights are not kept, the curve is: asked again, it is read back.
+    """
+    job = Job.open(config)
+    file = paths.cache_root() / "ranges" / f"{job.id}-{low:g}-{high:g}-{steps}.csv"
+    return own_files.read_or_make(file, lambda: _range_curve(job, low, high, steps))
+
+
+def _range_curve(job: Job, low: float, high: float, steps: int) -> pd.DataFrame:
+    trainer, config = Trainer(job.config, Path(), job.train, job.val), job.config
+    trainer.start()
+    tuples, _ = trainer.mine(np.random.default_rng(config.seed))
+    batches = cycle(trainer.batches(tuples))
+    trainer.model.train()
+
+    def step(lr: float) -> float:
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = lr * (group["initial_lr"] / config.lr)
+        batch = next(batches)
+        return float(trainer.step(trainer.images.batch(batch.ravel()), batch))
+
+    return range_test(step, low, high, steps)
+
+
+def mined_positives(model: GeoModel, config: Config) -> pd.DataFrame:
+    """What mining with this model picks for each training query: columns query, positive (paths), metres, distance.
+
+    It is the nearest by descriptor within ``train_positives_dist_threshold``; ``distance`` is between descriptors. A
+    query without an image that near has an empty path and NaN: it cannot be trained on.
+    """
+    places = load_places(config, "train")
+    hard = hard_positives(config, places)
+    rows = np.flatnonzero([len(near) for near in hard])
+    table = pd.DataFrame({"query": places.queries.path, "positive": "", "metres": np.nan, "distance": np.nan})
+    if not len(rows):
+        return table
+    images = Photographs([*places.database.path, *places.queries.path[rows]], config.image_size, mapped=True)
+    found = describe_photographs(model, images, config.infer_batch_size)
+    database, queries = found[: len(places.database)], found[len(places.database) :]
+    chosen = nearest_positives(queries, database, [hard[row] for row in rows]).numpy()
+    here, there = (t[["easting", "northing"]].to_numpy() for t in (places.queries.iloc[rows], places.database))
+    table.loc[rows, "positive"] = places.database.path.to_numpy()[chosen]
+    table.loc[rows, "metres"] = np.linalg.norm(here - there[chosen], axis=1)
+    table.loc[rows, "distance"] = (queries - database[chosen]).norm(dim=1).cpu().numpy()
+    return table
+
+
+def positives_lost(config: Config, thresholds: Sequence[float]) -> pd.DataFrame:
+    """One row a threshold (metres) on training positives: threshold, queries, lost (%), positives (mean of the rest).
+
+    ``lost`` are the training queries without any database image that near: they are left out of the training.
+    """
+    places, rows = load_places(config, "train"), []
+    for threshold in thresholds:
+        counts = np.array([len(near) for near in places.neighbours(threshold)])
+        kept = counts[counts > 0]
+        mean = kept.mean() if len(kept) else 0.0
+        rows.append(
+            {"threshold": threshold, "queries": len(counts), "lost": 100 * np.mean(counts == 0), "positives": mean}
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,159 @@
+"""Own files: believed only while they hold what was written; what `write` wrote, `read` gives back."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vg_core.system.files import replacing
+from vg_core.system.text import printable
+
+SUMS = "SHA256SUMS"  # in each folder of own files: a line for every writing; earlier ones of a name hold, too
+
+
+class Damaged(ValueError):
+    """An own file that does not hold what was written, or is gone; the message names it and says what to do."""
+
+
+def write(path, value) -> None:
+    """Write an own file in the format that its suffix names, and its digest to ``SHA256SUMS`` beside it.
+
+    Formats: .json, .csv and .parquet (a table without its index), .npy, .pt (tensors and plain values), .safetensors
+    (bytes). Raises OSError in a sentence; the old file is then still intact, and so it is after a kill at any moment.
+    """
+    path = Path(path)
+    with replacing(path) as unfinished_file, unfinished_file.open("wb") as file:
+        sink = _Sink(file)
+        try:
+            FORMATS[path.suffix][0](value, sink)
+        except Exception as error:  # a library may hide what the disk said behind an error of its own
+            if sink.error:
+                raise sink.error from error
+            raise
+        _append(path.with_name(SUMS), _line(sink.digest.hexdigest(), path.name))
+
+
+def read(path, remedy: str = ""):
+    """What `write` wrote to this path. Raises Damaged, which names the file and says the remedy, by default to delete
+    its folder.
+    """
+    path = Path(path)
+    require(path, remedy or f"delete {path.parent} and run again")
+    with path.open("rb") as file:  # some libraries take no path that is not UTF-8
+        return FORMATS[path.suffix][1](file)
+
+
+def read_or_make(path, make: Callable[[], object]):
+    """What `read` gives; where that is missing or damaged, which is said, what ``make`` returns is written first."""
+    try:
+        return read(path, "it is made again")
+    except Damaged as error:
+        if Path(path).exists():
+            print(printable(error), flush=True)
+        write(path, make())
+    return read(path)
+
+
+def require(path: Path, remedy: str) -> None:
+    """Nothing, or Damaged, with the remedy, where the file is not intact."""
+    if not is_intact(path):
+        what = "is damaged: it does not hold what was written" if path.exists() else "is missing"
+        raise Damaged(f"{path} {what}; {remedy}")
+
+
+def require_folder(folder: Path, remedy: str) -> None:
+    """`require` of every file that ``SHA256SUMS`` in a folder names; Damaged, too, where that file is missing."""
+    for name in dict.fromkeys(line[66:] for line in _sums(folder).splitlines()) or [SUMS]:
+        require(folder / name, remedy)
+
+
+def is_intact(path) -> bool:
+    """Does the file hold what `write` once wrote under its name?"""
+    path = Path(path)
+    return path.is_file() and _line(digest(path), path.name) in _sums(path.parent)
+
+
+def has_digest(path) -> bool:
+    """Is there a digest of a file of this name beside it? Files that came from elsewhere have none."""
+    return f"  {Path(path).name}\n" in _sums(Path(path).parent)
+
+
+def digest(path) -> str:
+    """SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sums_of(contents: Mapping[str, bytes]) -> bytes:
+    """The ``SHA256SUMS`` of a folder whose files are all written at once."""
+    return "".join(_line(hashlib.sha256(data).hexdigest(), name) for name, data in contents.items()).encode()
+
+
+class _Sink(io.RawIOBase):
+    """Passes bytes on to a file, digests them, and remembers what the disk says."""
+
+    def __init__(self, file: io.BufferedWriter):
+        self.file, self.digest, self.error = file, hashlib.sha256(), None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        try:
+            self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+        self.digest.update(data)
+        return memoryview(data).nbytes
+
+
+def _line(hexadecimal: str, name: str) -> str:
+    return f"{hexadecimal}  {name}\n"
+
+
+def _sums(folder: Path) -> str:
+    """All lines, the empty text where there is no file. One that a kill has cut does no harm: they are looked for as
+    parts of the text.
+    """
+    try:
+        return os.fsdecode((folder / SUMS).read_bytes())
+    except FileNotFoundError:
+        return ""
+
+
+def _append(file: Path, line: str) -> None:
+    """In one go and before what it vouches for gets its name: after a kill, the old file has its line, too."""
+    with file.open("ab", buffering=0) as sums:
+        sums.write(os.fsencode(line))
+        os.fsync(sums.fileno())
+
+
+def _read_csv(file) -> pd.DataFrame:
+    text = file.read()
+    return pd.read_csv(io.BytesIO(text)) if text.strip() else pd.DataFrame()
+
+
+def _torch():
+    import torch  # it takes seconds; the PDF does without
+
+    return torch
+
+
+FORMATS: dict[str, tuple[Callable, Callable]] = {  # (value, sink) -> None, file -> value
+    ".json": (lambda value, sink: sink.write((json.dumps(value, indent=1) + "\n").encode()), json.load),
+    ".csv": (lambda t, sink: sink.write(t.to_csv(index=False, lineterminator="\n").encode()), _read_csv),
+    ".parquet": (lambda table, sink: table.to_parquet(sink, index=False), pd.read_parquet),
+    ".npy": (lambda array, sink: np.save(sink, array, allow_pickle=False), partial(np.load, allow_pickle=False)),
+    ".pt": (
+        lambda state, sink: _torch().save(state, sink),
+        lambda file: _torch().load(file, map_location="cpu", weights_only=True),
+    ),
+    ".safetensors": (lambda data, sink: sink.write(data), lambda file: file.read()),
+}

@@ -1,0 +1,188 @@
+"""Objectives, what a training learns from: mined tuples, or photographs and the cells of the map they lie in.
+
+An objective hands out image numbers in rows, database first (N of them), queries behind, and gives the loss of rows.
+All have rows of about as many images: every loss sees as many in a step, in a round and in an epoch as any other.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vg_core.config import Config
+from vg_core.datasets.places import PlaceSet
+from vg_core.losses import LOSSES, make_loss
+from vg_core.losses.classification import GeoHead, geo_classes
+from vg_core.mining import TooFew, mine
+from vg_core.mining.rounds import Describe, Round, mine_round
+from vg_core.models.network import Encoded
+from vg_core.system import processes
+from vg_core.system.registry import ByName
+
+Encode = Callable[[Tensor], Encoded]  # pixels (M, 3, H, W), or the frozen layers' maps of them -> what the network says
+
+
+class RoundKey(NamedTuple):
+    """Which round of a training; both are counted from 1."""
+
+    epoch: int
+    number: int  # in its epoch
+
+
+class Objective(nn.Module):
+    """What a training learns from: the images of each round, and their loss.
+
+    Tensors of an objective (a classifier, the negatives of the last visit) belong to the training, never to the saved
+    model. Parameters that take no part in a step keep their values and the optimizer's moments.
+    """
+
+    images_per_row: int
+    rows_per_round: int
+    augmented = slice(None)  # which images of rows laid end to end
+    rests = False  # is there a step in which some of its parameters take no part?
+
+    def parameter_groups(self) -> list[dict]:
+        """The optimizer's groups of its own parameters; a group without "lr" learns as fast as the network."""
+        own = list(self.parameters())
+        return [{"params": own}] if own else []
+
+    def draw(self, key: RoundKey, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
+        """The rows of one round, (rows_per_round, images_per_row) image numbers, and facts for the history."""
+        raise NotImplementedError
+
+    def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
+        """Mean loss, a scalar, of some of the rows (B, P), from the pixels of their B x P images."""
+        raise NotImplementedError
+
+
+class Tuples(Objective):
+    """Rows of a query, its positive and its negatives, mined with the network as it is. Only queries are augmented."""
+
+    def __init__(self, config: Config, places: PlaceSet, _dim: int):
+        super().__init__()
+        self.config, self.name, self.database = config, f"{places.name} train", len(places.database)
+        self.loss_of = make_loss(config.task.loss, config.task.margin, config.task.joint_normaliser)
+        self.images_per_row = config.task.images_per_row
+        self.augmented = slice(None, None, self.images_per_row)
+        self.hard, self.soft = hard_positives(config, places), places.neighbours(config.val_positives_dist_threshold)
+        self.trainable = np.flatnonzero([len(positives) for positives in self.hard])
+        self.rows_per_round = min(config.cache_refresh_rate, len(self.trainable))
+        self.photographs = places.queries.path
+        if config.epochs_num:
+            self._check()
+        previous = torch.full((len(places.queries), config.task.negs_num_per_query), -1)
+        self.register_buffer("previous", previous)  # negatives of each query's last visit, -1 where there is none
+
+    def draw(self, _key: RoundKey, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
+        """Tuples of queries drawn at random, and how hard they are."""
+        task, chosen = self.config.task, rng.permutation(self.trainable)[: self.rows_per_round]
+        hard, soft = ([lists[q] for q in chosen] for lists in (self.hard, self.soft))
+        start = Round(self.database, chosen, hard, soft, self.previous[chosen].cpu().numpy())
+        try:
+            found = mine_round(start, task.mining, task.neg_samples_num, task.margin, describe, rng, shared_mine)
+        except TooFew as error:
+            remedy = f"raise neg_samples_num, to {self.database} at most, or "
+            raise self._too_few(chosen[error.row], f"neg_samples_num={task.neg_samples_num}", remedy) from error
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+        positives, negatives, facts = found
+        self.previous[chosen] = negatives.to(self.previous.device)
+        return np.column_stack([self.database + chosen, positives, negatives]), facts
+
+    def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
+        return self.loss_of.whole(encode(pixels).descriptors.view(*rows.shape, -1))
+
+    def _check(self) -> None:
+        """ValueError, in a sentence, for photographs that no tuple, or for some query none, can be made of."""
+        task = self.config.task
+        if not len(self.photographs):
+            raise ValueError(f"{self.name}: mined tuples need queries, and there are none; choose a loss of classes")
+        if not len(self.trainable):
+            least = f"more than {task.train_positives_min_dist:g} m and " if task.train_positives_min_dist else ""
+            raise ValueError(
+                f"{self.name}: no query has a database image {least}within {task.train_positives_dist_threshold:g} m; "
+                "raise train_positives_dist_threshold"
+            )
+        for query in self.trainable:
+            if self.database - len(self.soft[query]) < task.negs_num_per_query:
+                raise self._too_few(query, f"a database of {self.database}")
+
+    def _too_few(self, query: int, drawn: str, remedy: str = "") -> ValueError:
+        far, asked = self.config.val_positives_dist_threshold, self.config.task.negs_num_per_query
+        return ValueError(
+            f"{self.name}: {drawn} leaves fewer than negs_num_per_query={asked} images farther than {far:g} m from "
+            f"{Path(self.photographs[query]).name}; {remedy}lower negs_num_per_query"
+        )
+
+
+class GeoClassification(Objective):
+    """Rows of images drawn at random, told apart by the cell of 25 m they lie in; all of them are augmented.
+
+    Classes are the cells that hold a database image. Queries in these cells are learned from like database images, as
+    tuples have both (the paper, SARE appendix B, does not say); others belong to no class and are left out. The linear
+    classifier starts from the configured seed, whatever the network.
+    """
+
+    def __init__(self, config: Config, places: PlaceSet, dim: int):
+        super().__init__()
+        self.rows_per_round, self.images_per_row = config.cache_refresh_rate, config.task.images_per_row
+        self.images, labels, classes = _classes(places)
+        if config.epochs_num and classes < 2:
+            raise ValueError(f"{places.name} train: all database images lie in one cell of 25 m, nothing to tell apart")
+        self.register_buffer("labels", torch.from_numpy(labels), persistent=False)  # of all images, -1 is no class
+        self.head = GeoHead(dim, classes, torch.Generator().manual_seed(config.seed))
+
+    def draw(self, _key: RoundKey, rng: np.random.Generator, _describe: Describe) -> tuple[np.ndarray, dict]:
+        """Images in random order, none twice before all have been drawn."""
+        count = self.rows_per_round * self.images_per_row
+        orders = [rng.permutation(self.images) for _ in range(-(-count // len(self.images)))]
+        return np.concatenate(orders)[:count].reshape(self.rows_per_round, self.images_per_row), {}
+
+    def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
+        return self.head.loss(encode(pixels).descriptors, self.labels[rows.ravel()])
+
+
+OBJECTIVES: dict[str, Callable[[Config, PlaceSet, int], Objective]] = ByName(
+    "loss", dict.fromkeys(LOSSES, Tuples) | {"geo_classification": GeoClassification}
+)
+
+
+def make_objective(config: Config, places: PlaceSet, dim: int) -> Objective:
+    """The objective of a configuration on its training split, for descriptors of ``dim`` values; on the CPU.
+
+    KeyError for an unknown loss, listing those there are. ValueError, in a sentence, for an option that does nothing to
+    the loss, and for photographs that it cannot learn from.
+    """
+    return OBJECTIVES[config.task.loss](config, places, dim)
+
+
+def hard_positives(config: Config, places: PlaceSet) -> list[np.ndarray]:
+    """For each query the sorted database images that it may be pulled to: no farther and, if asked for, no nearer."""
+    near, least = places.neighbours(config.task.train_positives_dist_threshold), config.task.train_positives_min_dist
+    if not least:
+        return near
+    return [np.setdiff1d(some, same) for some, same in zip(near, places.neighbours(least), strict=True)]
+
+
+def shared_mine(queries: Tensor, database: Tensor, hard, soft, pool: np.ndarray, count: int, previous: np.ndarray):
+    """What ``mine`` finds; each process mines for its share of the queries, and all have all tuples at the end."""
+    own = processes.share(len(queries))
+    pool = pool[own] if pool.ndim == 2 else pool  # "full" mining has one pool per query
+    try:
+        found = mine(queries[own], database, hard[own], soft[own], pool, count, previous[own])
+    except TooFew as error:
+        raise TooFew(str(error), own.start + error.row) from error
+    return tuple(processes.together(part, len(queries)) for part in found)
+
+
+def _classes(places: PlaceSet) -> tuple[np.ndarray, np.ndarray, int]:
+    """(images that have a class, class of every image or -1, number of classes)."""
+    tables = places.database, places.queries
+    easting, northing = (np.concatenate([table[axis] for table in tables]) for axis in ("easting", "northing"))
+    cells, _ = geo_classes(easting, northing)
+    held = np.unique(cells[: len(places.database)])
+    labels = np.where(np.isin(cells, held), np.searchsorted(held, cells), -1)
+    return np.flatnonzero(labels >= 0), labels, len(held)

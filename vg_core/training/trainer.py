@@ -1,0 +1,245 @@
+"""The loop: rounds of images to learn from, a validation after each epoch, early stop, exact resume from a round."""
+
+import time
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from vg_core.config import Config
+from vg_core.datasets.augmentation import make_augmentation
+from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.places import PlaceSet
+from vg_core.evaluation.ranks import Within
+from vg_core.models import build_model
+from vg_core.models.checkpoint import model_bytes
+from vg_core.models.norms import share_batch_norms
+from vg_core.retrieval.descriptors import describe_photographs, in_parts, local_descriptors, photographs_of
+from vg_core.retrieval.feature_cache import StemCache, keep_pixels, keep_stems
+from vg_core.retrieval.ranking import evaluate
+from vg_core.system import own_files, processes
+from vg_core.system.clock import Clock, Timed
+from vg_core.system.devices import forget_peak, pick_device, used_memory
+from vg_core.training.objectives import RoundKey, make_objective
+from vg_core.training.progress import Progress
+from vg_core.training.state import State
+from vg_core.training.step import Learner, add_gradients, check_resources, follow_schedule, make_optimizer
+
+FIRST = RoundKey(epoch=1, number=1)
+VAL_SEED = 43  # of the subset to validate on: the authors of SARE draw theirs with it
+
+
+class Diverged(FloatingPointError):
+    """The loss is not finite any more; the message names the batch."""
+
+
+def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) -> State:
+    """State of the finished run, whose best model lies at ``folder/best.safetensors``.
+
+    A run that was stopped at any moment goes on from its last round, with the same numbers as if it had never stopped.
+    Several processes (``processes``) share out describing, mining and the rows of each batch: they learn from the same
+    tuples as one does, and up to rounding the same; only augmentation draws other numbers.
+    Raises Diverged for a loss that is not finite and KeyboardInterrupt, in a sentence, when interrupted.
+    """
+    trainer = Trainer(config, Path(folder), train_set, val_set)
+    trainer.resume()
+    state = trainer.state
+    rounds = config.queries_per_epoch // config.cache_refresh_rate
+    trainer.progress = Progress(trainer.name, config.epochs_num * rounds, state.epoch * rounds + state.round)
+    try:
+        trainer.run(rounds)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{trainer.name} stopped in epoch {state.epoch + 1} after {state.round} of {rounds} rounds; "
+            "the same cell or command goes on from there"
+        ) from None
+    finally:
+        trainer.progress.close()
+    return state
+
+
+class Trainer:
+    """One training under way. Its images are numbered database first, queries behind."""
+
+    progress: Progress
+
+    def __init__(self, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet, decode=photographs_of):
+        self.config, self.folder = config, folder
+        self.val_set = _some_queries(val_set, config.val_queries)
+        self.name = f"{train_set.name} {config.pooling} {config.task.loss} seed {config.seed}"
+        self.device = pick_device()
+        self.before = forget_peak(self.device)  # bytes; what the training takes is beside them
+        self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
+        self.objective = make_objective(config, train_set, self.model.dim).to(self.device)
+        if processes.size() > 1:
+            share_batch_norms(self.model)
+        check_resources(config, min(config.train_batch_size, self.objective.rows_per_round))
+        self.optimizer = make_optimizer(config, self.model, self.objective)
+        self.augment = make_augmentation(config.augmentation)
+        self.state, self.clock = State(), Clock(self.device)  # the clock: since the last round ended
+        self.parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}  # saved by name
+        with self.clock.phase("decode"):  # it comes last: it takes long, and every fault above is found at once
+            self.images, self.val_images = (decode(s, config.image_size) for s in (train_set, self.val_set))
+
+    @cached_property
+    def sources(self) -> tuple[Timed, Photographs | StemCache]:
+        """What training and validation are fed with: their photographs, or what the frozen layers made of them."""
+        fixed, size = [self.images] * (self.config.augmentation == "none"), self.config.infer_batch_size
+        with self.clock.phase("decode"):
+            *stems, validation = keep_stems(self.model, [*fixed, self.val_images], size)  # augmented ones are others
+            return Timed(keep_pixels(stems[0] if stems else self.images, self.device, size), self.clock), validation
+
+    def fill(self, source: Timed | Photographs | StemCache) -> None:
+        """Make now what one of the ``sources`` keeps in memory, else the phase that asks for its first batch would."""
+        with self.clock.phase("decode"):
+            list(source.batches([]))
+
+    @cached_property
+    def learner(self) -> nn.Module:
+        """Network and objective as one function, (pixels, rows) to loss; gradients are averaged over the processes."""
+        return processes.averaging(Learner(self.model, self.objective), self.objective.rests)
+
+    def start(self) -> None:
+        """Make the untrained network ready: NetVLAD learns its clusters from random locations of random images, unless
+        they came with the weights.
+        """
+        if self.model.origin:
+            print(self.model.origin, flush=True)
+        with self.clock.phase("decode"):
+            if not self.model.ready:
+                found = local_descriptors(self.model, self.images, self.config.seed, self.config.infer_batch_size)
+                self.model.pooling.initialise(found, self.config.seed)
+            processes.same(self.model)  # k-means on unlike machines need not agree to the last digit
+
+    def resume(self) -> None:
+        """Go back to the last round on disk, or start."""
+        file = self.folder / "state.pt"
+        if file.exists():
+            self.state = State.load(file, self.parts)
+        else:
+            self.start()
+
+    def save(self) -> None:
+        self.state.save(self.folder / "state.pt", self.parts)
+
+    def run(self, rounds: int) -> None:
+        """Everything that is left to do."""
+        state = self.state
+        if not state.finished:
+            self.fill(self.sources[1])
+        if not state.validation:
+            self.validate()
+        if not state.finished:
+            self.fill(self.sources[0])
+        while not state.finished:
+            while state.round < rounds:
+                self.training_round()
+            state.epoch, state.round = state.epoch + 1, 0
+            self.validate()
+
+    def training_round(self) -> None:
+        """Draw rows with the network as it is, train on each of them once, save."""
+        state = self.state
+        key = RoundKey(state.epoch + 1, state.round + 1)
+        rng = np.random.default_rng([self.config.seed, *key])
+        torch.manual_seed(int(rng.integers(2**62)) + processes.rank())  # for augmentation, of other images on each rank
+        lr = follow_schedule(self.optimizer, self.config, key.epoch)
+        started = time.monotonic()
+        rows, facts = self.mine(rng, key)
+        mined = time.monotonic()
+        loss = self.fit(rows)
+        ended = time.monotonic()
+        spent = {"seconds": ended - started, "seconds_training": ended - mined}
+        spent |= self.clock.take() | {"peak_bytes": used_memory(self.device)[1] - self.before}
+        state.history.append({"epoch": key.epoch, "round": key.number, "lr": lr, "loss": loss, **facts, **spent})
+        state.round = key.number
+        self.save()
+        self.progress.round(state.history, state.validation)
+
+    def mine(self, rng: np.random.Generator, key: RoundKey = FIRST) -> tuple[np.ndarray, dict]:
+        """(R, P) images of one round as the objective draws them, and facts, such as how hard tuples are."""
+        with self.clock.phase("mining"):
+            return self.objective.draw(key, rng, self.describe)
+
+    def describe(self, wanted: np.ndarray) -> torch.Tensor:
+        """(M, D) descriptors of images, by the network as it is."""
+        with self.clock.phase("extraction"):
+            return describe_photographs(self.model, self.sources[0], self.config.infer_batch_size, wanted)
+
+    def batches(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The rows cut into batches, in their order; an incomplete last batch is dropped."""
+        size = min(self.config.train_batch_size, len(rows))
+        return list(in_parts(rows, size))[: len(rows) // size]
+
+    def fit(self, rows: np.ndarray) -> float:
+        """Mean loss of one pass over the rows."""
+        batches = self.batches(rows)
+        self.model.train()
+        images = self.sources[0].batches([batch[processes.share(len(batch))].ravel() for batch in batches])
+        losses = torch.stack([self.step(pixels, batch) for batch, pixels in zip(batches, images, strict=True)])
+        bad = (~losses.isfinite()).nonzero()[:, 0].tolist()  # asked once a round: an answer waits for the GPU
+        if bad:
+            raise Diverged(self.divergence(bad[0], batches[bad[0]]))
+        return float(losses.mean())
+
+    def step(self, pixels: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        """Loss of one optimizer step on rows (B, P), from the pixels (B x P, 3, H, W) of this process's share of them,
+        or from their frozen layers' maps.
+        """
+        own = rows[processes.share(len(rows))]
+        with self.clock.phase("forward"):
+            self.optimizer.zero_grad(set_to_none=True)
+            pixels = pixels.to(self.device, non_blocking=True)
+            if self.config.augmentation != "none":
+                pixels[self.objective.augmented] = self.augment(pixels[self.objective.augmented])
+        weight = processes.size() / len(rows)  # gradients are averaged over processes, as if each had as many rows
+        loss = add_gradients(self.learner, pixels, own, self.config.accumulate, weight, self.clock)
+        with self.clock.phase("backward"):
+            self.optimizer.step()
+        return processes.mean(loss)
+
+    def validate(self) -> None:
+        """Recalls on val; keep the best model so far by ``selected_by``, stop when none was better for long enough."""
+        state, config, started = self.state, self.config, time.monotonic()
+        self.model.eval()
+        facts = config.image_size, Within(config.val_positives_dist_threshold), config.infer_batch_size
+        found = evaluate(self.model, self.val_set, *facts, photographs=self.sources[1])
+        recalls = processes.agreed(self.recalls(found.ranks["rank"]))
+        spent = {f"seconds_{part}": seconds for part, seconds in found.seconds.items()}
+        state.validation.append({"epoch": state.epoch, **recalls, "seconds": time.monotonic() - started, **spent})
+        # the untrained network is shown but never chosen, as in the brief's skeleton, unless nothing is trained at all
+        eligible = state.epoch or not config.epochs_num
+        if eligible and state.improves(recalls[config.selected_by]) and processes.first():
+            state.best_model = model_bytes(self.model, **recalls, epoch=state.epoch)
+            own_files.write(self.folder / "best.safetensors", state.best_model)
+        state.finished = state.epoch >= config.epochs_num or state.not_improved >= config.patience
+        self.save()
+        self.progress.epoch(state.validation)
+
+    def recalls(self, ranks: pd.Series) -> dict[str, float]:
+        """Recall@N of val in percent: of N below the size of its database, as all images tell nothing, and of the N
+        that are needed anyway.
+        """
+        needed = 5, int(self.config.selected_by.removeprefix("recall_"))
+        some = [n for n in (1, 5, 10, 20) if n in needed or n < len(self.val_set.database)]
+        return {f"recall_{n}": 100.0 * float(ranks.between(1, n).mean()) for n in some}
+
+    def divergence(self, number: int, batch: np.ndarray) -> str:
+        """Sentence for a loss that is not finite."""
+        first = [Path(self.images.paths[image]).name for image in batch[:, 0]]
+        return (
+            f"{self.name}: the loss is not finite in epoch {self.state.epoch + 1}, round {self.state.round + 1}, "
+            f"batch {number + 1} (with {', '.join(first)}); a lower lr than {self.config.lr:g} usually helps"
+        )
+
+
+def _some_queries(places: PlaceSet, count: int) -> PlaceSet:
+    """The set with ``count`` of its queries, drawn once for all runs; with all of them for 0."""
+    if not count:
+        return places
+    chosen = np.sort(np.random.default_rng(VAL_SEED).permutation(len(places.queries))[:count])
+    return replace(places, queries=places.queries.iloc[chosen].reset_index(drop=True))
