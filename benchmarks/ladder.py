@@ -1,7 +1,7 @@
 """One short training loop with a switch for each speed-up: all off it is the field's reference loop, all on our own.
 
-Every loop draws the same queries and candidates in the same order as the ``Trainer``, of which it has the few methods that a
-measurement calls. What it does not have: checkpoints, early stop, augmentation, kept stems.
+Every loop draws the same queries and candidates in the same order as the ``Trainer``, of which it has the few methods
+that a measurement calls. What it does not have: checkpoints, early stop, augmentation, kept stems.
 """
 
 import time
@@ -17,14 +17,14 @@ from torch import Tensor
 
 from benchmarks import reference
 from vg_core.config import Config
-from vg_core.datasets.images import WORKERS, normalise
+from vg_core.datasets.images import WORKERS
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import AT, recall
 from vg_core.mining import draw_pool
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import Encoded, frozen_stem, inference_copy
-from vg_core.models.precision import mixed_precision
+from vg_core.models.precision import mixed_precision, normalise
 from vg_core.retrieval.descriptors import in_parts, local_descriptors
 from vg_core.retrieval.feature_cache import Kept, descriptors_of, keep_pixels
 from vg_core.retrieval.ranking import nearest_on_device, search

@@ -11,11 +11,11 @@ from matplotlib.colors import to_hex
 
 from tests.tiny import TINY
 from vg_core.datasets.images import read_image
+from vg_core.datasets.places import load_places
 from vg_core.figures.canvas import ink
 from vg_core.figures.galleries import heat_gallery
 from vg_core.models.saliency import occlusion_map
 from vg_core.retrieval.descriptors import describe
-from vg_core.runs import record as records
 from vg_core.runs.examples import compare_heat
 from vg_core.runs.experiments import run
 
@@ -41,7 +41,7 @@ def judged(one, right):
 def test_rows_tell_what_each_run_retrieved(runs):
     rows = compare_heat(runs, count=3)
     assert len(rows) == 3 and len({row["query"] for row in rows}) == 3
-    places = records.load_places(TINY, "test")
+    places = load_places(TINY, "test")
     for row in rows:
         query = list(places.queries.path).index(row["query"])
         assert [model["name"] for model in row["models"]] == ["GeM", "maximum"]

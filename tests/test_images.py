@@ -13,8 +13,9 @@ import torch
 from PIL import Image, ImageOps
 
 from vg_core.datasets import decoding, images
-from vg_core.datasets.images import IMAGENET_MEAN, IMAGENET_STD, UnreadableImage, normalise, read_image
+from vg_core.datasets.images import UnreadableImage, read_image
 from vg_core.figures.small_photographs import small_photo
+from vg_core.models.precision import IMAGENET_MEAN, IMAGENET_STD, normalise
 
 
 @pytest.fixture

@@ -5,62 +5,18 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
 
-from vg_core.runs.record import NUMBER_MAKERS
+from vg_core.runs.identity import imports
 from vg_core.system import paths
 
 ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
-FLOORS = (  # a room may use the floors below its own
-    {"registry", "bootstrap", "processes", "bounds", "errors", "files", "interrupts", "other_names", "text"},
-    {"decoding", "own_files", "plots"},  # for the floor of datasets and figures
-    {
-        "config",
-        "devices",
-        "paths",
-        "watch",
-        "augmentation",
-        "views",
-        "lr_range",
-        "mining",
-        "losses",
-        "evaluation",
-        "statistics",
-        "maps",
-        "places.labels",
-    },
-    {"cache", "places", "models", "report", "chapters", "progress", "galleries", "rounds", "toy", "engines", "clock"},
-    {"stem_cache"},
-    {"descriptors"},
-    {"retrieval", "records", "tasks", "heatmaps", "embedding"},
-    {"learner", "strategies", "dimensions", "attribution", "locating"},
-    {"training"},
-    {"cost"},
-    {"estimate"},
-    {"runs", "probes", "protocols"},
-    {"rates"},
-    {"__main__"},
-)
-WITHOUT_TORCH = {
-    "statistics",
-    "bootstrap",
-    "plots",
-    "maps",
-    "report",
-    "chapters",
-    "galleries",
-    "embedding",
-    "config",
-    "paths",
-    "files",
-    "places.labels",
-}
-SCRIPTS_MAY_USE = {f"vg_core.{name}" for name in ("paths", "files", "interrupts", "own_files", "places.labels")}
-SCRIPTS = ("data_scripts", "reports")
+WITHOUT_TORCH = ["vg_core", "vg_core.config", "vg_core.report", "vg_core.datasets.labels", "vg_core.datasets.decoding"]
+SCRIPTS = {"data_scripts", "reports"}
+SCRIPTS_MAY_USE = {"vg_core.system", "vg_core.datasets.labels"}
 MACHINE = re.compile(r"(?<![\w.])/(?:home|Users|root|work)/\w")
 
 
@@ -74,93 +30,23 @@ def test_conda_and_pip_install_the_same():
     assert sorted(listed["pip"]) == sorted(["--editable .", *wanted])
 
 
-# --- floors -------------------------------------------------------------------------------------------------------
-def modules() -> dict[str, Path]:
-    """Dotted name below vg_core -> file; a folder's __init__ goes by the folder's name."""
-    files = sorted(file for file in PACKAGE.rglob("*.py") if file != PACKAGE / "__init__.py")
-    parts = [file.relative_to(PACKAGE).with_suffix("").parts for file in files]
-    return {".".join(part).removesuffix(".__init__"): file for part, file in zip(parts, files, strict=True)}
-
-
-def imported(tree: ast.Module) -> set[str]:
-    """Dotted names of modules of ours that a tree imports, functions included ('vg_core.' cut off)."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "vg_core" else {module}
-    return {name.removeprefix("vg_core.") for name in found if name.startswith(("vg_core", "."))}
-
-
-def room(module: str) -> str:
-    """The room of a module: 'places.labels' has a floor of its own, else the first name counts."""
-    return module if module == "places.labels" else module.split(".")[0]
-
-
-def floor(module: str) -> int:
-    found = [number for number, rooms in enumerate(FLOORS) if room(module) in rooms]
-    assert found, f"vg_core.{module} has no floor: give it one in design and here"
-    return found[0]
-
-
-def upward(name: str, tree: ast.Module) -> list[str]:
-    """Imports of one module that do not go down, nor stay in its room."""
-    return [
-        f"{name} imports {other}"
-        for other in sorted(imported(tree))
-        if other.startswith(".") or (room(other) != room(name) and floor(other) >= floor(name))
-    ]
-
-
-@pytest.mark.parametrize("name", modules())
-def test_imports_go_down(name):
-    assert upward(name, ast.parse(modules()[name].read_text())) == []
-
-
-@pytest.mark.parametrize("name", modules())
-def test_the_oldest_python_can_read_every_module(name):
-    ast.parse(modules()[name].read_text(), feature_version=(3, 11))
-
-
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("config", "from vg_core import paths"),
-        ("mining", "from vg_core.config import Config"),
-        ("report", "import vg_core.training.trainer"),
-        ("models.pooling", "def f():\n    from vg_core.runs.experiments import run"),
-        ("retrieval", "from . import training"),
-    ],
-)
-def test_an_import_that_goes_up_is_found(name, source):
-    assert len(upward(name, ast.parse(source))) == 1
+# --- imports ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.relative_to(PACKAGE).as_posix())
+def test_the_oldest_python_can_read_every_module(file):
+    ast.parse(file.read_text(), feature_version=(3, 11))
 
 
 @pytest.mark.parametrize("folder", SCRIPTS)
 def test_scripts_use_little_of_the_package(folder):
     for file in (ROOT / folder).rglob("*.py"):
-        strange = {f"vg_core.{name}" for name in imported(ast.parse(file.read_text())) if not name.startswith(".")}
-        assert strange <= SCRIPTS_MAY_USE, (
-            f"{file.relative_to(ROOT)} uses {', '.join(sorted(strange - SCRIPTS_MAY_USE))}"
-        )
-
-
-def test_what_makes_numbers_uses_no_module_that_may_change_unnoticed():
-    makers = {name.removesuffix(".py") for name in NUMBER_MAKERS}
-    used = {
-        other.split(".")[0]
-        for name, file in modules().items()
-        if name.split(".")[0] in makers
-        for other in imported(ast.parse(file.read_text()))
-    }
-    others = "bounds clock config files own_files paths progress records registry text watch"  # they keep and say
-    assert used - makers <= set(others.split())
+        used = {f"vg_core.{name}" for name in imports(ast.parse(file.read_text()))}
+        strange = {name for name in used if not name.startswith(tuple(SCRIPTS_MAY_USE))}
+        assert not strange, f"{file.relative_to(ROOT)} uses {', '.join(sorted(strange))}"
 
 
 def test_tables_and_figures_do_without_torch():
-    names = ", ".join(f"vg_core.{name}" for name in sorted(WITHOUT_TORCH & modules().keys()))
+    files = [file for room in ("evaluation", "figures") for file in (PACKAGE / room).glob("[!_]*.py")]
+    names = ", ".join([*WITHOUT_TORCH, *(f"vg_core.{file.parent.name}.{file.stem}" for file in files)])
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
@@ -171,7 +57,7 @@ def test_the_pdf_builds_without_torch():
 
 
 def test_importing_touches_no_folder(tmp_path):
-    code = "import vg_core.runs.experiments, vg_core.report, vg_core.figures, vg_core.figures"
+    code = "import vg_core.runs.experiments, vg_core.report, vg_core.figures"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)  # conftest's folders, not yet made
     assert not (tmp_path / "cache").exists() and not (tmp_path / "data").exists()
 

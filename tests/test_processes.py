@@ -164,7 +164,7 @@ from vg_core.retrieval import feature_cache as stem_cache
 from vg_core.system import processes
 from vg_core.models import build_model
 from vg_core.datasets.places import PlaceSet
-from vg_core.datasets.images import normalise
+from vg_core.models.precision import normalise
 from vg_core.retrieval.descriptors import photographs_of
 
 with processes.joined():

@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 
 from tests.tiny import TINY
-from vg_core.datasets.images import UnreadableImage, normalise
+from vg_core.datasets.images import UnreadableImage
 from vg_core.models import build_model
 from vg_core.models.backbones import build_backbone
+from vg_core.models.precision import normalise
 from vg_core.models.whitening import Whitening
 from vg_core.retrieval.published.benchmarks import benchmark, receptive_field, scores
 from vg_core.retrieval.published.ground_truth import crop

@@ -1,6 +1,7 @@
 """Published numbers of SARE and its rivals (Liu, Li, Dai, ICCV 2019, tables 2, 3, 5 and 6): complete and possible.
 
-Columns: measure, dataset and part as in `scores`, dim (values of a whitened descriptor), method as the paper calls it, loss of ours that is the method's (none for CRN, a network), value in %.
+Columns: measure, dataset and part as in `scores`, dim (values of a whitened descriptor), method as the paper calls it,
+loss of ours that is the method's (none for CRN, a network), value in %.
 """
 
 import sys

@@ -7,11 +7,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from vg_core.config import Config
-from vg_core.datasets.images import normalise
 from vg_core.models import build_model, saliency
 from vg_core.models.backbones import Backbone
 from vg_core.models.network import GeoModel
 from vg_core.models.pooling import GeM, NetVLAD, Pooling
+from vg_core.models.precision import normalise
 from vg_core.models.saliency import gradient_map, occlusion_map
 from vg_core.models.whitening import Whitening
 

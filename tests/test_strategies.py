@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.tiny import TINY
-from vg_core.datasets.images import UnreadableImage, normalise
+from vg_core.datasets.images import UnreadableImage
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model
 from vg_core.models.network import inference_copy
+from vg_core.models.precision import normalise
 from vg_core.retrieval.descriptors import describe, describe_views
 from vg_core.retrieval.ranking import evaluate, search
 from vg_core.retrieval.strategies import (

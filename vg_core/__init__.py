@@ -6,7 +6,7 @@ from importlib import import_module
 
 NAMES = {  # of the face, by the module that holds them
     "config": "Config OTHER_CITY PRESETS PROFILES",
-    "datasets.places": "PlaceSet SPLITS",
+    "datasets.places": "PlaceSet SPLITS load_places",
     "datasets.photographs": "Photographs",
     "datasets.augmentation": "make_augmentation",
     "models": "GeoModel build_model load_model save_model",
@@ -17,7 +17,6 @@ NAMES = {  # of the face, by the module that holds them
     "evaluation.ranks": "recall",
     "evaluation.comparisons": "compare_all holm judge_predictions paired_gain recall_table",
     "runs.experiments": "Run compared histories run sweep with_untrained",
-    "runs.record": "load_places",
     "runs.learning_rates": "choose_rates",
     "training.lr_range": "steepest",
     "runs.probes": "learning_rate_range mined_positives positives_lost",

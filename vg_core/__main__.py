@@ -15,6 +15,7 @@ import tyro
 from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, TupleOptions
 from vg_core.datasets.checks import look_at
 from vg_core.datasets.listing import image_files
+from vg_core.datasets.places import load_places
 from vg_core.evaluation.comparisons import recall_table
 from vg_core.figures import locate_map
 from vg_core.models import load_model
@@ -25,7 +26,6 @@ from vg_core.retrieval.published.benchmarks import benchmark, scores
 from vg_core.retrieval.published.layouts import LAYOUTS
 from vg_core.retrieval.whitened import whiten
 from vg_core.runs.experiments import examine, run
-from vg_core.runs.record import load_places
 from vg_core.system import paths, processes
 from vg_core.system.bounds import check_numbers
 from vg_core.system.cache import EVICTABLE, contents, evict, listing

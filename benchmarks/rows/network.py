@@ -19,12 +19,11 @@ from benchmarks.measure import Case, difference
 from benchmarks.rows.photographs import write_photographs
 from benchmarks.rows.registry import row
 from vg_core.config import Config
-from vg_core.datasets.images import normalise
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import PlaceSet
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import inference_copy
-from vg_core.models.precision import mixed_precision
+from vg_core.models.precision import mixed_precision, normalise
 from vg_core.retrieval.feature_cache import StemCache, descriptors_of
 from vg_core.training.step import check_resources
 from vg_core.training.trainer import Trainer

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from vg_core.config import Config
 from vg_core.datasets.contents import digests
 from vg_core.datasets.images import unreadable
 from vg_core.datasets.tables import one_zone, read_folder, with_degrees
@@ -164,6 +165,12 @@ class PlaceSet:
             "others_left_out": self.left_out,
             "fingerprint": self.fingerprint,
         } | ({} if self.queries_folder == "queries" else {"queries_folder": self.queries_folder})
+
+
+def load_places(config: Config, split: str) -> PlaceSet:
+    """The photographs that a run of a configuration trains, validates or tests on."""
+    dataset, queries = (config.tested_on, config.test_queries) if split == "test" else (config.dataset, "queries")
+    return PlaceSet.load(dataset, split, config.skip_unreadable, queries)
 
 
 def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> list[np.ndarray]:

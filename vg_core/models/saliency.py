@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vg_core.datasets.images import normalise
 from vg_core.models.network import GeoModel, inference_copy
+from vg_core.models.precision import normalise
 
 STEPS = 32  # points of the line that gradients are averaged on
 ROUNDING = 1e-6  # differences of similarities below are rounding errors of float32

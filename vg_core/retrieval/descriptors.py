@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vg_core.datasets.images import WORKERS, normalise, read_image
+from vg_core.datasets.images import WORKERS, read_image
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import PlaceSet
 from vg_core.models.network import GeoModel, inference_copy
-from vg_core.models.precision import mixed_precision
+from vg_core.models.precision import mixed_precision, normalise
 from vg_core.retrieval.feature_cache import StemCache, descriptors_of
 from vg_core.system import processes
 from vg_core.system.devices import pick_device

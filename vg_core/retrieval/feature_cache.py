@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vg_core.datasets.images import normalise
 from vg_core.datasets.photographs import Photographs
 from vg_core.models.network import Encoded, GeoModel, frozen_stem
-from vg_core.models.precision import mixed_precision
+from vg_core.models.precision import mixed_precision, normalise
 from vg_core.system import processes
 from vg_core.system.devices import free_memory
 from vg_core.system.progress_bar import bar

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from vg_core.config import Config
+from vg_core.datasets.places import load_places
 from vg_core.models import build_model, load_model
 from vg_core.models.checkpoint import model_bytes, whitened_file
 from vg_core.models.whitening import LEARNED_ON, Whitening
 from vg_core.retrieval.descriptors import describe_photographs, photographs_of
-from vg_core.runs.record import load_places
 from vg_core.system import own_files, processes
 from vg_core.system.devices import pick_device
 

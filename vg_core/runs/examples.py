@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from vg_core.config import Config
 from vg_core.datasets.augmentation import make_augmentation
 from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.places import load_places
 from vg_core.figures import explorer
 from vg_core.losses.gradients import tuple_forces
 from vg_core.models.saliency import gradient_map
 from vg_core.retrieval.descriptors import describe
-from vg_core.runs.record import Run, load_places
+from vg_core.runs.record import Run
 from vg_core.system.devices import pick_device
 
 SHOWN = {

@@ -9,10 +9,11 @@ import pandas as pd
 
 from vg_core.config import Config
 from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.places import load_places
 from vg_core.mining import nearest_positives
 from vg_core.models import GeoModel
 from vg_core.retrieval.descriptors import describe_photographs
-from vg_core.runs.record import Job, load_places
+from vg_core.runs.record import Job
 from vg_core.system import own_files, paths
 from vg_core.training.lr_range import range_test
 from vg_core.training.objectives import hard_positives

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vg_core.config import Config
-from vg_core.datasets.places import PlaceSet
+from vg_core.datasets.places import PlaceSet, load_places
 from vg_core.models import GeoModel, load_model
 from vg_core.runs import identity
 from vg_core.system import own_files, paths
@@ -139,12 +139,6 @@ class Run:
             }
             for query, away in zip(chosen, metres, strict=True)
         ]
-
-
-def load_places(config: Config, split: str) -> PlaceSet:
-    """The photographs that a run trains, validates or tests on."""
-    dataset, queries = (config.tested_on, config.test_queries) if split == "test" else (config.dataset, "queries")
-    return PlaceSet.load(dataset, split, config.skip_unreadable, queries)
 
 
 def restore_best(folder: Path) -> bool:
