@@ -27,7 +27,7 @@ from tests.tiny import TINY
 from vg_core.config import Config
 from vg_core.datasets.images import read_image
 from vg_core.datasets.labels import parse_name
-from vg_core.figures import folium_map
+from vg_core.figures.interactive_maps import folium_map
 from vg_core.models import build_model, load_model
 from vg_core.models.checkpoint import FORMAT, model_bytes
 from vg_core.retrieval.published.ground_truth import read_holidays, read_landmarks, read_san_francisco

@@ -98,7 +98,7 @@ def tracked() -> list[str]:
 def test_no_tracked_file_names_a_path_of_one_machine():
     own = {
         "tests/notebook_rules.py",
-        "tests/test_notebooks.py",
+        "tests/notebooks/test_notebooks.py",
         "tests/test_packaging.py",
     }  # they name what they refuse
     found = []

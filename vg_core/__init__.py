@@ -24,20 +24,21 @@ NAMES = {  # of the face, by the module that holds them
     "models.saliency": "gradient_map occlusion_map",
     "figures.embedding": "embed thumbnail_map",
     "figures.galleries": "heat_gallery photo_grid picture_columns retrieval_gallery",
-    "figures": "density_map folium_map static_map",
+    "figures.interactive_maps": "folium_map",
+    "figures.label_maps": "density_map static_map",
     "report": "Page findings",
 }
-ROOMS = ("engines", "losses", "maps", "models", "paths", "plots")
+MODULES = {"figures": "figures", "losses": "losses", "engines": "retrieval.engines", "paths": "system.paths"}
 HOLDER = {name: module for module, names in NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str):
-    if name in ROOMS:
-        return import_module(f"{__name__}.{name}")
+    if name in MODULES:
+        return import_module(f"{__name__}.{MODULES[name]}")
     if name not in HOLDER:
         raise AttributeError(f"vg_core has no {name}; it has: {', '.join(__dir__())}")
     return getattr(import_module(f"{__name__}.{HOLDER[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*HOLDER, *ROOMS])
+    return sorted([*HOLDER, *MODULES])

@@ -17,7 +17,7 @@ from vg_core.datasets.checks import look_at
 from vg_core.datasets.listing import image_files
 from vg_core.datasets.places import load_places
 from vg_core.evaluation.comparisons import recall_table
-from vg_core.figures import locate_map
+from vg_core.figures.interactive_maps import locate_map
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash, read_facts
 from vg_core.retrieval.descriptors import describe

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.test_benchmarks import oxford, touch, write_query  # noqa: F401 (fixture)
-from tests.test_benchmarks_places import PCI, san_francisco  # noqa: F401
+from tests.benchmarks.test_benchmarks import oxford, touch, write_query  # noqa: F401 (fixture)
+from tests.retrieval.test_ground_truth import PCI, san_francisco  # noqa: F401
 from vg_core.retrieval.published.ground_truth import read_holidays, read_landmarks, read_san_francisco
 
 LONG = "9" * 400

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.hungry import peak_is_told
-from tests.test_engines import all_distances, unit
+from tests.retrieval.test_engines import all_distances, unit
 from vg_core.retrieval.engines import DescriptorStore, Index, SyntheticPlaces, exact, extrapolate, measure_engines
 from vg_core.retrieval.exact_search import BYTES_A_RESULT, WORKSPACE_BYTES, blocks
 from vg_core.retrieval.ranking import search

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from tests.test_benchmarks_places import PCI, column
-from tests.test_protocols import model, noise, oxford
+from tests.retrieval.test_ground_truth import PCI, column
+from tests.retrieval.test_published import model, noise, oxford
 from vg_core.__main__ import main
 from vg_core.evaluation.comparisons import recall_table
 from vg_core.models import save_model

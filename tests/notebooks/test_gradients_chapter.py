@@ -7,8 +7,8 @@ import nbformat
 import pandas as pd
 import pytest
 
+from tests.notebooks.test_build import first_page_has_the_box, reports  # noqa: F401
 from tests.synthetic_assets import export_baseline
-from tests.test_build import first_page_has_the_box, reports  # noqa: F401
 from vg_core.losses import LOSSES, gradients
 from vg_core.losses.tuples import Loss
 from vg_core.report import Page

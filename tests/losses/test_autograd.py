@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.test_losses import JOINT, KERNELS, every_loss, tuples
+from tests.losses.test_tuples import JOINT, KERNELS, every_loss, tuples
 from vg_core.losses import LOSSES, make_loss
 from vg_core.losses.gradients import JOINT as EQUATIONS
 from vg_core.losses.gradients import TABLE_1, gradients, measured_forces

@@ -14,9 +14,10 @@ from matplotlib import style
 from matplotlib.colors import to_hex
 
 from tests.hostile import FOLDER, NAMES
-from vg_core import figures as maps
 from vg_core.datasets.labels import to_utm
 from vg_core.figures.canvas import GROUPS, ink
+from vg_core.figures.interactive_maps import folium_map, locate_map
+from vg_core.figures.label_maps import density_map, static_map
 from vg_core.system.text import printable
 
 
@@ -55,7 +56,7 @@ def splits() -> dict:
 
 
 def test_positions_are_drawn_once_each_and_images_are_counted():
-    figure = maps.static_map(splits())
+    figure = static_map(splits())
     for axes, (database, queries) in zip(figure.axes, splits().values(), strict=True):
         for dots, table in zip(axes.collections, (database, queries), strict=False):
             places = np.unique(table[["easting", "northing"]], axis=0)
@@ -69,18 +70,18 @@ def test_positions_are_drawn_once_each_and_images_are_counted():
 def test_queries_without_positives_are_crossed():
     database = pd.DataFrame({"easting": [500_000.0], "northing": [5_000_000.0]})
     queries = database.loc[[0] * 3].assign(easting=[500_000.0, 500_025.0, 500_025.02])
-    _, _, crosses = maps.static_map({"test": (database, queries)}).axes[0].collections
+    _, _, crosses = static_map({"test": (database, queries)}).axes[0].collections
     assert crosses.get_offsets().tolist() == [[500_025.02, 5_000_000.0]]
     assert crosses.get_label() == "1 without positives"
 
 
 def test_a_database_that_is_empty_leaves_every_query_without_positives():
     nothing, queries = photographs(0), photographs(4)
-    assert maps.static_map({"test": (nothing, queries)}).axes[0].collections[2].get_label() == "4 without positives"
+    assert static_map({"test": (nothing, queries)}).axes[0].collections[2].get_label() == "4 without positives"
 
 
 def test_the_scale_bar_is_as_long_as_it_says():
-    axes = maps.static_map({"val": splits()["val"]}).axes[0]
+    axes = static_map({"val": splits()["val"]}).axes[0]
     (bar,) = [line for line in axes.lines if line.get_gid() == "scale"]
     start, end = bar.get_xdata()
     assert f" {end - start:g} m" in [text.get_text() for text in axes.texts]
@@ -89,14 +90,12 @@ def test_the_scale_bar_is_as_long_as_it_says():
 
 def test_cells_hold_the_images_inside_them():
     table = pd.DataFrame({"easting": [1000.0, 1024.9, 1025.0, 1080.0], "northing": [50.0, 50.0, 60.0, 99.0]})
-    mesh = maps.density_map({"test": table}).axes[0].collections[0]
+    mesh = density_map({"test": table}).axes[0].collections[0]
     counts = mesh.get_array().reshape(2, 4)  # northwards, eastwards
     np.testing.assert_array_equal(counts.filled(0), [[2, 1, 0, 0], [0, 0, 0, 1]])
 
 
-@pytest.mark.parametrize(
-    "draw", [maps.static_map, lambda pairs: maps.density_map({k: a for k, (a, _) in pairs.items()})]
-)
+@pytest.mark.parametrize("draw", [static_map, lambda pairs: density_map({k: a for k, (a, _) in pairs.items()})])
 def test_paper_maps_have_the_same_bytes_and_touch_nothing(draw):
     before = dict(mpl.rcParams)
     first = svg(draw(splits()))
@@ -108,20 +107,20 @@ def test_paper_maps_have_the_same_bytes_and_touch_nothing(draw):
 def test_many_dots_do_not_make_a_large_file():
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.uniform(4_000_000, 4_001_000, (20_000, 2)), columns=["easting", "northing"])
-    assert len(svg(maps.static_map({"test": (table, table)}))) < 1_000_000
+    assert len(svg(static_map({"test": (table, table)}))) < 1_000_000
 
 
 @pytest.mark.parametrize("pairs", [{}, {"test": (photographs(0), photographs(0))}])
 def test_a_map_of_nothing_is_refused(pairs):
     with pytest.raises(ValueError, match="there is no position to draw"):
-        maps.static_map(pairs)
+        static_map(pairs)
     with pytest.raises(ValueError, match="there is no position to draw"):
-        maps.folium_map(pairs)
+        folium_map(pairs)
 
 
 # --- on the screen ------------------------------------------------------------------------------------------------
 def test_a_page_has_every_position_and_needs_no_network():
-    text = page(maps.folium_map(splits()))
+    text = page(folium_map(splits()))
     for database, queries in splits().values():
         for table in (database, queries):
             for latitude, longitude in table[["latitude", "longitude"]].drop_duplicates().to_numpy():
@@ -135,17 +134,17 @@ def test_thumbnails_are_in_the_page(tmp_path, write_photo):
     file = write_photo(tmp_path, 500_000, 4_800_000)
     table = photographs(3, folder=tmp_path)
     table.loc[0, "path"] = str(file)
-    text = page(maps.folium_map({"test": (table, photographs(0))}))
+    text = page(folium_map({"test": (table, photographs(0))}))
     assert text.count("data:image/jpeg;base64,") == 1 and text.count("(file cannot be read)") == 1
     assert "2 of 2 dots have a picture" in text and file.name in text
-    assert "data:image/jpeg" not in page(maps.folium_map({"test": (table, table)}, thumbnails=0))
+    assert "data:image/jpeg" not in page(folium_map({"test": (table, table)}, thumbnails=0))
 
 
 def test_a_large_set_is_capped_and_says_so(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     plt.imsave(tmp_path / "noise.png", noise)  # nothing compresses worse
     many = photographs(8_000).assign(path=str(tmp_path / "noise.png"))
-    chart = maps.folium_map({"train": (many, many)}, thumbnails=2000)
+    chart = folium_map({"train": (many, many)}, thumbnails=2000)
     text = page(chart)
     assert len(text) < 5_000_000 and len(chart._repr_html_()) < 6_000_000
     assert "8,000 photographs, 4,000 positions, 1,500 of them shown" in text
@@ -156,7 +155,7 @@ def test_a_large_set_is_capped_and_says_so(tmp_path):
 def test_photographs_without_degrees_are_counted():
     table = photographs(6)
     table.loc[:1, ["latitude", "longitude"]] = np.nan
-    assert "2 photographs without degrees are not shown" in page(maps.folium_map({"test": (table, photographs(2))}))
+    assert "2 photographs without degrees are not shown" in page(folium_map({"test": (table, photographs(2))}))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -164,7 +163,7 @@ def test_names_are_data_and_never_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = photographs(2).assign(path=pd.Series([f"there/{name}"] * 2, dtype=object), metres=0.0, distance=0.0)
     pages = []
-    for chart in (maps.folium_map({name: (table, table.head(0))}), maps.locate_map(f"there/{name}", table)):
+    for chart in (folium_map({name: (table, table.head(0))}), locate_map(f"there/{name}", table)):
         chart.save("map.html")
         text = Path("map.html").read_text("utf-8")
         assert text.count("<script") == text.count("</script") == 3
@@ -181,7 +180,7 @@ def test_names_are_data_and_never_run(name, tmp_path, monkeypatch):
 def test_guesses_are_numbered(tmp_path, write_photo):
     photo = write_photo(tmp_path, 500_000, 4_800_000)
     guesses = photographs(6).iloc[::2].assign(metres=[0.0, 12.4, 300.0], distance=[0.9, 0.8, 0.7])
-    text = page(maps.locate_map(photo, guesses))
+    text = page(locate_map(photo, guesses))
     assert [number for number in "123" if f'"number": "{number}"' in text] == ["1", "2", "3"]
     assert "descriptor distance 0.800" in text and "12 m from the best" in text and "data:image/jpeg" in text
 
@@ -191,7 +190,7 @@ def test_guesses_are_numbered(tmp_path, write_photo):
 def test_guesses_without_degrees_are_numbered_on_a_grid_of_metres(unknown):
     guesses = photographs(6).iloc[::2].reset_index(drop=True).assign(metres=[0.0, 12.4, 300.0], distance=0.9)
     guesses.loc[unknown, ["latitude", "longitude"]] = np.nan
-    chart = maps.locate_map("nowhere/photo.jpg", guesses)
+    chart = locate_map("nowhere/photo.jpg", guesses)
     facts = given(page(chart))
     dots = [dot for layer in facts["layers"][::-1] for dot in layer["dots"]]
     dots.sort(key=lambda dot: dot["number"])
@@ -208,7 +207,7 @@ def test_lines_of_the_grid_enclose_the_photographs_evenly(count, spread):
     table = without_zones(photographs(count))
     centre = table.easting.mean()
     table = table.assign(easting=centre + spread * (table.easting - centre))
-    facts = given(page(maps.folium_map({"test": (table, table)})))
+    facts = given(page(folium_map({"test": (table, table)})))
     step = float(re.search(r"a line every (\S+) m", facts["remark"][-1][1])[1].replace(",", ""))
     for axis, side in ((0, "northing"), (1, "easting")):
         across = np.array(sorted({line[0][axis] for line in facts["lines"] if line[0][axis] == line[1][axis]}))
@@ -219,8 +218,8 @@ def test_lines_of_the_grid_enclose_the_photographs_evenly(count, spread):
 
 def test_a_grid_counts_what_it_shows():
     table = without_zones(photographs(6))
-    facts = given(page(maps.folium_map({"train": (table, photographs(0)), "test": (table, table)})))
+    facts = given(page(folium_map({"train": (table, photographs(0)), "test": (table, table)})))
     assert "6 photographs, 3 positions" in facts["layers"][0]["title"]
     assert not any("not shown" in text for _, text in facts["remark"])
     known = photographs(2)
-    assert given(page(maps.folium_map({"train": (table, table), "test": (known, known)})))["degrees"]
+    assert given(page(folium_map({"train": (table, table), "test": (known, known)})))["degrees"]

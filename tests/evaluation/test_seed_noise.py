@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.test_statistics import ranks_of
+from tests.evaluation.test_comparisons import ranks_of
 from vg_core.evaluation.comparisons import compare_all, judge_predictions, mcnemar, paired_gain, seed_noise, verdict
 from vg_core.evaluation.intervals import gain_samples
 from vg_core.report import findings

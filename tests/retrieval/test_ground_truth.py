@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from tests.test_benchmarks import lists, right, touch
+from tests.benchmarks.test_benchmarks import lists, right, touch
 from vg_core.retrieval.published.ground_truth import positives_by_building, read_san_francisco
 from vg_core.retrieval.published.tokyo import ranks_at_other_times, ranks_by_panorama, read_tokyo247, read_tokyo_tm
 

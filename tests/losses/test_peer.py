@@ -9,7 +9,7 @@ from pytorch_metric_learning import distances as pml_distances
 from pytorch_metric_learning import losses as pml
 from pytorch_metric_learning.reducers import DoNothingReducer, MeanReducer
 
-from tests.test_losses import tuples
+from tests.losses.test_tuples import tuples
 from vg_core.losses import LOSSES
 
 

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.test_training import rounds_on_disk
 from tests.tiny import TINY, TakingTurns, fit
+from tests.training.test_trainer import rounds_on_disk
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model, load_model

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from nbformat import v4
 
-from tests.test_toy_city import are_gone, feel_interrupts
+from tests.city.test_toy_city import are_gone, feel_interrupts
 from vg_core.system import paths
 
 sys.path.insert(0, str(paths.REPORTS))
