@@ -15,7 +15,7 @@ from vg_core.system import paths
 ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
 WITHOUT_TORCH = ["vg_core", "vg_core.config", "vg_core.report", "vg_core.datasets.labels", "vg_core.datasets.decoding"]
-SCRIPTS = {"data_scripts", "reports"}
+SCRIPTS = ("data_scripts", "reports")
 SCRIPTS_MAY_USE = {"vg_core.system", "vg_core.datasets.labels"}
 MACHINE = re.compile(r"(?<![\w.])/(?:home|Users|root|work)/\w")
 
