@@ -7,11 +7,20 @@ import pytest
 
 from tests.tiny import TINY
 from vg_core import config as configuration
-from vg_core.config import Config
+from vg_core.config import ClassOptions, Config
 from vg_core.datasets.places import PlaceSet
 from vg_core.runs import identity
 
-DEFAULTS = 1, "8a"  # raise the first, a part of every name, when the default of an option changes
+DEFAULTS = {  # a name leaves out what is at its default: raise identity.DEFAULTS when one of these has to change
+    1: """accumulate=1 augmentation='none' backbone='resnet18' cache_refresh_rate=1000 clusters=64 compile=False
+    dataset='pitts30k' epochs_num=50 fc_output_dim=0 freeze='layer2' image_size=(480, 640) images_per_row=12
+    infer_batch_size=16 joint_normaliser='pairs' l2='both' layer='layer3' loss='triplet' lr=1e-05 lr_halving_epochs=0
+    margin=0.1 mining='full' momentum=0.9 neg_samples_num=1000 negs_num_per_query=10 optimizer='adam' patience=3
+    pooling='gem' profile='full' queries_per_epoch=5000 seed=0 selected_by='recall_5' skip_unreadable=False
+    test_dataset='' test_image_size=None test_method='hard_resize' test_queries='queries' train_batch_size=4
+    train_positives_dist_threshold=10.0 train_positives_min_dist=0.0 val_positives_dist_threshold=25.0 val_queries=0
+    weight_decay=0.0 weights='imagenet' whitened_dim=0"""
+}
 
 
 @pytest.fixture
@@ -48,26 +57,72 @@ def test_where_results_go_is_no_part_of_a_name(names):
     assert names(TINY.replace(profile="full")) == names(TINY)
 
 
+def test_no_default_changes_unnoticed():
+    values = vars(ClassOptions()) | Config().options()
+    written = " ".join(f"{name}={value!r}" for name, value in sorted(values.items()))
+    known = " ".join(DEFAULTS[identity.DEFAULTS].split())
+    assert known.split() == [word for word in written.split() if word in known.split()]  # new options may be more
+
+
+def test_what_is_said_may_also_be_left_out(names):
+    said = TINY.replace(test_dataset=TINY.dataset, test_image_size=TINY.image_size)
+    assert names(said) == names(TINY)
+
+
 # --- code ---------------------------------------------------------------------------------------------------------
-@pytest.fixture
-def package(tmp_path):
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
     """A copy of the package's source."""
-    return shutil.copytree(identity.PACKAGE, tmp_path / "vg_core", ignore=shutil.ignore_patterns("__pycache__"))
+    ignored = shutil.ignore_patterns("__pycache__")
+    return shutil.copytree(identity.PACKAGE, tmp_path_factory.mktemp("code") / "vg_core", ignore=ignored)
 
 
-def digests(package):
-    """Digests of what trains and of what tests, of a copy of the package."""
+def digests(package) -> list[str]:
+    """Of what trains and of what tests."""
     identity.code_digest.cache_clear()
     identity._tree.cache_clear()
-    return tuple(identity.code_digest(roots, package) for roots in (identity.TRAINER, identity.TESTER))
+    return [identity.code_digest(roots, package) for roots in (identity.TRAINER, identity.TESTER)]
 
 
-def changed(package, module, old, new) -> list[str]:
-    """Which of the two digests change with a module's text."""
+@pytest.mark.parametrize(
+    ("module", "addition", "renamed"),
+    [
+        ("losses/tuples.py", "X = 1", "training"),
+        ("mining/nearest.py", "X = 1", "both"),
+        ("training/trainer.py", "X = 1", "training"),
+        ("models/pooling.py", "X = 1", "both"),
+        ("models/precision.py", "X = 1", "both"),
+        ("evaluation/ranks.py", "X = 1", "both"),
+        ("retrieval/strategies.py", "X = 1", "test"),
+        ("losses/gradients.py", "X = 1", "none"),
+        ("figures/recalls.py", "X = 1", "none"),
+        ("evaluation/comparisons.py", "X = 1", "none"),
+        ("runs/experiments.py", "X = 1", "none"),
+        ("training/progress.py", "X = 1", "none"),
+        ("system/own_files.py", "X = 1", "none"),
+        ("losses/tuples.py", "# why", "none"),
+        ("losses/tuples.py", "def f():\n    raise ValueError('why')", "training"),
+    ],
+)
+def test_code_that_makes_numbers_names_what_it_makes(package, module, addition, renamed):
     before, file = digests(package), package / module
     text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new, 1))
-    return [
-        name for name, one, other in zip(("weights", "test"), before, digests(package), strict=True) if one != other
-    ]
+    file.write_text(f"{text}\n{addition}\n")
+    changed = [one != other for one, other in zip(before, digests(package), strict=True)]
+    file.write_text(text)
+    assert (
+        changed == {"training": [True, False], "test": [False, True], "both": [True] * 2, "none": [False] * 2}[renamed]
+    )
+
+
+@pytest.mark.parametrize(("old", "new", "same"), [
+    ('"""Old."""', '"""New."""', True), ("'why'", "'because'", True), ("'told'", "'said'", True), ("K = 1", "K = 2", False),
+])  # fmt: skip
+def test_words_make_no_number(tmp_path, old, new, same):
+    text = '"""Old."""\nK = 1\n\n\ndef f():\n    """Old."""\n    print(\'told\')\n    raise ValueError(\'why\')\n'
+    found = []
+    for name, source in (("one", text), ("other", text.replace(old, new))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "module.py").write_text(source)
+        found.append(identity.code_digest(("module",), tmp_path / name))
+    assert (found[0] == found[1]) == same

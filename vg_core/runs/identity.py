@@ -38,7 +38,11 @@ def test_id(config: Config) -> str:
     """Readable name of a test among those of one trained model, and a hash of its options that differ from their
     defaults and of the modules that test. Which photographs it saw stands in its card.
     """
-    facts = {name: value for name, value in config.changed().items() if name in TESTING}
+    same = {
+        "test_dataset": config.tested_on,
+        "test_image_size": config.tested_at,
+    }  # whether said or left at its default
+    facts = {name: value for name, value in (config.changed() | same).items() if name in TESTING}
     return f"{test_name(config)}-{_hash([DEFAULTS, facts, code_digest(TESTER)])[:6]}"
 
 

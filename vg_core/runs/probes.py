@@ -70,16 +70,15 @@ def mined_positives(model: GeoModel, config: Config) -> pd.DataFrame:
 
 
 def positives_lost(config: Config, thresholds: Sequence[float]) -> pd.DataFrame:
-    """One row a threshold (metres) on training positives: threshold, queries, lost (%), positives (mean of the rest).
+    """One row per threshold (metres) on training positives: threshold, queries, lost (%), positives (mean of the rest).
 
     ``lost`` are the training queries without any database image that near: they are left out of the training.
     """
     places, rows = load_places(config, "train"), []
     for threshold in thresholds:
-        counts = np.array([len(near) for near in places.neighbours(threshold)])
-        kept = counts[counts > 0]
-        mean = kept.mean() if len(kept) else 0.0
-        rows.append(
-            {"threshold": threshold, "queries": len(counts), "lost": 100 * np.mean(counts == 0), "positives": mean}
-        )
+        counts = np.array([len(near) for near in places.neighbours(threshold)])  # (Q,)
+        found = counts[counts > 0]
+        mean = found.mean() if len(found) else 0.0
+        lost = 100 * np.mean(counts == 0)
+        rows.append({"threshold": threshold, "queries": len(counts), "lost": lost, "positives": mean})
     return pd.DataFrame(rows)
