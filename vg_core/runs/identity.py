@@ -62,7 +62,7 @@ def code_digest(roots: Sequence[str], package: Path = PACKAGE) -> str:
     """
     digest = hashlib.sha256()
     for file in sorted(_reached(roots, package)):
-        digest.update(repr([file.relative_to(package).as_posix(), _canonical(_tree(file))]).encode())
+        digest.update(f"{file.relative_to(package).as_posix()}: {_written(file)}\n".encode())
     return digest.hexdigest()[:12]
 
 
@@ -95,6 +95,11 @@ def imports(tree: ast.Module) -> Iterator[str]:
 @cache
 def _tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text())
+
+
+@cache
+def _written(file: Path) -> str:
+    return repr(_canonical(_tree(file)))
 
 
 def _canonical(part: object) -> object:
