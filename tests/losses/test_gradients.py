@@ -21,7 +21,7 @@ def test_a_table_has_every_distance_with_every_other():
 
 def test_a_loss_that_is_not_in_table_1_is_named():
     with pytest.raises(
-        KeyError, match="no loss with a gradient in table 1 is called 'n_pair'; choose one of: triplet,"
+        KeyError, match="no loss with a gradient in table 1 is called 'n_pair'; choose one of: triplet_squared,"
     ):
         force_table({"N-pair": "n_pair"}, [1.0], [1.0])
 

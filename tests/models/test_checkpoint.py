@@ -56,7 +56,7 @@ def test_a_model_comes_back_from_its_file_alone(model, saved):
 @pytest.mark.parametrize("changes", [{"pooling": "gem"}, {"pooling": "average", "l2": "before_pool"}, {}])
 def test_a_linear_layer_and_a_whitening_come_back(tmp_path, changes):
     images, model = torch.randn(2, 3, 64, 64), build_model(CONFIG.replace(fc_output_dim=6, **changes)).eval()
-    model.whiten(Whitening.learn(torch.rand(20, 6), 4))
+    model.whiten(Whitening.learn(torch.rand(20, 6).numpy(), 4))
     save_model(model, tmp_path / "linear.safetensors")
     found = load_model(tmp_path / "linear.safetensors")
     assert (found.pooled_dim, found.dim) == (6, 4)

@@ -168,7 +168,7 @@ def test_stem_and_tail_make_the_whole(images, training):
     model = build_model(BASE).train(training)
     kept = model.stem(images)
     assert not kept.requires_grad
-    torch.testing.assert_close(model.tail(kept), model(images))
+    torch.testing.assert_close(model.encode(kept).descriptors, model(images))
     torch.testing.assert_close(model.stem(images[:1]), kept[:1])  # whatever else is in the batch
 
 

@@ -91,7 +91,7 @@ def test_gem_equals_its_definition(shape, layout, p, seed):
 def test_gem_gradcheck():
     x = maps((2, 3, 3, 2)).abs().add(0.1).requires_grad_()
     p = torch.tensor([2.7], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(GeneralisedMean.apply, (x, p, 1e-6))
+    assert torch.autograd.gradcheck(GeneralisedMean.apply, (x, p))
 
 
 @pytest.mark.parametrize("p", [0.5, 3.0, 30.0])
@@ -233,7 +233,6 @@ def test_initialise_survives_fewer_different_descriptors_than_clusters():
     ("descriptors", "message"),
     [
         (local_descriptors(15), "15 local descriptors cannot make 16 clusters"),
-        (local_descriptors(20, dim=7), r"shape \(20, 7\); NetVLAD expects \(any, 8\)"),
         (np.full((20, 8), np.nan, np.float32), "not finite"),
         (np.ones((20, 8), np.float32), "all alike"),
     ],

@@ -16,7 +16,7 @@ from vg_core.models.saliency import gradient_map, occlusion_map
 from vg_core.models.whitening import Whitening
 
 RESNET = Config(weights="none", layer="layer2", freeze="layer1", clusters=4)
-METHODS = {"gradient": gradient_map, "occlusion": lambda *args: occlusion_map(*args, patch=4, stride=4)}
+METHODS = {"gradient": gradient_map, "occlusion": occlusion_map}
 
 
 class Corner(Pooling):
@@ -70,8 +70,9 @@ def resnet(request):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("frozen", [0, 1, 2])
 @pytest.mark.parametrize("pooling", ["gem", "netvlad"])
-def test_a_model_that_sees_one_quarter_lights_that_quarter(method, frozen, pooling):
+def test_a_model_that_sees_one_quarter_lights_that_quarter(monkeypatch, method, frozen, pooling):
     torch.manual_seed(3)
+    monkeypatch.setattr(saliency, "PATCHES", 8)  # squares of 4 pixels, as those of the convolution
     model = small_model(Corner(GeM() if pooling == "gem" else NetVLAD(8, 4)), frozen)
     heat = METHODS[method](model, noise(32, 48), descriptor(model, noise(32, 48, seed=1)))
     assert heat.shape == (32, 48) and heat.dtype == np.float32
@@ -133,19 +134,19 @@ def test_the_gradient_map_is_the_mean_of_many_gradients():
 
 
 def test_the_occlusion_map_is_that_of_plain_loops():
-    model, patch, stride = small_model(GeM()), 5, 3
-    image, reference = noise(17, 22), descriptor(model, noise(17, 22, seed=1))
+    model, patch = small_model(GeM()), 5  # a sixth of 30, with strides of 2
+    image, reference = noise(30, 36), descriptor(model, noise(30, 36, seed=1))
     mean = image.float().mean((1, 2)).round().to(torch.uint8)[:, None, None]
     drops = {}
-    for top in [0, 3, 6, 9, 12]:
-        for left in [0, 3, 6, 9, 12, 15, 17]:
+    for top in [*range(0, 25, 2), 25]:
+        for left in [*range(0, 31, 2), 31]:
             covered = image.clone()
             covered[:, top : top + patch, left : left + patch] = mean
             drops[top, left] = similarity(model, image, reference) - similarity(model, covered, reference)
     expected = np.array([[np.mean([drop for (top, left), drop in drops.items()
                                    if 0 <= y - top < patch and 0 <= x - left < patch])
-                          for x in range(22)] for y in range(17)])  # fmt: skip
-    found = occlusion_map(model, image, reference, patch, stride)
+                          for x in range(36)] for y in range(30)])  # fmt: skip
+    found = occlusion_map(model, image, reference)
     np.testing.assert_allclose(found, expected / np.abs(expected).mean(), atol=1e-3)
 
 
@@ -154,18 +155,13 @@ def test_batches_bound_memory_and_change_nothing(resnet, batch_size):
     image, reference = noise(32, 64), descriptor(resnet, noise(32, 64, seed=1))
     largest, forward = [], GeoModel.forward
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(saliency, "PATCHES", 3)
+        expected = occlusion_map(resnet, image, reference)
         patched.setattr(GeoModel, "forward", lambda self, x: (largest.append(len(x)), forward(self, x))[1])
-        found = occlusion_map(resnet, image, reference, 8, 8, batch_size)
-    assert max(largest) == min(batch_size, 32)
-    np.testing.assert_allclose(found, occlusion_map(resnet, image, reference, 8, 8, 16), atol=0.02)
-
-
-def test_squares_have_a_sixth_of_the_shorter_side_and_overlap_by_half():
-    model = small_model(GeM())
-    image, reference = noise(24, 40), descriptor(model, noise(24, 40, seed=1))
-    np.testing.assert_array_equal(
-        occlusion_map(model, image, reference), occlusion_map(model, image, reference, patch=4, stride=2)
-    )
+        patched.setattr(saliency, "BATCH", batch_size)
+        found = occlusion_map(resnet, image, reference)
+    assert max(largest) == min(batch_size, 6 * 12)  # squares of 10 pixels, 5 apart
+    np.testing.assert_allclose(found, expected, atol=0.02)
 
 
 # --- the model stays as it was -------------------------------------------------------------------------------------
@@ -180,7 +176,7 @@ def test_no_trace_is_left(method, resnet):
     def state():
         gradients = {name: p.grad.clone() for name, p in resnet.named_parameters() if p.grad is not None}
         flags = [p.requires_grad for p in resnet.parameters()], [module.training for module in resnet.modules()]
-        return flags, list(resnet.backbone.frozen), gradients, {k: v.clone() for k, v in resnet.state_dict().items()}
+        return flags, resnet.backbone.frozen, gradients, {k: v.clone() for k, v in resnet.state_dict().items()}
 
     before = state()
     METHODS[method](resnet, noise(32, 64), reference)
@@ -215,17 +211,3 @@ def test_what_is_frozen_changes_no_map():
 def test_other_images_and_references_are_refused(method, image, width, message):
     with pytest.raises(ValueError, match=message):
         method(small_model(GeM()), image, torch.ones(width))
-
-
-@pytest.mark.parametrize(
-    ("patch", "stride", "message"),
-    [
-        (0, 1, "patch=0 does not fit an image of 16x24 pixels; choose 1…16"),
-        (17, 1, "patch=17 does not fit"),
-        (4, 5, "stride=5 leaves pixels between squares of 4 uncovered; choose 1…4"),
-        (4, 0, "stride=0"),
-    ],
-)
-def test_squares_that_do_not_fit_are_refused(patch, stride, message):
-    with pytest.raises(ValueError, match=message):
-        occlusion_map(small_model(GeM()), noise(16, 24), torch.ones(8), patch, stride)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hungry import peak_is_told
+from tests.benchmarks.hungry import peak_is_told
 from vg_core.models import whitening
 from vg_core.models.whitening import Whitening
 from vg_core.system import paths
@@ -152,11 +152,11 @@ def test_half_precision_around_it_changes_nothing(dtype):
 # --- input -----------------------------------------------------------------------------------------------------
 
 
-def test_arrays_tensors_and_memory_maps_are_the_same(tmp_path):
+def test_arrays_and_memory_maps_are_the_same(tmp_path):
     table = descriptors(40, 60)
     np.save(tmp_path / "table.npy", table)
     expected = Whitening.learn(table, 10).state_dict()
-    for given_as in (torch.from_numpy(table), np.load(tmp_path / "table.npy", mmap_mode="r"), np.asfortranarray(table)):
+    for given_as in (np.load(tmp_path / "table.npy", mmap_mode="r"), np.asfortranarray(table)):
         for name, value in Whitening.learn(given_as, 10).state_dict().items():
             torch.testing.assert_close(value, expected[name], atol=1e-4, rtol=1e-4)
 
@@ -170,18 +170,16 @@ def broken(row, value):
 @pytest.mark.parametrize(
     ("table", "dim", "message"),
     [
-        (np.zeros((1, 8), np.float32), 1, "learned on 2 to 10000 descriptors, not on 1; draw them at random"),
-        (np.broadcast_to(np.float32(0), (10_001, 8)), 1, "learned on 2 to 10000 descriptors, not on 10001"),
-        (np.zeros(8, np.float32), 1, r"shape \(8,\) are no table: expected \(n, D\)"),
+        (np.zeros((1, 8), np.float32), 1, "1 descriptors of 8 values have no more than 0 components, dim=1"),
         (descriptors(5, 8), 5, "5 descriptors of 8 values have no more than 4 components, dim=5"),
         (descriptors(20, 8), 9, "20 descriptors of 8 values have no more than 8 components, dim=9"),
         (descriptors(20, 8), 0, "dim=0 is not among 1 to that"),
-        (broken(0, np.nan), 2, "descriptor 0 is not finite"),
-        (broken(13, np.inf), 2, "descriptor 13 is not finite"),
+        (broken(0, np.nan), 2, "some descriptors are not finite"),
+        (broken(13, np.inf), 2, "some descriptors are not finite"),
     ],
 )
 def test_bad_input_is_said(monkeypatch, table, dim, message):
-    monkeypatch.setattr(whitening, "BLOCK", 30)  # the row is counted over blocks
+    monkeypatch.setattr(whitening, "BLOCK", 30)  # several blocks
     with pytest.raises(ValueError, match=message):
         Whitening.learn(table, dim)
 
@@ -218,7 +216,5 @@ def test_learning_takes_less_memory_than_a_copy_of_the_descriptors(shape):
     peak, table, weight, expected = map(int, run.stdout.split())
     assert weight < peak < expected
     if shape[1] == 20_000:
-        assert (table, weight) == (
-            64_000_000,
-            24_000_000,
-        ) and expected < table  # a centred copy in float64 would be 128 MB
+        assert (table, weight) == (64_000_000, 24_000_000)
+        assert expected < table  # a centred copy in float64 would be 128 MB

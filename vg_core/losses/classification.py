@@ -1,6 +1,5 @@
-"""Geo-classification: a place is a class, the square cell of the map it lies in (SARE appendix B, after Vo et al.)."""
+"""Geo-classification: descriptors learn to tell the classes of places apart (SARE appendix B, after Vo et al.)."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,24 +10,6 @@ from torch.nn import functional as F
 SCALE = 30.0
 
 
-def geo_classes(easting: np.ndarray, northing: np.ndarray, cell_m: float = 25.0) -> tuple[np.ndarray, int]:
-    """Class of each photograph, int64 (N,), and how many classes there are: square cells that hold a photograph.
-
-    Cells have sides of ``cell_m`` metres and corners at whole multiples of it; a photograph on a border belongs to the
-    cell east or north of it. Classes are numbered from west to east, within a column from south to north. ValueError
-    for positions that are not finite metres.
-    """
-    positions = np.stack([np.asarray(easting, float), np.asarray(northing, float)], axis=1)
-    if not np.isfinite(positions).all():
-        row = np.flatnonzero(~np.isfinite(positions).all(axis=1))[0]
-        raise ValueError(f"position {row} is {positions[row].tolist()}: easting and northing must be finite metres")
-    if not cell_m > 0:
-        raise ValueError(f"cell_m={cell_m} must be above zero metres")
-    cells = np.floor(positions / cell_m).astype(np.int64)
-    occupied, labels = np.unique(cells, axis=0, return_inverse=True)
-    return labels, len(occupied)
-
-
 class GeoHead(nn.Linear):
     """Scores (B, classes) of descriptors (B, D); dropped after training, when descriptors are retrieved as they are.
 
@@ -37,7 +18,7 @@ class GeoHead(nn.Linear):
     start and learn ``SCALE`` times faster.
     """
 
-    def __init__(self, dim: int, classes: int, generator: torch.Generator | None = None):
+    def __init__(self, dim: int, classes: int, generator: torch.Generator):
         super().__init__(dim, classes)
         nn.init.normal_(self.weight, std=0.01, generator=generator)
         nn.init.zeros_(self.bias)

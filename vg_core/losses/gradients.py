@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vg_core.losses.tuples import LOSSES, Loss, make_loss
-from vg_core.system.registry import ByName
+from vg_core.losses.tuples import LOSSES, MARGIN, TAU, Loss, make_loss
+from vg_core.system.errors import ByName
 
 Forces = tuple[Tensor, Tensor]  # pull, push
 Formula = Callable[[Tensor, Tensor], Forces]
@@ -37,18 +37,13 @@ TOLERANCE = 1e-12  # float64 carries 16 digits; rounding of a few operations sta
 
 
 # --- table 1: one negative; a and b of any shape -------------------------------------------------------------------
-def _triplet(a: Tensor, b: Tensor, margin: float = 0.1) -> Forces:
-    active = (margin + a - b > 0).to(a)
-    return active, active
-
-
-def _triplet_squared(a: Tensor, b: Tensor, margin: float = 0.1) -> Forces:
-    active = (margin + a.square() - b.square() > 0).to(a)
+def _triplet_squared(a: Tensor, b: Tensor) -> Forces:
+    active = (MARGIN + a.square() - b.square() > 0).to(a)
     return active * 2 * a, active * 2 * b
 
 
-def _contrastive(a: Tensor, b: Tensor, tau: float = 0.7) -> Forces:
-    return a + 0 * b, (tau - b).clamp(min=0) + 0 * a
+def _contrastive(a: Tensor, b: Tensor) -> Forces:
+    return a + 0 * b, (TAU - b).clamp(min=0) + 0 * a
 
 
 def _gaussian(a: Tensor, b: Tensor) -> Forces:
@@ -66,16 +61,9 @@ def _exponential(a: Tensor, b: Tensor) -> Forces:
     return missed, missed
 
 
+_FORMULAS = _triplet_squared, _contrastive, _gaussian, _cauchy, _exponential
 TABLE_1: dict[str, Formula] = ByName(
-    "loss with a gradient in table 1",
-    {
-        "triplet": _triplet,  # not in the paper: the skeleton's unsquared form
-        "triplet_squared": _triplet_squared,
-        "contrastive": _contrastive,
-        "sare_gaussian_ind": _gaussian,
-        "sare_cauchy_ind": _cauchy,
-        "sare_exponential_ind": _exponential,
-    },
+    "loss with a gradient in table 1", dict(zip(FIGURE_3.values(), _FORMULAS, strict=True))
 )
 
 
@@ -98,11 +86,7 @@ def _exponential_joint(a: Tensor, b: Tensor) -> Forces:
     return r.sum(dim=1, keepdim=True) / eta, r / eta  # eq. 18, 19
 
 
-JOINT: dict[str, Formula] = {
-    "sare_gaussian_joint": _gaussian_joint,
-    "sare_cauchy_joint": _cauchy_joint,
-    "sare_exponential_joint": _exponential_joint,
-}
+JOINT: dict[str, Formula] = dict(zip(EQUATIONS, (_gaussian_joint, _cauchy_joint, _exponential_joint), strict=True))
 
 
 # --- whole gradients -----------------------------------------------------------------------------------------------
@@ -128,7 +112,7 @@ def paper_loss(name: str) -> Loss:
     return make_loss(name, normaliser="queries") if name in JOINT else LOSSES[name]
 
 
-def check_gradients(name: str, loss: Loss | None = None, tuples: int = 200, seed: int = 0) -> pd.DataFrame:
+def check_gradients(name: str, loss: Loss | None = None, tuples: int = 200) -> pd.DataFrame:
     """How far autograd's gradients of a loss are from the paper's, a row for each of dL/dq, dL/dp and dL/dn.
 
     ``name`` is a key of ``TABLE_1`` or ``JOINT`` and says which formulas; ``loss`` is held against them, by default the
@@ -137,7 +121,7 @@ def check_gradients(name: str, loss: Loss | None = None, tuples: int = 200, seed
     """
     loss, deviations = loss or paper_loss(name), []
     for negatives in (1, 10):
-        leaves = [x.requires_grad_() for x in _unit_tuples(tuples, negatives, seed)]
+        leaves = [x.requires_grad_() for x in _unit_tuples(tuples, negatives)]
         measured = torch.autograd.grad(loss(*leaves) * tuples, leaves)  # of the sum of each query's own loss
         formulas = gradients(name, *(x.detach() for x in leaves))
         deviations.append([(m - f).abs().max().item() for m, f in zip(measured, formulas, strict=True)])
@@ -146,9 +130,9 @@ def check_gradients(name: str, loss: Loss | None = None, tuples: int = 200, seed
     return _with_verdicts(table.assign(deviation=np.max(deviations, axis=0)))
 
 
-def check_joint_losses(tuples: int = 200, seed: int = 0) -> pd.DataFrame:
+def check_joint_losses(tuples: int = 200) -> pd.DataFrame:
     """How far the values of the Joint losses are from equations 9, 13 and 17; columns as of ``check_gradients``."""
-    q, p, n = _unit_tuples(tuples, 10, seed)
+    q, p, n = _unit_tuples(tuples, 10)
     a, b = (q - p).norm(dim=-1, keepdim=True), (q[:, None] - n).norm(dim=-1)  # (B, 1), (B, N)
     ratios = {"eq. 9": torch.exp(a**2 - b**2), "eq. 13": (1 + a**2) / (1 + b**2), "eq. 17": torch.exp(a - b)}
     rows = []
@@ -163,9 +147,9 @@ def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(verdict=np.where(table.deviation < TOLERANCE, "confirmed", "refuted"))  # NaN is refuted
 
 
-def _unit_tuples(count: int, negatives: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def _unit_tuples(count: int, negatives: int) -> tuple[Tensor, Tensor, Tensor]:
     """Random unit vectors in space: in few dimensions distances differ, and hinges are met on both sides."""
-    x = torch.randn(count, 2 + negatives, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    x = torch.randn(count, 2 + negatives, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = F.normalize(x, dim=-1)
     return x[:, 0], x[:, 1], x[:, 2:]
 

@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vg_core.losses.kernels import Distances
-from vg_core.system.registry import ByName
+from vg_core.system.errors import ByName
 
 Normaliser = Literal["pairs", "queries"]
 
 MARGIN = 0.1
+TAU = 0.7  # margin of contrastive pairs
 TRIPLET_EPS = 1e-6  # torch's TripletMarginLoss adds it to the difference, so the skeleton's numbers contain it
 
 
@@ -33,15 +34,13 @@ class Loss:
         self.whole = whole
         update_wrapper(self, whole)
 
-    def __call__(self, queries: Tensor, positives: Tensor, negatives: Tensor, **options) -> Tensor:
+    def __call__(self, queries: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """ValueError if shapes differ: broadcasting would answer another question."""
         fits = negatives.ndim == 3 and negatives.shape[::2] == queries.shape == positives.shape
         if not fits or not negatives.numel():
-            shapes = ", ".join(str(tuple(x.shape)) for x in (queries, positives, negatives))
-            raise ValueError(
-                f"queries, positives, negatives must be (B, D), (B, D), (B, N, D), N at least 1; got {shapes}"
-            )
-        return self.whole(torch.cat([queries[:, None], positives[:, None], negatives], dim=1), **options)
+            wanted, found = "(B, D), (B, D), (B, N, D), N at least 1", (queries, positives, negatives)
+            raise ValueError(f"queries, positives, negatives must be {wanted}; got {[tuple(x.shape) for x in found]}")
+        return self.whole(torch.cat([queries[:, None], positives[:, None], negatives], dim=1))
 
 
 # --- hinges: what lies beyond a margin is not pushed ---------------------------------------------------------------
@@ -64,13 +63,13 @@ def triplet_squared(tuples: Tensor, margin: float = MARGIN) -> Tensor:
 
 
 @Loss
-def contrastive(tuples: Tensor, tau: float = 0.7) -> Tensor:
-    """Mean over all B x N triplets of a²/2 + max(0, tau - b)²/2 (SARE eq. 2).
+def contrastive(tuples: Tensor) -> Tensor:
+    """Mean over all B x N triplets of a²/2 + max(0, TAU - b)²/2 (SARE eq. 2).
 
     A triplet is cut into its two pairs, so a query's positive weighs as much as all of its negatives together.
     """
     a, b = _distances(tuples)
-    return (a.square().mean() + F.relu(tau - b).square().mean()) / 2
+    return (a.square().mean() + F.relu(TAU - b).square().mean()) / 2
 
 
 # --- SARE: -log of the probability that the query picks its positive -----------------------------------------------
@@ -79,20 +78,6 @@ def sare_gaussian_ind(tuples: Tensor) -> Tensor:
     """Mean of log(1 + exp(a² - b²)) over all B x N triplets (SARE eq. 3 and 4): "Our-Ind."."""
     a, b = _distances(tuples)
     return _log1pexp(a.square() - b.square()).mean()
-
-
-@Loss
-def sare_cauchy_ind(tuples: Tensor) -> Tensor:
-    """Mean of log(1 + (1 + a²) / (1 + b²)) over all B x N triplets (SARE eq. 3, Cauchy kernel)."""
-    a, b = _distances(tuples)
-    return _log1pexp(a.square().log1p() - b.square().log1p()).mean()
-
-
-@Loss
-def sare_exponential_ind(tuples: Tensor) -> Tensor:
-    """Mean of log(1 + exp(a - b)) over all B x N triplets (SARE eq. 3, exponential kernel)."""
-    a, b = _distances(tuples)
-    return _log1pexp(a - b).mean()
 
 
 @Loss
@@ -106,10 +91,24 @@ def sare_gaussian_joint(tuples: Tensor, normaliser: Normaliser = "pairs") -> Ten
 
 
 @Loss
+def sare_cauchy_ind(tuples: Tensor) -> Tensor:
+    """Mean of log(1 + (1 + a²) / (1 + b²)) over all B x N triplets (SARE eq. 3, Cauchy kernel)."""
+    a, b = _distances(tuples)
+    return _log1pexp(a.square().log1p() - b.square().log1p()).mean()
+
+
+@Loss
 def sare_cauchy_joint(tuples: Tensor, normaliser: Normaliser = "pairs") -> Tensor:
     """Sum over queries of log(1 + sum_k (1 + a²) / (1 + b_k²)), normalised as ``sare_gaussian_joint`` (SARE eq. 13)."""
     a, b = _distances(tuples)
     return _joint(a.square().log1p() - b.square().log1p(), normaliser)
+
+
+@Loss
+def sare_exponential_ind(tuples: Tensor) -> Tensor:
+    """Mean of log(1 + exp(a - b)) over all B x N triplets (SARE eq. 3, exponential kernel)."""
+    a, b = _distances(tuples)
+    return _log1pexp(a - b).mean()
 
 
 @Loss
@@ -191,18 +190,13 @@ def _log1pexp(x: Tensor) -> Tensor:
 
 def _joint(exponents: Tensor, normaliser: Normaliser) -> Tensor:
     """Sum over queries of log(1 + sum_k e^x_k) for x (B, N), divided as ``normaliser`` says."""
-    if normaliser not in ("pairs", "queries"):
-        raise ValueError(f"normaliser={normaliser!r} is unknown; choose 'pairs' (B x N) or 'queries' (B)")
-    parts = exponents.numel() if normaliser == "pairs" else len(exponents)
+    parts = {"pairs": exponents.numel(), "queries": len(exponents)}[normaliser]
     return _log1pexp(exponents.logsumexp(dim=1)).sum() / parts
 
 
 # --- by name -------------------------------------------------------------------------------------------------------
-HINGES = (triplet, triplet_squared, contrastive)
-SARE = (sare_gaussian_ind, sare_gaussian_joint, sare_cauchy_ind, sare_cauchy_joint)
-SARE += (sare_exponential_ind, sare_exponential_joint)
-RIVALS = (n_pair, angular, lifted, ratio)
-LOSSES: dict[str, Loss] = ByName("loss", {loss.__name__: loss for loss in (*HINGES, *SARE, *RIVALS)})
+# all losses above, in their order
+LOSSES: dict[str, Loss] = ByName("loss", {name: one for name, one in vars().items() if isinstance(one, Loss)})
 
 
 def make_loss(name: str, margin: float = MARGIN, normaliser: Normaliser = "pairs") -> Loss:
@@ -211,11 +205,10 @@ def make_loss(name: str, margin: float = MARGIN, normaliser: Normaliser = "pairs
     KeyError for an unknown name. ValueError for an option other than its default that this loss does not have: it would
     be a difference between two runs that makes none.
     """
-    loss, defaults = LOSSES[name], {"margin": MARGIN, "normaliser": "pairs"}
-    bound = {}
-    for option, value in {"margin": margin, "normaliser": normaliser}.items():
+    loss, bound = LOSSES[name], {}
+    for option, value, default in (("margin", margin, MARGIN), ("normaliser", normaliser, "pairs")):
         if option in signature(loss.whole).parameters:
             bound[option] = value
-        elif value != defaults[option]:
-            raise ValueError(f"{option}={value} does nothing to the loss {name!r}; leave it at {defaults[option]}")
+        elif value != default:
+            raise ValueError(f"{option}={value} does nothing to the loss {name!r}; leave it at {default}")
     return Loss(partial(loss.whole, **bound)) if bound else loss

@@ -34,12 +34,7 @@ def save_model(model: GeoModel, path, **facts: float) -> None:
 
 def model_bytes(model: GeoModel, **facts: float) -> bytes:
     """What `save_model` writes: the same model gives the same bytes."""
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "config": json.loads(model.config.to_json()),
-        "facts": facts,
-    }
+    header = {"format": FORMAT, "version": VERSION, "config": json.loads(model.config.to_json()), "facts": facts}
     # one metadata entry only: safetensors writes several in random order
     metadata = {FORMAT: json.dumps(header, sort_keys=True)}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
@@ -51,9 +46,8 @@ def load_model(path, whitened_dim: int = 0) -> GeoModel:
 
     What a file of DVGL or pytorch-NetVlad does not tell, such as the size of images, is as in ``Config``.
     ``whitened_dim`` other than 0 gives descriptors of so many values: whitened as in ``whitened_file(path)``, or in the
-    checkpoint itself if it has a whitening, and cut. Raises OSError for what is no file, and ValueError for a file that
-    cannot be read, a network that cannot be built here, a newer version, tensors that do not fit the configuration or
-    are not finite, or more values than the whitening has.
+    checkpoint itself if it has a whitening, and cut. Raises OSError for what is no file, and ValueError for one that
+    cannot be read, built or trusted, or for more values than its whitening has.
     """
     model = _load(Path(path))
     if whitened_dim and model.whitening is None:

@@ -8,38 +8,38 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 TINY = 1e-12  # shortest length that is divided by
+EPS = 1e-6  # smallest activation that GeM sees
 
 
 class GeneralisedMean(torch.autograd.Function):
-    """With c = max(x, eps) and f = mean(c^p)^(1/p) over M locations:
+    """With c = max(x, EPS) and f = mean(c^p)^(1/p) over M locations:
 
-    df/dx = (f/c) (c/f)^p / M where x > eps, and df/dp = f/p (mean(c^p ln c) / mean(c^p) - ln f).
+    df/dx = (f/c) (c/f)^p / M where x > EPS, and df/dp = f/p (mean(c^p ln c) / mean(c^p) - ln f).
 
     One power and one logarithm in all: automatic differentiation takes two of each.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, p: Tensor, eps: float) -> Tensor:
+    def forward(ctx, x: Tensor, p: Tensor) -> Tensor:
         # a plain number takes the shortcut of whole exponents, but reading it would stop a GPU's queue or a compilation
         read = not (p.is_cuda or torch.compiler.is_compiling())
-        powers = x.clamp(min=eps).pow_(p.item() if read else p)  # (B, C, H, W)
+        powers = x.clamp(min=EPS).pow_(p.item() if read else p)  # (B, C, H, W)
         mean = powers.mean((2, 3))  # (B, C)
-        found = (mean ** (1 / p)).clamp_min(eps)  # (B, C); eps^p may vanish, the result may not
+        found = (mean ** (1 / p)).clamp_min(EPS)  # (B, C); EPS^p may vanish, the result may not
         ctx.save_for_backward(x, powers, mean.clamp_min(torch.finfo(mean.dtype).tiny), found, p)
-        ctx.eps = eps
         return found
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, powers, mean, found, p = ctx.saved_tensors
         scaled = gradient * found / mean  # (B, C)
-        logs = x.clamp(min=ctx.eps).log_().mul_(powers).mean((2, 3))  # (B, C)
+        logs = x.clamp(min=EPS).log_().mul_(powers).mean((2, 3))  # (B, C)
         along_p = (scaled * (logs - mean * found.log())).sum() / p  # (1,)
         # dividing by infinity zeroes the gradient of clamped values in the same pass
-        along_x = powers / F.threshold(x, ctx.eps, math.inf)  # (B, C, H, W)
+        along_x = powers / F.threshold(x, EPS, math.inf)  # (B, C, H, W)
         along_x.mul_((scaled / x.shape[2:].numel())[:, :, None, None])
-        return along_x, along_p, None
+        return along_x, along_p
 
 
 class AssignedResiduals(torch.autograd.Function):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +16,9 @@ from vg_core.config import Config
 from vg_core.models.backbones import Backbone, build_backbone, imagenet_file
 from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, Pooling
 from vg_core.models.precision import at_least_float32
-from vg_core.models.weights import (
-    PARTS,
-    architecture,
-    differences,
-    layers_of,
-    read_tensors,
-    recognised,
-    shortened,
-    sound,
-)
+from vg_core.models.weights import start_from
 from vg_core.models.whitening import Whitening
 
-Network = TypeVar("Network", bound=nn.Module)
 POOLINGS = {"average": AveragePool, "max": MaxPool, "gem": GeM}  # beside NetVLAD, which has a size
 
 
@@ -98,12 +88,8 @@ class GeoModel(nn.Module):
         maps = at_least_float32(self.backbone.tail(stems))
         return Encoded(self.head(maps), maps)
 
-    def tail(self, stems: Tensor) -> Tensor:
-        """Descriptors (B, D) from what ``stem`` made."""
-        return self.encode(stems).descriptors
-
     def forward(self, images: Tensor) -> Tensor:
-        return self.tail(self.stem(images))
+        return self.encode(self.stem(images)).descriptors
 
 
 def build_head(config: Config, pooling: Pooling, channels: int) -> nn.Sequential:
@@ -127,9 +113,8 @@ def build_model(config: Config) -> GeoModel:
     """A network as configured, on the CPU; what is random in it follows from ``config.seed`` alone.
 
     ``config.weights`` is "imagenet" (torchvision's IMAGENET1K_V1), "none" (random) or the path of a file of weights, of
-    ours or of others: its backbone is taken, and its pooling and linear layer if they fit. Raises what
-    ``build_backbone`` raises, FileNotFoundError, and ValueError for a file that does not fit. A network that is not
-    ``ready`` needs ``pooling.initialise``.
+    ours or of others: its backbone is taken, and its pooling and linear layer if they fit. ValueError for an unknown
+    layer or a file that does not fit, FileNotFoundError. One that is not ``ready`` needs ``pooling.initialise``.
     """
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.default_generator.manual_seed(config.seed)
@@ -138,20 +123,21 @@ def build_model(config: Config) -> GeoModel:
         pooling = NetVLAD(channels, config.clusters) if netvlad else POOLINGS[config.pooling]()
         model = GeoModel(config, backbone, pooling, channels)
     if config.weights == "imagenet":
-        _start(model, imagenet_file(config.backbone))
+        start_from(model, imagenet_file(config.backbone))
         model.origin = ""
     elif config.weights != "none":
-        _start(model, Path(os.path.expanduser(config.weights)))  # of ~nobody, the other one raises a RuntimeError
+        start_from(model, Path(os.path.expanduser(config.weights)))  # of ~nobody, the other one raises a RuntimeError
     return model
 
 
-def inference_copy(network: Network) -> Network:
-    """A frozen copy in eval mode that gives the same results sooner: batch norms are folded into the convolutions
-    before them, and weights lie channels last. It describes; it is neither trained nor saved.
-    """
+def inference_copy(network: nn.Module) -> nn.Module:
+    """A copy that only describes, sooner: batch norms are folded into convolutions, and weights lie channels last."""
     copy = deepcopy(network).eval().requires_grad_(False)
     for parent in copy.modules():
-        _fold(parent)
+        for (name, convolution), (behind, norm) in pairwise(list(parent.named_children())):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):  # as torchvision registers them
+                setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
+                setattr(parent, behind, nn.Identity())
     return copy.to(memory_format=torch.channels_last)
 
 
@@ -164,39 +150,3 @@ def frozen_stem(model: GeoModel) -> Callable[[Tensor], Tensor]:
             return layers(images)
 
     return stem
-
-
-def _fold(parent: nn.Module) -> None:
-    """Merge each batch norm with its convolution: in torchvision's ResNets it is registered right behind it."""
-    for (name, convolution), (after, norm) in pairwise(list(parent.named_children())):
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
-            setattr(parent, after, nn.Identity())
-
-
-def _start(model: GeoModel, file: Path) -> None:
-    """Take a file's backbone up to the model's last layer and, if that is the file's last layer too, what fits of its
-    head: the pooling, then the linear layer.
-    """
-    config, weights = model.config, recognised(read_tensors(file)[1], file)
-    backbone, pooling, linear = (weights.parts[part] for part in PARTS)
-    cut = layers_of(config.backbone).keys() - dict(model.backbone.named_children()).keys()
-    behind = sorted({key.partition(".")[0] for key in backbone} & cut)
-    taken = {"backbone": {key: value for key, value in backbone.items() if key.partition(".")[0] not in behind}}
-    faults = differences(model.backbone.state_dict(), taken["backbone"])
-    if faults:
-        known = architecture(backbone)
-        found = f"it is {weights.kind}, {known[0]} up to {known[1]}" if known else f"tensors {faults}"
-        raise ValueError(f"{file} does not fit {config.backbone} up to {config.layer}; {found}")
-    misfit = "of another layer" if behind else differences(model.pooling.state_dict(), pooling)
-    if pooling and not misfit:
-        taken["pooling"] = pooling
-    if config.fc_output_dim and not misfit and not differences(model.head.linear.state_dict(), linear):
-        taken["linear"] = linear
-    for part, tensors in taken.items():
-        model.get_submodule(PARTS[part]).load_state_dict(sound(tensors, file))
-    model.ready |= "pooling" in taken
-    left = shortened([*behind, *(key for key, part in weights.head.items() if part not in taken)]) or "nothing"
-    model.origin = f"{file} is {weights.kind}; taken: {' and '.join(taken)}; left aside: {left}"
-    if pooling and misfit:
-        model.origin += f" (the pooling is {misfit})"

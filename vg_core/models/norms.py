@@ -25,20 +25,17 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, maps: Tensor) -> Tensor:
         if not self.training:
             return super().forward(maps)
-        values = maps.float()
-        count = _Sum.apply(values.new_tensor(values.numel() // values.shape[1]))
-        mean = _Sum.apply(values.sum(dim=(0, 2, 3))) / count
-        centred = values - mean[:, None, None]
-        variance = _Sum.apply(centred.square().sum(dim=(0, 2, 3))) / count
-        self._follow(mean.detach(), (variance * count / (count - 1)).detach())
-        scale = self.weight * torch.rsqrt(variance + self.eps)
+        values = maps.float()  # (B, C, H, W)
+        count = _Sum.apply(values.new_tensor(values.numel() // values.shape[1]))  # (), locations of all processes
+        mean = _Sum.apply(values.sum(dim=(0, 2, 3))) / count  # (C,)
+        centred = values - mean[:, None, None]  # (B, C, H, W)
+        variance = _Sum.apply(centred.square().sum(dim=(0, 2, 3))) / count  # (C,)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight * torch.rsqrt(variance + self.eps)  # (C,)
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(maps.dtype)
-
-    @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
-        self.num_batches_tracked += 1
 
 
 def share_batch_norms(model: nn.Module) -> None:

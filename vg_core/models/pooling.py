@@ -1,4 +1,4 @@
-"""Poolings: feature maps (B, C, H, W) to descriptors (B, D). They calculate in float32, whatever autocast says."""
+"""Poolings: feature maps (B, C, H, W) to descriptors (B, D), in float32 whatever autocast says."""
 
 import math
 
@@ -13,8 +13,6 @@ from vg_core.models.precision import at_least_float32
 
 
 class Pooling(nn.Module):
-    """What all poolings share."""
-
     normalised = False  # True: descriptors have unit length, and locations that come in need not have it
 
     def width(self, channels: int) -> int:
@@ -37,19 +35,18 @@ class MaxPool(Pooling):
 
 
 class GeM(Pooling):
-    """(B, C) generalised means (mean of max(x, eps)^p over the locations)^(1/p), one learnable p for all channels.
+    """(B, C) generalised means (mean of max(x, 1e-6)^p over the locations)^(1/p), one learnable p for all channels.
 
     p = 1 is the average, p → ∞ the maximum. Source: Radenović, Tolias, Chum, "Fine-tuning CNN image retrieval with no
     human annotation", TPAMI 2018, eq. 3.
     """
 
-    def __init__(self, p: float = 3.0, eps: float = 1e-6):
+    def __init__(self, p: float = 3.0):
         super().__init__()
         self.p = nn.Parameter(torch.full((1,), float(p)))
-        self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return GeneralisedMean.apply(at_least_float32(x), self.p, self.eps)
+        return GeneralisedMean.apply(at_least_float32(x), self.p)
 
 
 class NetVLAD(Pooling):
@@ -64,9 +61,8 @@ class NetVLAD(Pooling):
 
     def __init__(self, dim: int, clusters: int = 64):
         super().__init__()
-        centroids = F.normalize(torch.randn(clusters, dim), dim=1)
-        self.centroids = nn.Parameter(centroids)  # (K, C)
-        self.weight = nn.Parameter(centroids.clone())  # (K, C)
+        self.centroids = nn.Parameter(F.normalize(torch.randn(clusters, dim), dim=1))  # (K, C)
+        self.weight = nn.Parameter(self.centroids.detach().clone())  # (K, C)
 
     def width(self, channels: int) -> int:
         return len(self.centroids) * channels
@@ -85,34 +81,23 @@ class NetVLAD(Pooling):
         All descriptors are used, at unit length. Raises ValueError when there are fewer than clusters, when they do
         not differ or are not finite. Source: the authors' code; assignment of 100 to 1 between first and second.
         """
-        descriptors = _unit_vectors(torch.as_tensor(descriptors), *self.centroids.shape)  # (M, C)
-        centroids = torch.from_numpy(_kmeans(descriptors.numpy(), len(self.centroids), seed))  # (K, C)
-        directions = F.normalize(centroids, dim=1)
+        descriptors = F.normalize(torch.as_tensor(descriptors).float().cpu(), dim=1, eps=TINY)  # (M, C)
+        clusters, dim = self.centroids.shape
+        if len(descriptors) < clusters:
+            raise ValueError(
+                f"{len(descriptors)} local descriptors cannot make {clusters} clusters: "
+                "give more images or locations, or lower clusters"
+            )
+        if not descriptors.isfinite().all():
+            raise ValueError("some local descriptors are not finite: the backbone or its weights are broken")
+        # by default Faiss silently keeps 256 descriptors for each centre and drops the rest
+        points = {"min_points_per_centroid": 1, "max_points_per_centroid": len(descriptors)}
+        kmeans = faiss.Kmeans(dim, clusters, niter=100, seed=seed, gpu=False, **points)
+        kmeans.train(descriptors.numpy())  # splits the largest cluster when one runs empty
+        centroids = torch.from_numpy(kmeans.centroids)  # (K, C)
+        directions = F.normalize(centroids, dim=1)  # (K, C)
         self.centroids.copy_(centroids)
         self.weight.copy_(_sharpness(descriptors @ directions.T) * directions)
-
-
-def _unit_vectors(descriptors: Tensor, clusters: int, dim: int) -> Tensor:
-    """Local descriptors (M, C) as float32 unit vectors on the CPU; ValueError for those no clusters can be made of."""
-    if descriptors.ndim != 2 or descriptors.shape[1] != dim:
-        raise ValueError(f"local descriptors have shape {tuple(descriptors.shape)}; NetVLAD expects (any, {dim})")
-    if len(descriptors) < clusters:
-        raise ValueError(
-            f"{len(descriptors)} local descriptors cannot make {clusters} clusters: "
-            "give more images or locations, or lower clusters"
-        )
-    if not descriptors.isfinite().all():
-        raise ValueError("some local descriptors are not finite: the backbone has diverged or its weights are broken")
-    return F.normalize(descriptors.detach().float().cpu(), dim=1, eps=TINY)
-
-
-def _kmeans(descriptors: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """(K, C) centres after 100 iterations; Faiss splits the largest cluster when one runs empty."""
-    # by default Faiss silently keeps 256 descriptors for each centre and drops the rest
-    points = {"min_points_per_centroid": 1, "max_points_per_centroid": len(descriptors)}
-    kmeans = faiss.Kmeans(descriptors.shape[1], clusters, niter=100, seed=seed, gpu=False, **points)
-    kmeans.train(descriptors)
-    return kmeans.centroids
 
 
 def _sharpness(cosines: Tensor) -> float:

@@ -17,8 +17,8 @@ from vg_core.models.precision import normalise
 
 STEPS = 32  # points of the line that gradients are averaged on
 ROUNDING = 1e-6  # differences of similarities below are rounding errors of float32
-PATCHES = 6  # squares along the shorter side when their size is not given
-Size = tuple[int, int]  # (height, width) in pixels
+PATCHES = 6  # squares along the shorter side
+BATCH = 16  # covered images in memory at a time
 
 
 def gradient_map(model: GeoModel, image: Tensor, reference: Tensor | np.ndarray) -> np.ndarray:
@@ -40,34 +40,30 @@ def gradient_map(model: GeoModel, image: Tensor, reference: Tensor | np.ndarray)
     return _scaled(F.interpolate(weights[None, None], tuple(image.shape[1:]), mode="bilinear")[0, 0])
 
 
-def occlusion_map(
-    model: GeoModel,
-    image: Tensor,
-    reference: Tensor | np.ndarray,
-    patch: int | None = None,
-    stride: int | None = None,
-    batch_size: int = 16,
-) -> np.ndarray:
+def occlusion_map(model: GeoModel, image: Tensor, reference: Tensor | np.ndarray) -> np.ndarray:
     """Drop of the similarity when a square is covered, for each pixel the mean over the squares that cover it.
 
-    ``image`` is uint8 (3, H, W), ``reference`` a descriptor (D,) of the same model. Squares of ``patch`` pixels a side
-    are ``stride`` pixels apart, and the last ones end with the image; by default six of them fill the shorter side and
-    neighbours overlap by half. ``batch_size`` covered images are in memory at a time. Raises ValueError for an image or
-    a reference of another kind, and for squares that do not fit or leave gaps.
+    ``image`` is uint8 (3, H, W), ``reference`` a descriptor (D,) of the same model. Six squares fill the shorter side,
+    neighbours overlap by half, and the last ones end with the image. Raises ValueError for an image or a reference of
+    another kind.
 
     Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, section 4.2.
     """
     network, image, reference = _ready(model, image, reference)
     size = tuple(image.shape[1:])
-    patch = max(1, min(size) // PATCHES) if patch is None else patch
-    corners = torch.tensor(_corners(size, patch, max(1, patch // 2) if stride is None else stride))
-    whole = _similarities(network, image[None], reference)
-    total, times = torch.zeros(2, *size, device=image.device)
-    for part in corners.split(batch_size):
-        drops = whole - _similarities(network, _covered(image, part, patch), reference)
-        for (top, left), drop in zip(part.tolist(), drops, strict=True):
-            total[top : top + patch, left : left + patch] += drop
-            times[top : top + patch, left : left + patch] += 1
+    patch = max(1, min(size) // PATCHES)
+    starts = (torch.tensor([*range(0, side - patch, max(1, patch // 2)), side - patch]) for side in size)
+    whole, blank = _similarities(network, image[None], reference), _mean_colour(image)
+    total, times = torch.zeros(2, *size, device=image.device)  # (H, W) each
+    for corners in torch.cartesian_prod(*starts).split(BATCH):  # (B, 2)
+        covered = image.repeat(len(corners), 1, 1, 1)  # (B, 3, H, W)
+        squares = [np.s_[..., top : top + patch, left : left + patch] for top, left in corners.tolist()]
+        for copy, square in zip(covered, squares, strict=True):
+            copy[square] = blank
+        drops = whole - _similarities(network, covered, reference)  # (B,)
+        for square, drop in zip(squares, drops, strict=True):
+            total[square] += drop
+            times[square] += 1
     return _scaled(total / times)
 
 
@@ -92,13 +88,13 @@ def _ready(model: GeoModel, image: Tensor, reference: Tensor | np.ndarray) -> tu
 def _location_weights(network: GeoModel, image: Tensor, reference: Tensor) -> Tensor:
     """(h, w) weights of the locations of the last feature map, which add up to a difference of similarities."""
     # with every layer frozen, the stem makes the last map and the tail only pools
-    network.backbone.frozen = [name for name, _ in network.backbone.named_children()]
+    network.backbone.frozen = len(network.backbone)
     blank = _mean_colour(image).expand_as(image)
     present, absent = network.stem(normalise(torch.stack([image, blank])))  # (C, h, w) each
     points, shares = np.polynomial.legendre.leggauss(STEPS)  # on -1…1; shares add up to 2
     along = torch.from_numpy((points + 1) / 2).to(present).view(-1, 1, 1, 1)
     line = (absent + along * (present - absent)).requires_grad_()  # (STEPS, C, h, w)
-    similarities = F.normalize(network.tail(line), dim=1) @ reference
+    similarities = F.normalize(network.encode(line).descriptors, dim=1) @ reference
     (gradients,) = torch.autograd.grad(similarities @ torch.from_numpy(shares / 2).to(similarities), line)
     return (gradients.sum(0) * (present - absent)).sum(0)
 
@@ -109,27 +105,9 @@ def _similarities(network: GeoModel, images: Tensor, reference: Tensor) -> Tenso
     return F.normalize(network(normalise(images)), dim=1) @ reference
 
 
-def _covered(image: Tensor, corners: Tensor, patch: int) -> Tensor:
-    """(B, 3, H, W) copies of the image, each with a square of its mean colour."""
-    images = image.repeat(len(corners), 1, 1, 1)
-    for copy, (top, left) in zip(images, corners.tolist(), strict=True):
-        copy[:, top : top + patch, left : left + patch] = _mean_colour(image)
-    return images
-
-
 def _mean_colour(image: Tensor) -> Tensor:
     """uint8 (3, 1, 1)."""
     return image.float().mean((1, 2), keepdim=True).round().to(torch.uint8)
-
-
-def _corners(size: Size, patch: int, stride: int) -> list[Size]:
-    """(top, left) of the squares that cover an image of this size, line by line."""
-    if not 0 < patch <= min(size):
-        raise ValueError(f"patch={patch} does not fit an image of {size[0]}x{size[1]} pixels; choose 1…{min(size)}")
-    if not 0 < stride <= patch:
-        raise ValueError(f"stride={stride} leaves pixels between squares of {patch} uncovered; choose 1…{patch}")
-    tops, lefts = ([*range(0, side - patch, stride), side - patch] for side in size)
-    return [(top, left) for top in tops for left in lefts]
 
 
 def _scaled(weights: Tensor) -> np.ndarray:

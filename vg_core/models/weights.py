@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
-from vg_core.models.backbones import BACKBONES, HEADS, all_layers
+from vg_core.models.backbones import BACKBONES, HEADS, layers_of
 
 COUNTER = "num_batches_tracked"  # of a batch norm: decides nothing, and files of old PyTorch versions lack it
 OURS, COSPLACE = "a model of ours", "a CosPlace or EigenPlaces model"
@@ -29,10 +29,9 @@ WRAPPED = re.compile(r"(^|\.)(module|_orig_mod)\.")  # by DataParallel or torch.
 FIRST = re.compile(r"(.*\.)?(conv1|conv1_1|0)\.weight")  # convolution of a backbone, whose shape tells the family
 FAMILIES = {(64, 3, 7, 7): "resnet18", (64, 3, 3, 3): "vgg16"}  # all ResNets have the same layers
 PARTS = {"backbone": "backbone", "pooling": "head.pool", "linear": "head.linear"}  # where they are in our networks
+_ASSIGNMENT, _POOLING = r"(?:head\.pool|\w+(?:\.gem|\.\d)*\.conv)\.", r"\w+(?:\.gem|\.pool|\.\d)*\."
 HEAD = {  # parts by the names of their tensors, whose last group is the name here
-    "pooling": re.compile(
-        r"(?:head\.pool|\w+(?:\.gem|\.\d)*\.conv)\.(weight|bias)|\w+(?:\.gem|\.pool|\.\d)*\.(p|centroids)"
-    ),
+    "pooling": re.compile(rf"{_ASSIGNMENT}(weight|bias)|{_POOLING}(p|centroids)"),
     "linear": re.compile(r"(?:head\.linear|aggregation\.[13])\.(weight|bias)"),
 }
 # heads of DVGL, pytorch-NetVlad and CosPlace that can be built here: options by the names of their tensors
@@ -61,7 +60,7 @@ def recognised(tensors: Mapping[str, Tensor], file: Path) -> Weights:
     tensors = {WRAPPED.sub(r"\1", key): value for key, value in tensors.items()}
     first = next((key for key in tensors if FIRST.fullmatch(key) and tensors[key].shape in FAMILIES), None)
     if first is None:
-        raise ValueError(f"{file} holds no ResNet and no VGG-16 by names known here, but {shortened(tensors)}")
+        raise ValueError(f"{file} holds no ResNet and no VGG-16 by names known here, but {first_names(tensors)}")
     prefix, name = FIRST.fullmatch(first).groups(default="")
     numbers = {str(number): layer for number, layer in enumerate(layers_of(FAMILIES[tensors[first].shape]))}
     parts, head = {part: {} for part in PARTS}, {}
@@ -82,7 +81,7 @@ def architecture(found: Mapping[str, Tensor]) -> tuple[str, str] | None:
     for name in BACKBONES:
         wanted = {}
         for layer, module in layers_of(name).items():
-            own = {f"{layer}.{key}": value for key, value in module.state_dict().items()}
+            own = module.state_dict(prefix=f"{layer}.")
             wanted |= own
             if own and not differences(wanted, found):
                 return name, layer
@@ -90,26 +89,52 @@ def architecture(found: Mapping[str, Tensor]) -> tuple[str, str] | None:
 
 
 def options(weights: Weights, file: Path) -> dict:
-    """Options of ``Config`` for a network of others; ValueError for one that cannot be built says what it is."""
+    """Options of ``Config`` for a network of others; ValueError says what it is if it cannot be built."""
     known, head = architecture(weights.parts["backbone"]), HEADS_OF_OTHERS.get(" ".join(sorted(weights.head)))
     if known and head:
         if head.get("l2") == "after_pool":
             warnings.warn(f"{file} is read as of --l2 after_pool: with none, names would be the same", stacklevel=4)
-        last = {"clusters": ("pooling", "centroids"), "fc_output_dim": ("linear", "bias")}
-        found = {option: weights.parts[part].get(name) for option, (part, name) in last.items()}
+        pooling, linear = weights.parts["pooling"], weights.parts["linear"]
+        found = {"clusters": pooling.get("centroids"), "fc_output_dim": linear.get("bias")}
         sizes = {option: len(torch.atleast_1d(tensor)) for option, tensor in found.items() if tensor is not None}
         return {"backbone": known[0], "layer": known[1], "freeze": "none", "weights": "none"} | head | sizes
     if weights.kind == OURS:
         raise ValueError(f"{file} is {OURS} without its configuration, as a state.pt; give best.safetensors beside it")
-    found = shortened(weights.head) or "none, so that nothing tells the pooling"
-    use = f"is none of {', '.join(BACKBONES)}"
-    if known:
-        command = f"train --weights {shlex.quote(str(file))} --backbone {known[0]} --layer {known[1]}"
-        use = f"can be used: python -m vg_core {command}"
+    found = first_names(weights.head) or "none, so that nothing tells the pooling"
+    command = known and f"train --weights {shlex.quote(str(file))} --backbone {known[0]} --layer {known[1]}"
+    use = f"can be used: python -m vg_core {command}" if known else f"is none of {', '.join(BACKBONES)}"
     raise ValueError(
         f"{file} is {weights.kind} with a head unknown here (its tensors: {found}), which cannot be built here; "
         f"its backbone {use}"
     )
+
+
+def start_from(model: torch.nn.Module, file: Path) -> None:
+    """Take a file's backbone up to the model's last layer and, if that is the file's last layer too, what fits of its
+    head: the pooling, then the linear layer.
+    """
+    config, weights = model.config, recognised(read_tensors(file)[1], file)
+    backbone, pooling, linear = (weights.parts[part] for part in PARTS)
+    cut = layers_of(config.backbone).keys() - dict(model.backbone.named_children()).keys()
+    behind = sorted({key.partition(".")[0] for key in backbone} & cut)
+    taken = {"backbone": {key: value for key, value in backbone.items() if key.partition(".")[0] not in behind}}
+    faults = differences(model.backbone.state_dict(), taken["backbone"])
+    if faults:
+        known = architecture(backbone)
+        found = f"it is {weights.kind}, {known[0]} up to {known[1]}" if known else f"tensors {faults}"
+        raise ValueError(f"{file} does not fit {config.backbone} up to {config.layer}; {found}")
+    misfit = "of another layer" if behind else differences(model.pooling.state_dict(), pooling)
+    if pooling and not misfit:
+        taken["pooling"] = pooling
+    if config.fc_output_dim and not misfit and not differences(model.head.linear.state_dict(), linear):
+        taken["linear"] = linear
+    for part, tensors in taken.items():
+        model.get_submodule(PARTS[part]).load_state_dict(sound(tensors, file))
+    model.ready |= "pooling" in taken
+    left = first_names([*behind, *(key for key, part in weights.head.items() if part not in taken)]) or "nothing"
+    model.origin = f"{file} is {weights.kind}; taken: {' and '.join(taken)}; left aside: {left}"
+    if pooling and misfit:
+        model.origin += f" (the pooling is {misfit})"
 
 
 def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
@@ -118,16 +143,15 @@ def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> st
         "missing": [key for key in wanted if key not in found and not key.endswith(COUNTER)],
         "unknown": [key for key in found if key not in wanted],
         "of another shape": [
-            f"{key} {tuple(found[key].shape)} instead of {tuple(wanted[key].shape)}"
-            for key in wanted
-            if key in found and found[key].shape != wanted[key].shape
+            f"{key} {tuple(found[key].shape)} instead of {tuple(tensor.shape)}"
+            for key, tensor in wanted.items()
+            if key in found and found[key].shape != tensor.shape
         ],
     }
-    return "; ".join(f"{fault}: {shortened(keys)}" for fault, keys in faults.items() if keys)
+    return "; ".join(f"{fault}: {first_names(keys)}" for fault, keys in faults.items() if keys)
 
 
-def shortened(keys: Iterable[str], most: int = 5) -> str:
-    """The first names of many."""
+def first_names(keys: Iterable[str], most: int = 5) -> str:
     keys = list(keys)
     return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
 
@@ -136,6 +160,7 @@ def sound(tensors: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
     """Copies of tensors that have the right shapes, in float32; ValueError names the first that does not hold finite
     floating-point numbers.
     """
+    copies = {}
     for name, tensor in tensors.items():
         counts = name.endswith(COUNTER)
         # an expanded tensor is larger than what it keeps: a small file could ask for all memory
@@ -145,22 +170,19 @@ def sound(tensors: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
         # the sum takes a tenth of the time; of large numbers it may be infinite
         if not counts and not tensor.float().sum().isfinite() and not tensor.isfinite().all():
             raise ValueError(f"{file}: tensor {name} holds NaN or infinity; the training diverged, or it is damaged")
-    # copies, because what safetensors reads is the file itself, and changes with it
-    return {
-        name: value.detach().to(torch.int64 if name.endswith(COUNTER) else torch.float32, copy=True)
-        for name, value in tensors.items()
-    }
+        # a copy, because what safetensors reads is the file itself, and changes with it
+        copies[name] = tensor.detach().to(torch.int64 if counts else torch.float32, copy=True)
+    return copies
 
 
 def read_tensors(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """(metadata, tensors by name) of a file of safetensors or of ``torch.save``; nothing but tensors is ever unpickled.
 
-    Of a checkpoint of a training it is the network. Raises what ``regular`` raises, and ValueError for a file that
+    Of a checkpoint of a training they are the network's. Raises what ``regular`` raises, and ValueError for a file that
     holds no tensors, or more.
     """
     with regular(file).open("rb") as opened:
         pickled = opened.read(4) in (b"PK\x03\x04", b"\x80\x02\x8a\n")  # the latter before PyTorch 1.6
-        opened.seek(0)
         try:
             metadata, found = ({}, _unpickled(opened)) if pickled else _parsed(file)
         except Exception as error:  # the readers share no class of errors
@@ -184,12 +206,6 @@ def regular(file: Path) -> Path:
         raise OSError(f"{file} is {what}")
     advice = "train a model or correct the path (weights can also be 'imagenet' or 'none')"
     raise FileNotFoundError(f"no checkpoint at {file.resolve()}; {advice}")
-
-
-def layers_of(name: str) -> dict[str, nn.Module]:
-    """All layers of a backbone, with shapes but without memory."""
-    with torch.device("meta"):
-        return all_layers(name)
 
 
 def _parsed(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -37,17 +37,22 @@ class Whitening(nn.Module):
             return F.normalize(F.linear(at_least_float32(descriptors), self.weight, self.bias), dim=1)
 
     @classmethod
-    def learn(cls, descriptors: np.ndarray | Tensor, dim: int) -> "Whitening":
-        """Whitening to ``dim`` values learned on descriptors (n, D); array, memory map or tensor, float32.
+    def learn(cls, descriptors: np.ndarray, dim: int) -> "Whitening":
+        """Whitening to ``dim`` values learned on descriptors (n, D), a float32 array or memory map; n <= LEARNED_ON.
 
         Solves for the covariance (D, D) or, where D > n, for the Gram matrix (n, n), which has the same leading
         eigenvalues. 10,000 descriptors of 32,768 values to 4096 take less than 1 GB beside their own 1.3 GB, of which
-        W is 0.5 GB. Raises ValueError for fewer than 2 or more than 10,000 descriptors, for values that are not finite,
-        and for a ``dim`` above min(n - 1, D): n points vary in no more than n - 1 directions.
+        W is 0.5 GB. Raises ValueError for values that are not finite, and for a ``dim`` above min(n - 1, D): n points
+        vary in no more than n - 1 directions.
         """
-        centred = _Centred(_table(descriptors, dim))
+        n, in_dim = descriptors.shape
+        if not 0 < dim <= min(n - 1, in_dim):
+            raise ValueError(
+                f"{n} descriptors of {in_dim} values have no more than {min(n - 1, in_dim)} components, dim={dim} is "
+                "not among 1 to that; choose a smaller dim or more descriptors"
+            )
+        centred = _Centred(descriptors)
         values, vectors = _leading(centred, dim)  # of the scatter, which is n - 1 covariances
-        n, in_dim = centred.table.shape
         scale = 1 / np.sqrt(values / (n - 1) + SMALLEST_VARIANCE)
         whitening = cls(in_dim, dim)
         weight, bias = whitening.weight.numpy(), whitening.bias.numpy()
@@ -66,8 +71,7 @@ class Whitening(nn.Module):
         if not 0 < dim <= self.dim:
             raise ValueError(f"a whitening to {self.dim} values cannot be cut to {dim}; choose 1…{self.dim}")
         shorter = Whitening(self.in_dim, dim)
-        shorter.weight.copy_(self.weight[:dim])
-        shorter.bias.copy_(self.bias[:dim])
+        shorter.load_state_dict({name: rows[:dim] for name, rows in self.state_dict().items()})
         return shorter
 
 
@@ -84,16 +88,11 @@ class _Centred:
 
     def __init__(self, table: np.ndarray):
         self.table, self.dual = table, table.shape[1] > len(table)
-        self.mean = sum(self._finite(rows).sum(axis=0, dtype=np.float64) for rows in _blocks(*table.shape)) / len(table)
+        self.mean = sum(table[rows].sum(axis=0, dtype=np.float64) for rows in _blocks(*table.shape)) / len(table)
+        if not np.isfinite(self.mean).all():
+            raise ValueError("some descriptors are not finite: whitening cannot be learned from them")
         self.raw = table if self.dual else table.T  # the shorter side first
         self.shift = np.broadcast_to(self.mean if self.dual else self.mean[:, None], self.raw.shape)
-
-    def _finite(self, rows: slice) -> np.ndarray:
-        block = self.table[rows]
-        broken = np.flatnonzero(~np.isfinite(block).all(axis=1))
-        if len(broken):
-            raise ValueError(f"descriptor {rows.start + broken[0]} is not finite: whitening cannot be learned from it")
-        return block
 
     def along(self, some: slice) -> np.ndarray:
         """Some of the shorter side: descriptors (b, D) if D > n, else components (b, n)."""
@@ -116,50 +115,27 @@ class _Centred:
         return scatter
 
 
-def _table(descriptors: np.ndarray | Tensor, dim: int) -> np.ndarray:
-    """The descriptors as an array, not copied unless they lie on another device."""
-    table = descriptors.detach().cpu().numpy() if isinstance(descriptors, Tensor) else descriptors
-    if table.ndim != 2:
-        raise ValueError(f"descriptors of shape {table.shape} are no table: expected (n, D), one row an image")
-    n, in_dim = table.shape
-    if not 2 <= n <= LEARNED_ON:
-        raise ValueError(f"whitening is learned on 2 to {LEARNED_ON} descriptors, not on {n}; draw them at random")
-    if not 0 < dim <= min(n - 1, in_dim):
-        raise ValueError(
-            f"{n} descriptors of {in_dim} values have no more than {min(n - 1, in_dim)} components, dim={dim} is not "
-            "among 1 to that; choose a smaller dim or more descriptors"
-        )
-    return table
-
-
 def _leading(centred: _Centred, dim: int) -> tuple[np.ndarray, np.ndarray]:
     """(the ``dim`` largest eigenvalues of the scatter, smallest first, eigenvectors (size, dim))."""
     scatter = centred.scatter()
     if scatter.dtype == np.float64:
         values, vectors = np.linalg.eigh(scatter)
-    else:
-        # all vectors, though dim are wanted: asked for a part, LAPACK's float32 solver loses some of close eigenvalues
-        vectors = scipy.linalg.eigh(scatter, overwrite_a=True, check_finite=False, driver="evr")[1]
-        del scatter  # each step makes room for the next
-        vectors = vectors[:, -dim:].copy()
-        projected, overlap = _projected(centred, vectors)
-        values, rotation = scipy.linalg.eigh(projected, overlap, overwrite_a=True, overwrite_b=True)
-        for rows in _blocks(len(vectors), dim):
-            vectors[rows] = vectors[rows] @ rotation
-    return values[-dim:].clip(min=0), vectors[:, -dim:]
-
-
-def _projected(centred: _Centred, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(Vᵀ S V, Vᵀ V), (dim, dim) float64: their eigenpairs (Ritz pairs) undo what float32 mixed within the span of V.
-
-    The scatter S itself is not needed: the first is Yᵀ Y with Y = X V, or Y = Xᵀ V if D > n.
-    """
-    projected, overlap = np.zeros((2, vectors.shape[1], vectors.shape[1]))
+        return values[-dim:].clip(min=0), vectors[:, -dim:]
+    # all vectors, though dim are wanted: asked for a part, LAPACK's float32 solver loses some of close eigenvalues
+    vectors = scipy.linalg.eigh(scatter, overwrite_a=True, check_finite=False, driver="evr")[1]
+    del scatter  # each step makes room for the next
+    vectors = vectors[:, -dim:].copy()  # (size, dim)
+    # The eigenpairs of (Vᵀ S V, Vᵀ V), Ritz pairs, undo what float32 mixed within the span of V. The scatter S itself
+    # is not needed: the first is Yᵀ Y with Y = X V, or Y = Xᵀ V if D > n.
+    projected, overlap = np.zeros((2, dim, dim))
     for some in _blocks(*sorted(centred.table.shape)[::-1]):
         _add_gram(projected, _product(centred.across(some), vectors))
     for rows in _blocks(*vectors.shape):
         _add_gram(overlap, vectors[rows].astype(np.float64))
-    return projected.T, overlap.T
+    values, rotation = scipy.linalg.eigh(projected.T, overlap.T, overwrite_a=True, overwrite_b=True)
+    for rows in _blocks(*vectors.shape):
+        vectors[rows] = vectors[rows] @ rotation
+    return values.clip(min=0), vectors
 
 
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
