@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hungry import peak_is_told
+from tests.benchmarks.hungry import peak_is_told
 from vg_core.mining import TooFew, draw_pool, excluded, hardness, mine, nearest_positives, products, random_negatives
-from vg_core.mining.rounds import _places
+from vg_core.mining.rounds import Round, mine_round
 
 
 def mine_by_loop(queries, database, hard, soft, pool, count, kept):
@@ -73,7 +73,7 @@ def test_same_tuples_as_a_loop_over_queries(case, budget):
         len(np.intersect1d(soft, np.union1d(case[4][row] if case[4].ndim == 2 else case[4], case[6][row])))
         for row, soft in enumerate(case[3])
     )
-    assert excluded(case[3], case[4], case[6]) == dropped
+    assert excluded(case[3], case[4], case[6], len(case[1])) == dropped
 
 
 def test_wide_near_duplicates_are_ordered_exactly():
@@ -299,10 +299,30 @@ def test_memory_stays_near_the_budget_when_all_images_are_the_same():
     assert 3 < peak_of_mining("np.ones((20_000, 8), 'f')", "np.arange(3, 20_000)") < 96
 
 
-@given(
-    st.lists(st.lists(st.integers(0, 20), max_size=5), min_size=1, max_size=4), st.sets(st.integers(0, 20), min_size=1)
-)
-def test_lists_are_renumbered_by_their_places_among_those_needed(lists, needed):
-    order = sorted(needed)
-    found = _places(np.array(order), [np.array(one, dtype=np.int64) for one in lists])
-    assert [part.tolist() for part in found] == [[order.index(i) for i in one if i in needed] for one in lists]
+@pytest.mark.parametrize("mining", ["full", "partial", "random"])
+def test_a_round_describes_what_it_needs_and_mines_as_if_it_had_described_all(mining):
+    rng = np.random.default_rng(0)
+    queries, database = rng.normal(size=(6, 4)), rng.normal(size=(50, 4))
+    hard = [rng.choice(50, 3, replace=False) for _ in queries]
+    soft = [np.union1d(one, rng.choice(50, 4)) for one in hard]
+    previous, asked = rng.integers(-1, 50, (6, 3)), []
+
+    def describe(images):
+        asked.extend(images)
+        return torch.from_numpy(np.concatenate([database, queries])[images])
+
+    start = Round(50, np.arange(6), hard, soft, previous)
+    positives, negatives, facts = mine_round(start, mining, 12, 0.1, describe, np.random.default_rng(1))
+    again = np.random.default_rng(1)
+    if mining == "random":
+        drawn = random_negatives(soft, 50, 3, again)
+        expected = nearest_positives(queries, database, hard), drawn
+        assert facts["excluded"] == 0
+    else:
+        drawn = draw_pool(mining, 6, 50, 12, again)
+        expected = mine(queries, database, hard, soft, drawn, 3, previous)
+        assert facts["excluded"] == excluded(soft, drawn, previous, 50)
+    for found, one in zip((positives, negatives), expected, strict=True):
+        np.testing.assert_array_equal(found, one)
+    needed = np.unique(np.concatenate([drawn.ravel(), *hard, previous[previous >= 0] if mining != "random" else []]))
+    assert asked == [*(range(50) if mining == "full" else needed), *range(50, 56)]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vg_core.mining import products
 from vg_core.mining.pools import FEWER, Lists, pair_keys, require
-from vg_core.mining.products import computable, magnitude, pair_distances, pair_scores, slack, true_float32
+from vg_core.mining.products import magnitude, pair_distances, pair_scores, slack, true_float32
 
 BYTES_A_SCORE = 32  # all temporaries together, per query of a block and candidate
 TIED = 4  # a score that ties takes that many times the memory while it is compared exactly
@@ -32,19 +32,16 @@ def mine(
     """(positives (Q,), negatives (Q, count)), int64 database indices on the CPU; negatives are sorted nearest first.
 
     The positive is the nearest hard positive. Negatives are the ``count`` nearest images of the pool and of ``kept``
-    (the query's previous negatives, (Q, any), -1 for none), soft positives left out. Near is a small Euclidean distance
-    of descriptors: (Q, D) and (N, D), tensors on one device or NumPy, of any float type. ``pool`` holds database
-    indices: (P,) shared by all queries ("partial" mining: only the rows of pool, kept and hard positives are read), or
-    (Q, P), one pool each ("full": one matrix product with the whole database).
+    (the query's previous negatives, (Q, any), -1 for none), soft positives left out. Descriptors, (Q, D) and (N, D),
+    are tensors on one device or NumPy, of any float type. ``pool`` holds database indices: (P,) shared by all queries
+    ("partial" mining: only the rows of pool, kept and hard positives are read), or (Q, P), one pool each ("full").
 
-    The answer is that of distances computed in float64, ties going to the smaller index: scores come from a float32
-    product, and candidates nearer to each other than its rounding error are compared again exactly. Scores and what is
-    made of them take about BLOCK_BYTES, or one row of scores, and database rows of half precision as much again, beside
-    a copy of the shared pool's descriptors.
+    The answer is that of Euclidean distances in float64, ties going to the smaller index: candidates whose float32
+    scores are nearer to each other than the rounding error are compared again exactly. Memory: about BLOCK_BYTES, as
+    much again for half precision, and a copy of the shared pool's descriptors.
 
-    Raises TooFew that names the first query without a hard positive or with fewer than ``count`` candidates, and
-    ValueError for descriptors that are not finite. Source: Arandjelovic et al., NetVLAD, CVPR 2016, section 4 and
-    appendix A.
+    Raises TooFew, naming the first query without a hard positive or with fewer than ``count`` candidates, and
+    ValueError for descriptors that are not finite. Source: Arandjelovic et al., NetVLAD, CVPR 2016, section 4.
     """
     queries, database = _descriptors(query_descriptors, database_descriptors)
     kept = np.empty((len(queries), 0), dtype=np.int64) if kept is None else np.asarray(kept)
@@ -68,7 +65,6 @@ def nearest_positives(query_descriptors: Array, database_descriptors: Array, har
     queries, database = _descriptors(query_descriptors, database_descriptors)
     hard = _Pairs(hard_positives, queries, database)
     require(hard.counts, 1, "hard positives", NO_POSITIVE)
-    queries = computable(queries, database)
     with true_float32(queries.device):
         scores, largest = pair_scores(queries, database, hard.rows, hard.ids)
         return _nearest_pairs(queries, database, (hard.rows, hard.ids), scores, magnitude(queries, largest)).cpu()
@@ -132,7 +128,6 @@ class _Candidates:
 
     def mine(self, queries: Tensor, block: slice, hard: RowsIds, soft: RowsIds, previous: RowsIds) -> list[Tensor]:
         """Positives (B,), negatives (B, count) and numbers of candidates (B,), counted up to ``count``, of a block."""
-        queries = computable(queries, self.database)
         product, largest = products.table_scores(queries, self.table)  # (B, N) or (B, P)
         scores = queries.new_full((len(queries), self.width), torch.inf)  # (B, W)
         if self.own:  # the product covers the whole database
@@ -185,12 +180,13 @@ def _first(rows: Tensor, ids: Tensor, distances: Tensor, count: int) -> Tensor:
 
 
 def _descriptors(queries: Array, database: Array) -> tuple[Tensor, Tensor]:
+    """Both as tensors, queries in the float type that scores are computed in: float32, or the wider of the two."""
     queries, database = torch.as_tensor(queries), torch.as_tensor(database)
     shapes = tuple(queries.shape), tuple(database.shape)
     if not queries.ndim == database.ndim == 2 or not len(queries) or shapes[0][1] != shapes[1][1]:
         raise ValueError(f"descriptors of shapes {shapes[0]} and {shapes[1]}: expected (Q, D) and (N, D)")
-    norms = torch.linalg.vector_norm(queries, dim=1, dtype=torch.promote_types(queries.dtype, torch.float32))
-    bad = (~torch.isfinite(norms)).nonzero()[:, 0]
-    if len(bad):
-        raise ValueError(f"the descriptor of query {int(bad[0])} is not finite: has the training diverged?")
+    queries = queries.to(torch.promote_types(torch.promote_types(queries.dtype, database.dtype), torch.float32))
+    bad = ~torch.isfinite(torch.linalg.vector_norm(queries, dim=1))  # (Q,)
+    if bad.any():
+        raise ValueError(f"the descriptor of query {int(bad.int().argmax())} is not finite: has the training diverged?")
     return queries, database

@@ -35,25 +35,21 @@ def draw_pool(mining: str, queries: int, database: int, size: int, rng: np.rando
 
 
 def random_negatives(soft_positives: Lists, database: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(Q, count) distinct random database indices per query, sorted, none of them a soft positive of the query.
-
-    Raises TooFew, a ValueError, that names the first query with fewer than ``count`` to choose from.
-    """
+    """(Q, count) distinct random database indices, sorted per query, none of them a soft positive; raises TooFew."""
     soft = pair_keys(soft_positives, database)
-    left = database - np.bincount(soft // max(database, 1), minlength=len(soft_positives))
+    left = database - np.bincount(soft // database, minlength=len(soft_positives))
     require(left, count, "candidate negatives", FEWER)
     return _distinct(len(soft_positives), database, count, soft, rng)
 
 
-def excluded(soft_positives: Lists, pool: np.ndarray, kept: np.ndarray | None = None) -> int:
+def excluded(soft_positives: Lists, pool: np.ndarray, kept: np.ndarray, database: int) -> int:
     """How many candidates, over all queries, `mine` drops because they are soft positives."""
-    pool, none = np.asarray(pool), np.empty((len(soft_positives), 0), dtype=np.int64)
-    own, shared = (pool, none[:0]) if pool.ndim == 2 else (none, pool)
-    previous = none if kept is None else np.asarray(kept)
-    size = 1 + max(int(np.max(ids, initial=0)) for ids in (*soft_positives, own, shared, previous))
-    keys = pair_keys(soft_positives, size)
-    found = is_among(keys, pair_keys(own, size)) | is_among(keys, pair_keys(previous, size))
-    return int((found | is_among(keys % size, np.sort(shared, axis=None))).sum())
+    dropped, among = 0, np.zeros(database + 1, dtype=bool)  # the last is that of -1, no image
+    for soft, own, old in zip(soft_positives, pool if pool.ndim == 2 else [pool] * len(kept), kept, strict=True):
+        among[own] = among[old] = True
+        dropped += int(among[soft].sum())
+        among[own] = among[old] = False
+    return dropped
 
 
 def pair_keys(lists: Lists, size: int) -> np.ndarray:

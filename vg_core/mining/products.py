@@ -17,14 +17,14 @@ GROUP = 16  # queries whose pairs come from one product: to multiply all their i
 
 def table_scores(queries: Tensor, table: Tensor, ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Scores (B, N) with all rows of the table, or with those in ``ids`` (N,), and the largest squared norm."""
-    count = len(table) if ids is None else len(ids)
-    scores, largest = queries.new_empty(len(queries), count), queries.new_zeros(())
-    for part, rows in _parts(table, ids, table.shape[1] * queries.element_size()):
+    count, done = len(table) if ids is None else len(ids), 0
+    scores, squares = queries.new_empty(len(queries), count), queries.new_zeros(count + 1)  # (B, N), (N + 1,)
+    for rows in _parts(table, ids, table.shape[1] * queries.element_size()):
+        part = slice(done, done := done + len(rows))
         rows = rows.to(queries.dtype)  # (part, D)
-        squares = torch.linalg.vector_norm(rows, dim=1).square()  # (part,)
-        torch.addmm(squares, queries, rows.T, alpha=-2, out=scores[:, part])  # (B, part)
-        largest = torch.maximum(largest, squares.max())
-    return scores, largest
+        squares[part] = torch.linalg.vector_norm(rows, dim=1).square()
+        torch.addmm(squares[part], queries, rows.T, alpha=-2, out=scores[:, part])  # (B, part)
+    return scores, squares.max()
 
 
 def pair_scores(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,39 +61,20 @@ def pair_distances(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor,
     return distances
 
 
-def _parts(table: Tensor, ids: Tensor | None, row_bytes: int) -> Iterator[tuple[slice, Tensor]]:
-    """(part, its rows), one part after the other: views of the table where the rows follow each other in it, as those
-    of one panorama do, copies where mostly they do not.
+def _parts(table: Tensor, ids: Tensor | None, row_bytes: int) -> Iterator[Tensor]:
+    """The rows, (any, D) at a time: views of the table where they follow each other in it, as those of one panorama do,
+    copies where mostly they do not.
     """
-    runs = [(0, len(table), 0)] if ids is None else _runs(ids)
-    if ids is not None and RUN * len(runs) > len(ids):
-        for part in _cut(0, len(ids), CHUNK_BYTES // row_bytes):
-            yield part, table.index_select(0, ids[part])
+    block, chunk = (max(1, size // row_bytes) for size in (BLOCK_BYTES, CHUNK_BYTES))
+    if ids is None:
+        yield from table.split(block)
         return
-    for start, stop, row in runs:
-        for part in _cut(start, stop, BLOCK_BYTES // row_bytes):
-            yield part, table[row + part.start - start : row + part.stop - start]
-
-
-def _runs(ids: Tensor) -> list[tuple[int, int, int]]:
-    """(start, stop, first id) of each run of consecutive ids."""
-    if not len(ids):
-        return []
-    starts = torch.cat([ids.new_zeros(1), 1 + (ids.diff() != 1).nonzero()[:, 0]])
-    first, starts = ids[starts].tolist(), starts.tolist()
-    return list(zip(starts, [*starts[1:], len(ids)], first, strict=True))
-
-
-def _cut(start: int, stop: int, step: int) -> Iterator[slice]:
-    """Slices of ``step`` entries, at least one, from start to stop."""
-    step = max(1, step)
-    return (slice(at, min(at + step, stop)) for at in range(start, stop, step))
-
-
-def computable(queries: Tensor, database: Tensor) -> Tensor:
-    """The queries in the float type that scores are computed in: float32, or the wider of the two given."""
-    stored = torch.promote_types(queries.dtype, database.dtype)
-    return queries.to(torch.promote_types(stored, torch.float32))
+    cuts = (1 + (ids.diff() != 1).nonzero()[:, 0]).tolist()
+    if RUN * (1 + len(cuts)) > len(ids):
+        yield from (table.index_select(0, some) for some in ids.split(chunk))
+        return
+    for first, end in zip(ids[[0, *cuts]].tolist(), ids[[cut - 1 for cut in cuts] + [-1]].tolist(), strict=True):
+        yield from table[first : end + 1].split(block)
 
 
 def magnitude(queries: Tensor, largest: Tensor) -> Tensor:

@@ -34,8 +34,7 @@ def mine_round(
     """(positives (Q,), negatives (Q, count)) as database indices, and how hard they are.
 
     ``describe`` is asked for the whole database in "full" mining, for the shared pool and the positives in "partial",
-    for positives and drawn negatives in "random". ``mine`` finds the tuples, as ``mining.mine`` does. Source: spec of
-    the brief's skeleton; Berton et al., CVPR 2022, section 3.3.
+    for positives and drawn negatives in "random". Source: Berton et al., CVPR 2022, section 3.3.
     """
     size, count, previous = start.database, start.previous.shape[1], start.previous
     if mining == "random":
@@ -43,28 +42,19 @@ def mine_round(
         needed = np.unique(np.concatenate([pool.ravel(), *start.hard]))
     else:
         pool = draw_pool(mining, len(start.queries), size, pool_size, rng)  # (Q, P) or (P,)
-        dropped = excluded(start.soft, pool, previous)
+        dropped = excluded(start.soft, pool, previous, size)
         needed = np.unique(np.concatenate([pool.ravel(), *start.hard, previous[previous >= 0]]))
     if mining == "full":
         needed = np.arange(size)
     found = describe(np.concatenate([needed, size + start.queries]))
     database, queries = found[: len(needed)], found[len(needed) :]
-    # from here on images are numbered by their place in ``needed``
-    hard, soft, pool = _places(needed, start.hard), _places(needed, start.soft), np.searchsorted(needed, pool)
+    place = np.full(size + 1, -1)  # of each image in ``needed``; the last is that of -1, no image
+    place[needed] = np.arange(len(needed))
+    hard, soft = ([place[images] for images in lists] for lists in (start.hard, start.soft))
     if mining == "random":
-        positives, negatives = nearest_positives(queries, database, hard), from_numpy(pool)
+        positives, negatives = nearest_positives(queries, database, hard), from_numpy(place[pool])
     else:
-        previous = np.where(previous >= 0, np.searchsorted(needed, previous), -1)
-        positives, negatives = mine(queries, database, hard, soft, pool, count, previous)
+        positives, negatives = mine(queries, database, hard, soft, place[pool], count, place[previous])
     facts = hardness(queries, database, positives, negatives, margin)
     numbers = from_numpy(needed)
     return numbers[positives], numbers[negatives], facts | {"excluded": dropped}
-
-
-def _places(needed: np.ndarray, lists: list[np.ndarray]) -> list[np.ndarray]:
-    """Each list's entries that occur in the sorted ``needed``, as their places there."""
-    flat = np.concatenate([needed[:0], *lists], dtype=np.int64, casting="unsafe")
-    places = np.searchsorted(needed, flat).clip(max=len(needed) - 1)
-    there = needed[places] == flat
-    ends = np.append(0, there.cumsum())[np.cumsum([len(one) for one in lists])]
-    return np.split(places[there], ends[:-1])

@@ -1,33 +1,45 @@
 """Faiss indexes by name, each with one knob that trades time for recall."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import faiss
 import numpy as np
 
 from vg_core.retrieval.exact_search import Database, blocks, same_width, table
-from vg_core.system.files import replacing
-from vg_core.system.registry import ByName
+from vg_core.system.errors import ByName
 
 BLOCK_BYTES = 64 * 2**20  # of float32 descriptors added at a time
 FEWEST_A_CELL = 39  # training descriptors per centroid, below which Faiss calls a clustering unreliable
-FEWEST_CELLS = 16
+FEWEST = 16 * FEWEST_A_CELL  # images of the smallest inverted file
 TRAINED_ON = 64  # descriptors per cell; more only take longer
 TRAINED_ON_AT_LEAST = 10_000
 LARGEST_BEAM = 1024  # beyond it a graph is slower than exact search
 CANDIDATES, CANDIDATES_EACH = 160, 10  # compared again in float16: at least, and more per wanted image
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(NamedTuple):
     """How a kind of index is made and what its knob is."""
 
-    recipe: Callable[[int, int], str]  # (images, dimensions) -> description that faiss.index_factory reads
+    recipe: str  # that faiss.index_factory reads, with numbers of ``cells`` and of ``parts`` to be filled in
     knob: str = ""  # "nprobe": cells looked into, "efSearch": beam in the graph, "" for none
-    fewest: int = 1  # images without which it cannot be trained
+
+
+ENGINES = ByName(
+    "search engine",
+    {
+        "exact": Engine("Flat"),
+        "float16": Engine("SQfp16"),  # exact but for the rounding; 2 bytes per value
+        "int8": Engine("SQ8"),  # 1 byte per value
+        # k-means cells; only those nearest to the query are searched (Sivic and Zisserman, ICCV 2003)
+        "ivf_flat": Engine("IVF{cells},Flat", "nprobe"),
+        # and 4-bit codes for every 4 values, compared in registers (Jégou et al., TPAMI 2011; André et al., VLDB 2015)
+        "ivf_pq": Engine("IVF{cells},PQ{parts}x4fs", "nprobe"),
+        "ivf_pq_refined": Engine("IVF{cells},PQ{parts}x4fs,Refine(SQfp16)", "nprobe"),  # the best compared in float16
+        "hnsw": Engine("HNSW32", "efSearch"),  # Malkov and Yashunin, TPAMI 2020
+    },
+)
 
 
 def cells(images: int) -> int:
@@ -40,34 +52,14 @@ def subspaces(dim: int) -> int:
     return max(parts for parts in range(1, max(dim // 4, 1) + 1) if dim % parts == 0)
 
 
-def _ivf(codes: Callable[[int], str]) -> Engine:
-    fewest = FEWEST_A_CELL * FEWEST_CELLS
-    return Engine(lambda images, dim: f"IVF{cells(images)},{codes(dim)}", "nprobe", fewest)
-
-
-ENGINES = ByName(
-    "search engine",
-    {
-        "exact": Engine(lambda images, dim: "Flat"),
-        "float16": Engine(lambda images, dim: "SQfp16"),  # exact but for the rounding; 2 bytes per value
-        "int8": Engine(lambda images, dim: "SQ8"),  # 1 byte per value
-        # k-means cells; only those nearest to the query are searched (Sivic and Zisserman, ICCV 2003)
-        "ivf_flat": _ivf(lambda dim: "Flat"),
-        # and 4-bit codes for every 4 values, compared in registers (Jégou et al., TPAMI 2011; André et al., VLDB 2015)
-        "ivf_pq": _ivf(lambda dim: f"PQ{subspaces(dim)}x4fs"),
-        "ivf_pq_refined": _ivf(lambda dim: f"PQ{subspaces(dim)}x4fs,Refine(SQfp16)"),  # the best compared in float16
-        "hnsw": Engine(lambda images, dim: "HNSW32", "efSearch"),  # Malkov and Yashunin, TPAMI 2020
-    },
-)
-
-
 @dataclass
 class Index:
-    """A searchable database, made by ``build`` or ``load``."""
+    """A searchable database, made by ``build``."""
 
     engine: str
     inner: faiss.Index
-    build_seconds: float | None = None  # training and adding; None for a loaded index
+    effort: int = 0  # where the knob stands; 0 without a knob
+    build_seconds: float = 0.0  # training and adding
 
     @classmethod
     def build(cls, engine: str, database: Database) -> "Index":
@@ -75,19 +67,22 @@ class Index:
 
         Raises KeyError for an unknown engine, ValueError when the database is empty or too small to train on.
         """
-        made, database = ENGINES[engine], table(database, "database")
-        if len(database) < made.fewest:
+        (recipe, knob), database = ENGINES[engine], table(database, "database")
+        images, dim = database.shape
+        if knob == "nprobe" and images < FEWEST:
             raise ValueError(
-                f"{engine} is trained on at least {made.fewest:,} descriptors and the database has {len(database):,}: "
+                f"{engine} is trained on at least {FEWEST:,} descriptors and the database has {images:,}: "
                 "use exact, which is fast at this size"
             )
         started = time.perf_counter()
-        index = faiss.index_factory(database.shape[1], made.recipe(*database.shape))
-        if not index.is_trained:
-            index.train(_sample(database))
-        for _, part in blocks(database, max(1, BLOCK_BYTES // (4 * database.shape[1]))):
-            index.add(part)
-        built = cls(engine, index, time.perf_counter() - started)
+        inner = faiss.index_factory(dim, recipe.format(cells=cells(images), parts=subspaces(dim)))
+        if not inner.is_trained:
+            count = min(images, max(TRAINED_ON_AT_LEAST, TRAINED_ON * cells(images)))
+            rows = np.sort(np.random.default_rng(0).choice(images, count, replace=False))
+            inner.train(np.ascontiguousarray(database[rows], dtype=np.float32))
+        for _, part in blocks(database, max(1, BLOCK_BYTES // (4 * dim))):
+            inner.add(part)
+        built = cls(engine, inner, build_seconds=time.perf_counter() - started)
         built.effort = built.efforts()[0]
         return built
 
@@ -100,19 +95,6 @@ class Index:
         steps = {int(2 ** (half / 2)) for half in range(2 * last.bit_length())}
         return sorted({step for step in steps if first <= step < last} | {last})
 
-    @property
-    def effort(self) -> int:
-        """Where the knob stands: the number of cells probed, the width of the graph's beam, or 0 without a knob."""
-        return getattr(self._dial(), ENGINES[self.engine].knob, 0)
-
-    @effort.setter
-    def effort(self, effort: int) -> None:
-        if knob := ENGINES[self.engine].knob:
-            setattr(self._dial(), knob, effort)
-
-    def _dial(self) -> object:
-        return getattr(self.inner, "hnsw", None) or faiss.try_extract_index_ivf(self.inner)
-
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """(distances, indices), both (Q, min(k, N)), nearest first; index -1 at distance inf where nothing was found.
 
@@ -121,6 +103,8 @@ class Index:
         queries = table(queries, "queries")
         same_width(queries, self)
         k = min(k, len(self))
+        if knob := ENGINES[self.engine].knob:
+            faiss.ParameterSpace().set_index_parameter(self.inner, knob, self.effort)
         if isinstance(self.inner, faiss.IndexRefine):
             self.inner.k_factor = (max(CANDIDATES, self.effort) + CANDIDATES_EACH * k) / k
         squared, indices = self.inner.search(queries, k)
@@ -138,33 +122,3 @@ class Index:
         sizes = []
         faiss.write_index(self.inner, faiss.PyCallbackIOWriter(lambda chunk: sizes.append(len(chunk))))
         return sum(sizes) / len(self)
-
-    def save(self, path) -> None:
-        """Write the index, with its knob as it stands; the file appears when it is whole. Raises OSError."""
-        with replacing(path) as unfinished, unfinished.open("wb") as file:
-            faiss.write_index(self.inner, faiss.PyCallbackIOWriter(file.write))
-
-    @classmethod
-    def load(cls, path, engine: str) -> "Index":
-        """The index in a file, mapped: vectors and lists come into memory when a search touches them.
-
-        Codes in fast-scan order are the exception; they are loaded. Raises ValueError when the file holds no index, or
-        one of another engine; FileNotFoundError.
-        """
-        Path(path).stat()  # Faiss' own complaint about a missing file is no sentence
-        try:
-            found = cls(engine, faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
-        except RuntimeError as error:
-            raise ValueError(f"{path} holds no whole Faiss index; build it again") from error
-        expected = faiss.index_factory(found.inner.d, ENGINES[engine].recipe(10_000, found.inner.d))
-        codes = [getattr(index, "code_size", 0) for index in (found.inner, expected)]  # int8 or float16
-        if not isinstance(found.inner, type(expected)) or codes[0] != codes[1]:
-            raise ValueError(f"{path} holds a {type(found.inner).__name__}, which is not what {engine} makes")
-        return found
-
-
-def _sample(database: Database) -> np.ndarray:
-    """float32 rows to train on, drawn with a fixed seed, in their order."""
-    count = min(len(database), max(TRAINED_ON_AT_LEAST, TRAINED_ON * cells(len(database))))
-    rows = np.sort(np.random.default_rng(0).choice(len(database), count, replace=False))
-    return np.ascontiguousarray(database[rows], dtype=np.float32)

@@ -35,11 +35,14 @@ def benchmark(
     ``part`` is how much of the query is shown ("full", "crop") or when it was taken ("day", "sunset", "night").
 
     ``name`` is a key of LAYOUTS, which tells what ``folder`` holds. ``dims`` cuts descriptors of a model with whitening
-    to their first values, normalised again; () leaves them whole. A batch holds as many pixels as ``batch_size``
-    photographs of 1024 x 768. ``attrs["card"]`` is the protocol. Raises KeyError, ValueError, FileNotFoundError and
-    UnreadableImage, each in a sentence.
+    to their first values, normalised again; () leaves them whole. ``attrs["card"]`` is the protocol. Raises KeyError,
+    ValueError, FileNotFoundError and UnreadableImage, each in a sentence.
     """
-    widths = _widths(model, dims)
+    if dims and model.whitening is None:
+        raise ValueError("dims cuts whitened descriptors and this model has no whitening: learn one, or leave dims out")
+    if not all(0 < dim <= model.dim for dim in dims):
+        raise ValueError(f"dims={list(dims)}: descriptors of this model can be cut to 1…{model.dim} values")
+    widths = list(dims) or [model.dim]
     field = receptive_field(model.backbone)
     asked, card = read_benchmark(name, folder)
     strategy = replace(STRATEGIES["own_size"], views=LAYOUTS[name].views, read=partial(read_shown, field=field))
@@ -52,8 +55,8 @@ def benchmark(
         images = _cut(database, dim)  # (N, dim)
         for part, queries in shown:
             _, indices = search(_cut(queries, dim), images, asked.retrieved)
-            found = {asked.column: asked.score(indices)}
-            tables.append(asked.queries.assign(dataset=name, part=part, dim=dim, **found))
+            found = {"dataset": name, "part": part, "dim": dim, asked.column: asked.score(indices)}
+            tables.append(asked.queries.assign(**found))
     columns = ["dataset", "part", "dim", "query", "place", "positives", asked.column]
     table = pd.concat(tables, ignore_index=True)[columns]
     table.attrs["card"] = card | {"receptive_field": field, "descriptor_dim": widths}
@@ -63,10 +66,10 @@ def benchmark(
 def scores(table: pd.DataFrame) -> pd.DataFrame:
     """One row per width, part and measure of what `benchmark` returned.
 
-    Columns dataset, part, dim, measure ("mAP", or "R@1" and so on), value, low, high (%), queries, places. Part "all"
-    is the queries of all times. ``reports/published_sare.csv`` has dataset, part, dim, measure and value of the paper's
-    methods by the same names. The 95 % intervals are those of `recall_interval`, which resamples places (11 landmarks
-    of Oxford, and of Paris); they hold for mAP too, since values in 0…1 vary no more than hits with the same mean.
+    Columns dataset, part, dim, measure ("mAP", or "R@1" and so on), value, low, high (%), queries, places, as in
+    ``reports/published_sare.csv``. Part "all" is the queries of all times. The 95 % intervals are those of
+    `recall_interval`, which resamples places (11 landmarks of Oxford, and of Paris); they hold for mAP too, since
+    values in 0…1 vary no more than hits with the same mean.
     """
     rows = []
     for dim, shown in table.groupby("dim", sort=False):
@@ -85,10 +88,7 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_shown(photo: str | Region, field: int) -> np.ndarray:
-    """uint8 (H, W, 3) pixels of a photograph as stored, or of the part around an object (see `benchmarks.crop`).
-
-    ``field`` is the receptive field of the network in pixels. Raises UnreadableImage, or ValueError for no such part.
-    """
+    """uint8 (H, W, 3) pixels of a photograph as stored, or of the part around an object (see `crop`)."""
     if not isinstance(photo, Region):
         return read_image(photo, upright=False)
     pixels = read_image(photo.path, upright=False)
@@ -113,14 +113,6 @@ def receptive_field(backbone: nn.Module) -> int:
             field += step * dilation * (side - 1)
             step *= stride
     return field
-
-
-def _widths(model: GeoModel, dims: Sequence[int]) -> list[int]:
-    if dims and model.whitening is None:
-        raise ValueError("dims cuts whitened descriptors and this model has no whitening: learn one, or leave dims out")
-    if not all(0 < dim <= model.dim for dim in dims):
-        raise ValueError(f"dims={list(dims)}: descriptors of this model can be cut to 1…{model.dim} values")
-    return list(dims) or [model.dim]
 
 
 def _cut(descriptors: np.ndarray, dim: int) -> np.ndarray:

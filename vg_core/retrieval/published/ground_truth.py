@@ -1,25 +1,23 @@
-"""Published retrieval benchmarks as their authors give them out: Oxford, Paris, Holidays and San Francisco.
+"""Ground truth as its authors give it out: of Oxford, Paris, Holidays and San Francisco.
 
-Images are found by name in a folder, at any depth, and numbered in the order of their sorted paths.
+Images are found by name in a folder, at any depth, and numbered in the order of their sorted paths. Readers raise
+FileNotFoundError, and ValueError with file and line.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from vg_core.datasets.listing import image_files
+from vg_core.datasets.folders import image_files
 from vg_core.evaluation.ranks import average_precisions, first_hits
-from vg_core.retrieval.descriptors import Size, View
 from vg_core.system.text import printable
 
-T = TypeVar("T")
 Names, Lists = list[str], list[np.ndarray]  # one per image; database indices, per query
 AT, TOP = (1, 5, 10), 10  # N of recall@N, and the largest
 WHOLE = re.compile("[0-9]{1,18}")  # int() takes digits of every script, NumPy no longer ones
@@ -71,11 +69,10 @@ def by_precision(
 def read_landmarks(truth, images, corrupt=None) -> Benchmark:
     """Oxford 5k or Paris 6k: good and ok images are positives; queries in the order of their names, 55 in either set.
 
-    ``truth`` is a folder that has for each query ``NAME_query.txt`` (image, left, top, right and bottom of the object;
-    Oxford writes ``oxc1_`` before the image) and ``NAME_good.txt``, ``NAME_ok.txt`` and ``NAME_junk.txt`` (one image a
-    line), all without extensions. ``corrupt`` is the published list of the 20 files of Paris that are no photographs:
-    they leave the database and every list. Queries are in the database, and right when their own lists say so. Raises
-    FileNotFoundError, and ValueError with file and line. Source: Philbin et al., CVPR 2007 and 2008.
+    The folder ``truth`` has for each query ``NAME_query.txt`` (image, left, top, right and bottom of the object; Oxford
+    writes ``oxc1_`` before the image) and ``NAME_good.txt``, ``NAME_ok.txt`` and ``NAME_junk.txt`` (one image a line,
+    without extension). ``corrupt`` is the published list of the 20 files of Paris that are no photographs. Queries are
+    in the database, and right when their own lists say so. Source: Philbin et al., CVPR 2007 and 2008.
     """
     broken = {Path(name).stem for _, name in _lines(corrupt)} if corrupt else set()
     files = {stem: path for stem, path in _by_stem(images).items() if stem not in broken}
@@ -84,8 +81,8 @@ def read_landmarks(truth, images, corrupt=None) -> Benchmark:
     for file in sorted(Path(truth).glob("[!.]*_query.txt")):
         image, roi = _query(file)
         name, number = file.name.removesuffix("_query.txt"), _known(image, index, f"{file}, line 1")
-        lists = (file.with_name(f"{name}_{label}.txt") for label in ("good", "ok", "junk"))
-        good, ok, junk = (_listed(other, index, broken) for other in lists)
+        labels = (file.with_name(f"{name}_{label}.txt") for label in ("good", "ok", "junk"))
+        good, ok, junk = (_listed(labelled, index, broken) for labelled in labels)
         positives = np.union1d(good, ok)
         if not len(positives) or np.isin(junk, positives).any():
             raise ValueError(f"{file}: this query has no good or ok image, or a junk one among them; unpack it again")
@@ -96,11 +93,11 @@ def read_landmarks(truth, images, corrupt=None) -> Benchmark:
     return by_precision(list(files.values()), pd.DataFrame({"query": names, "place": places}), *others)
 
 
-def crop(roi: Sequence[float], size: Size, field_pixels: int = 196) -> tuple[int, int, int, int]:
+def crop(roi: Sequence[float], size: Sequence[int], field_pixels: int = 196) -> tuple[int, int, int, int]:
     """(left, top, right, bottom), for ``Image.crop``, of a query enlarged by half a receptive field on each side.
 
-    The field of VGG-16's conv5_3 is 196 pixels wide: so no location centred on the object is lost. ``size`` is (height,
-    width) of the image. Cut as the NetVLAD authors do: coordinates are rounded, count from one, include both ends.
+    So no location centred on the object is lost. Cut as the NetVLAD authors do: coordinates are rounded, count from
+    one, include both ends.
     """
     wider = np.add(roi, np.multiply((-1, -1, 1, 1), field_pixels / 2))
     left, top, right, bottom = map(int, np.floor(wider + 0.5))
@@ -110,8 +107,7 @@ def crop(roi: Sequence[float], size: Size, field_pixels: int = 196) -> tuple[int
 def read_holidays(images) -> Benchmark:
     """INRIA Holidays: names are numbers, those divisible by 100 are queries, the others of a hundred its positives.
 
-    The query itself is junk. There are 1491 images, 500 of them queries, used as they are, not turned upright. Raises
-    ValueError with the file that is no number or stands alone. Source: Jégou, Douze, Schmid, ECCV 2008.
+    The query itself is junk. Source: Jégou, Douze, Schmid, ECCV 2008.
     """
     files = _by_stem(images)
     for path in (path for stem, path in files.items() if not WHOLE.fullmatch(stem)):
@@ -126,20 +122,13 @@ def read_holidays(images) -> Benchmark:
     return by_precision(paths, pd.DataFrame({"query": names, "place": names}), queries, positives, [*queries[:, None]])
 
 
-def holidays_views(photo: Size, size: Size) -> list[View]:
-    """The whole photograph, shrunk to the area of 1024 x 768 pixels if it is larger."""
-    scale = min(1.0, math.sqrt(1024 * 768 / (photo[0] * photo[1])))
-    return [((0.0, 0.0, float(photo[1]), float(photo[0])), (round(photo[0] * scale), round(photo[1] * scale)))]
-
-
 def read_san_francisco(truth, database, queries) -> Benchmark:
     """San Francisco landmarks, also Sf-0: right is an image of the same building (Chen et al., CVPR 2011).
 
     ``truth`` is ``cartoid_groundTruth.txt``, or its correction ``…_2014_04.txt``: lines of a query (``0000``) and the
-    numbers of its buildings, of which those marked with an x do not count. In the folder ``database`` names have the
-    number, ``PCI_sp_PANORAMA_LATITUDE_LONGITUDE_ID_TILE_BUILDING_YAW_PITCH.jpg``; the folder ``queries`` has
-    ``0000.jpg`` and so on. Queries whose smallest number is the same are of one place. Raises FileNotFoundError and
-    ValueError.
+    numbers of its buildings, of which those marked with an x do not count. Names of database images hold the number,
+    ``PCI_sp_PANORAMA_LATITUDE_LONGITUDE_ID_TILE_BUILDING_YAW_PITCH.jpg``. Queries whose smallest number is the same are
+    of one place.
 
     All 803 queries count. The recalls that Liu et al. (ICCV 2019) publish can only be shares of 737: of those with a
     positive, perhaps, whose `scores` are those of the rows with ``positives > 0``.
@@ -165,7 +154,7 @@ def read_san_francisco(truth, database, queries) -> Benchmark:
 
 
 def positives_by_building(seen: Lists, own: np.ndarray) -> Lists:
-    """Indices of the images, whose buildings are ``own`` (N,), that show one of those that each query has ``seen``."""
+    """Per query the images, whose buildings are ``own`` (N,), that show one of those it has ``seen``."""
     images, none = pd.Series(own).groupby(own).indices, np.empty(0, dtype=np.int64)
     return [np.concatenate([none, *(images.get(building, none) for building in wanted)]) for wanted in seen]
 
@@ -192,7 +181,7 @@ def _by_stem(folder) -> dict[str, str]:
 
 
 def _query(file: Path) -> tuple[str, tuple[float, ...]]:
-    """(image, region of interest) of a ``*_query.txt``."""
+    """(image, left, top, right and bottom of its object) of a ``*_query.txt``."""
     try:
         name, *edges = next(_lines(file), (1, ""))[1].split()
         for edge in (edge for edge in edges if not PIXELS.fullmatch(edge)):
@@ -211,7 +200,8 @@ def _listed(file: Path, index: dict[str, int], broken: set[str]) -> np.ndarray:
     return np.array([_known(name, index, f"{file}, line {number}") for number, name in named], dtype=np.int64)
 
 
-def _known(name: str, index: dict[str, T], where: str) -> T:
+def _known(name: str, index: dict, where: str):
+    """What ``index`` holds by that name; ``where`` is the file and line that names it."""
     if name not in index:
         raise ValueError(f"{where}: image '{printable(name[:80])}' is not in the folder of images; unpack all of them")
     return index[name]

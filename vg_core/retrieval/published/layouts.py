@@ -1,21 +1,16 @@
 """Folders of published benchmarks: what lies where, how many images there should be, and who reads them."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vg_core.datasets.listing import listed
-from vg_core.retrieval.descriptors import Size, View
-from vg_core.retrieval.published.ground_truth import (
-    Benchmark,
-    holidays_views,
-    read_holidays,
-    read_landmarks,
-    read_san_francisco,
-)
+from vg_core.datasets.folders import listed
+from vg_core.retrieval.descriptors import Size, View, whole
+from vg_core.retrieval.published.ground_truth import Benchmark, read_holidays, read_landmarks, read_san_francisco
 from vg_core.retrieval.published.tokyo import read_tokyo247, read_tokyo_tm
-from vg_core.retrieval.views import own_size
-from vg_core.system.registry import ByName
+from vg_core.retrieval.strategies import own_size, scaled
+from vg_core.system.errors import ByName
 
 
 @dataclass(frozen=True)
@@ -32,8 +27,7 @@ class Layout:
 def read_benchmark(name: str, folder) -> tuple[Benchmark, dict]:
     """(benchmark, card of its protocol) of the folder of the benchmark called ``name``, a key of LAYOUTS.
 
-    Says how many images are left out, and when the set is not the published one. Raises KeyError, and FileNotFoundError
-    or ValueError in a sentence about the file.
+    Says how many images are left out, and when the set is not the published one.
     """
     layout, folder = LAYOUTS[name], Path(folder)
     for part, what in layout.parts.items():
@@ -44,8 +38,8 @@ def read_benchmark(name: str, folder) -> tuple[Benchmark, dict]:
     found = layout.read(*(folder / part for part in layout.parts))
     database, queries = len(found.database), len(found.queries)
     known = set(found.database).union(*(shown for _, shown in found.shown if isinstance(shown, list)))
-    parts = [folder / part for part in layout.parts if (folder / part).is_dir()]
-    left_out = sum(file not in known for part in parts for file in listed(part).paths)
+    folders = [folder / part for part in layout.parts if (folder / part).is_dir()]
+    left_out = sum(file not in known for each in folders for file in listed(each).paths)
     if left_out:
         print(f"{name}: {left_out} images in {folder} are corrupt or not part of the benchmark; they are left out")
     complete = (database, queries) == (layout.database, layout.queries)
@@ -54,19 +48,21 @@ def read_benchmark(name: str, folder) -> tuple[Benchmark, dict]:
             f"{name}: {database} database images and {queries} queries are not the {layout.database} and "
             f"{layout.queries} of the benchmark; do not compare with published numbers"
         )
-    alone = int((found.queries.positives == 0).sum())
-    counts = {"database": database, "queries": queries, "queries_without_positives": alone}
+    card = {"dataset": name, "database": database, "queries": queries}
+    card |= {"queries_without_positives": int((found.queries.positives == 0).sum()), "images_left_out": left_out}
     size = "own" if layout.views is own_size else "own, at most 1024x768 pixels"
-    facts = {"images_left_out": left_out, "complete": complete, "image_size": size, "retrieved": found.retrieved}
-    return found, {"dataset": name, **counts, **facts}
+    return found, card | {"complete": complete, "image_size": size, "retrieved": found.retrieved}
 
 
-def _landmarks(city: str) -> dict[str, str]:
-    truth = "its ground truth (*_query.txt, *_good.txt, *_ok.txt, *_junk.txt)"
-    return {"groundtruth": truth, "images": f"the photographs of {city}"}
+def holidays_views(photo: Size, _size: Size) -> list[View]:
+    """The whole photograph, shrunk to the area of 1024 x 768 pixels if it is larger."""
+    return whole(photo, scaled(photo, min(1.0, math.sqrt(1024 * 768 / (photo[0] * photo[1])))))
 
 
-PARIS = _landmarks("Paris 6k") | {"corrupt.txt": "the published list of its 20 corrupt files"}
+TRUTH = "its ground truth (*_query.txt, *_good.txt, *_ok.txt, *_junk.txt)"
+OXFORD = {"groundtruth": TRUTH, "images": "the photographs of Oxford 5k"}
+CORRUPT = {"corrupt.txt": "the published list of its 20 corrupt files"}
+PARIS = {"groundtruth": TRUTH, "images": "the photographs of Paris 6k"} | CORRUPT
 TOKYO = {
     "tokyo247.mat": "the specification by the authors of NetVLAD",
     "images": "the database of Tokyo 24/7 (folders 03814 … 03829)",
@@ -84,7 +80,7 @@ SAN_FRANCISCO = {
 LAYOUTS: dict[str, Layout] = ByName(
     "benchmark",
     {
-        "oxford5k": Layout(read_landmarks, 5063, 55, _landmarks("Oxford 5k")),
+        "oxford5k": Layout(read_landmarks, 5063, 55, OXFORD),
         "paris6k": Layout(read_landmarks, 6392, 55, PARIS),
         "holidays": Layout(read_holidays, 1491, 500, {"jpg": "the photographs of INRIA Holidays"}, holidays_views),
         "tokyo247": Layout(read_tokyo247, 75984, 315, TOKYO),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vg_core.datasets.listing import image_files
+from vg_core.datasets.folders import image_files
 from vg_core.datasets.places import neighbours
 from vg_core.evaluation.ranks import cells, first_hits, panorama_nms
 from vg_core.retrieval.published.ground_truth import TOP, Benchmark, by_rank
@@ -23,9 +23,8 @@ RETRIEVED = 1000  # per query of the Time Machine by its authors, before those o
 def read_tokyo247(file, images, queries) -> Benchmark:
     """Tokyo 24/7 from ``tokyo247.mat``, whose order of images decides what belongs together.
 
-    Twelve database images in a row are one panorama, three queries in a row a viewpoint by day, at sunset, at night;
-    queries differ in size, so describe them one by one. Names start below the folders ``images`` and ``queries``, where
-    database images may be .png although it says .jpg. Raises FileNotFoundError and ValueError.
+    Twelve database images in a row are one panorama, which counts by its best view (Torii et al., CVPR 2015); three
+    queries in a row are a viewpoint by day, at sunset, at night. Database images may be .png although it says .jpg.
     """
     names, places, _ = read_specification(file)
     for name, together in zip(names, (VIEWS, len(TIMES)), strict=True):
@@ -33,27 +32,19 @@ def read_tokyo247(file, images, queries) -> Benchmark:
             raise ValueError(f"{file}: {len(name)} images, expected a multiple of {together}; fetch it again")
     paths = [resolved(found, folder, file) for found, folder in zip(names, (images, queries), strict=True)]
     times = np.array(TIMES)[np.arange(len(names[1])) % len(TIMES)]
-    ranks = partial(ranks_by_panorama, panoramas=np.arange(len(names[0])) // VIEWS, k=TOP)
+    panoramas = np.arange(len(names[0])) // VIEWS  # (N,)
+
+    def ranks(indices: np.ndarray, positives: Sequence) -> np.ndarray:
+        return first_hits(panorama_nms(indices, panoramas, TOP), positives)
+
     return by_rank(*paths, neighbours(*places, METRES), cells(places[1]), times, VIEWS * TOP, ranks)
-
-
-def ranks_by_panorama(indices: np.ndarray, positives: Sequence, panoramas: np.ndarray, k: int) -> np.ndarray:
-    """(Q,) 1-based rank of the first right one among k panoramas, each represented by its best view; 0 for none.
-
-    ``indices`` (Q, K), K at least 12 k or the whole database: else ValueError. Source: Torii et al., CVPR 2015.
-    """
-    enough = min(VIEWS * k, len(panoramas))
-    if np.shape(indices)[1] < enough:
-        raise ValueError(f"{k} panoramas take {enough} retrieved views, there are {np.shape(indices)[1]}")
-    return first_hits(panorama_nms(indices, panoramas, k), positives)
 
 
 def read_tokyo_tm(file, images) -> Benchmark:
     """Tokyo Time Machine from ``tokyoTM_val.mat``, all of whose names start below one folder.
 
-    Queries and database are of the same panoramas, so only images of another time count. Besides what Tokyo 24/7 has,
-    its ``dbStruct`` has dbTimeStamp (N,) and qTimeStamp (Q,), numbers. Raises FileNotFoundError and ValueError. Source:
-    Arandjelović et al., CVPR 2016, whose code asks for another time stamp and for no distance in time.
+    Queries and database are of the same panoramas, so only images of another time stamp count, as in the code of
+    Arandjelović et al., CVPR 2016.
     """
     names, places, (taken, asked) = read_specification(file, ("dbTimeStamp", "qTimeStamp"))
     paths, count = resolved([*names[0], *names[1]], images, file), len(names[0])
@@ -66,8 +57,7 @@ def read_tokyo_tm(file, images) -> Benchmark:
 def ranks_at_other_times(indices, positives: Sequence, taken: np.ndarray, asked: np.ndarray, k: int) -> np.ndarray:
     """(Q,) 1-based rank of the first right one among the k nearest images of another time than the query's; 0 for none.
 
-    ``indices`` (Q, K); time stamps ``taken`` (N,) of the database and ``asked`` (Q,). A query that keeps fewer than k
-    has no others.
+    ``indices`` (Q, K); time stamps ``taken`` (N,) of the database and ``asked`` (Q,).
     """
     other = taken[indices] != asked[:, None]  # (Q, K)
     order = np.argsort(~other, axis=1, kind="stable")[:, :k]
@@ -77,8 +67,8 @@ def ranks_at_other_times(indices, positives: Sequence, taken: np.ndarray, asked:
 def read_specification(file, times: Sequence[str] = ()) -> tuple[list[list[str]], list[np.ndarray], list[np.ndarray]]:
     """Names of images, positions (N, 2) in metres and time stamps (N,), each of the database and of the queries.
 
-    ``file`` is one of the NetVLAD authors' specifications of a dataset. Of its ``dbStruct`` it reads dbImageFns,
-    qImageFns, utmDb (2, N), utmQ (2, Q) and ``times``. Raises FileNotFoundError and ValueError.
+    They are the fields dbImageFns, qImageFns, utmDb (2, N), utmQ (2, Q) and ``times`` of the file's ``dbStruct``.
+    Raises FileNotFoundError and ValueError.
     """
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file}: there is no such file; it is part of NetVLAD's dataset specifications")
