@@ -7,13 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vg_core.datasets.places import neighbours
-from vg_core.evaluation.ranks import (
-    average_precisions,
-    first_hits,
-    panorama_nms,
-    ranks_table,
-    recall,
-)
+from vg_core.evaluation.ranks import Within, average_precisions, first_hits, panorama_nms, recall
 
 
 def table(easting, northing=0.0, name="photo"):
@@ -58,7 +52,7 @@ def test_25_metres_is_a_hit_and_a_centimetre_more_is_not(offset, scale, hit):
     east, north = 545_981.19, 4_184_971.70
     queries, database = table([east], [north]), table([east + scale * offset[0]], [north + scale * offset[1]])
     positives = neighbours(*(t[["easting", "northing"]].to_numpy() for t in (database, queries)), 25)
-    ranks = ranks_table(queries, database, np.array([[0]]), positives, 25)
+    ranks = Within(25).ranks(queries, database, np.array([[0]]), positives)
     assert (ranks["rank"] == 1).mean() == (ranks["within_1"] <= 25).mean() == hit
 
 
@@ -129,7 +123,7 @@ def test_panorama_nms_is_the_loop(case, views, k):
 def test_ranks_table_has_one_row_a_query():
     database = table(np.array([0.0, 30.0, 100.0]), np.array([0.0, 40.0, 0.0]), "db")
     queries = table(np.array([0.0, -1.0]), np.array([10.0, 10.0]), "query")
-    ranks = ranks_table(queries, database, np.array([[2, 1, 0], [1, 2, 0]]), [[0], []], 25)
+    ranks = Within(25).ranks(queries, database, np.array([[2, 1, 0], [1, 2, 0]]), [[0], []])
     columns = "query easting northing heading place positives rank metres within_1 within_5 within_10 within_20 top_1"
     assert list(ranks) == [*columns.split(), "threshold", "database"] and ranks["database"].tolist() == [3, 3]
     assert ranks["query"].tolist() == ["query0.jpg", "query1.jpg"]
@@ -152,7 +146,7 @@ def test_recall_grows_with_n_and_with_the_threshold(seed, width):
     before = -1.0
     for threshold in (5, 25, 60):
         positives = neighbours(there, here, threshold)
-        ranks = ranks_table(queries, database, indices, positives, threshold)
+        ranks = Within(threshold).ranks(queries, database, indices, positives)
         found = [(ranks[f"within_{n}"] <= threshold).mean() for n in (1, 5, 10, 20)]
         assert found == [ranks["rank"].between(1, n).mean() for n in (1, 5, 10, 20)]
         assert found == sorted(found) and found[0] >= before
@@ -162,7 +156,7 @@ def test_recall_grows_with_n_and_with_the_threshold(seed, width):
 def test_names_that_are_no_utf_8_go_into_tables(tmp_path):
     database = table([0.0, 5.0]).assign(path=pd.Series(["db/\udcff.jpg", "db/b.jpg"], dtype=object))
     queries = table([0.0, 5.0]).assign(path=pd.Series(["q/\udcff.jpg", "q/\udcfe.jpg"], dtype=object))
-    ranks = ranks_table(queries, database, np.array([[0, 1], [1, 0]]), [[0], [1]], 25)
+    ranks = Within(25).ranks(queries, database, np.array([[0, 1], [1, 0]]), [[0], [1]])
     ranks.to_parquet(tmp_path / "ranks.parquet")
     assert pd.read_parquet(tmp_path / "ranks.parquet")["query"].tolist() == [r"\udcff.jpg", r"\udcfe.jpg"]
     assert ranks["top_1"].tolist() == [r"\udcff.jpg", "b.jpg"]
@@ -170,4 +164,4 @@ def test_names_that_are_no_utf_8_go_into_tables(tmp_path):
 
 def test_nothing_to_rank_is_said():
     with pytest.raises(ValueError, match="nothing to rank: 1 queries, 0 database images"):
-        ranks_table(table([0.0]), table([]), np.empty((1, 0), dtype=int), [[]], 25)
+        Within(25).ranks(table([0.0]), table([]), np.empty((1, 0), dtype=int), [[]])

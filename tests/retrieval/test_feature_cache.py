@@ -16,7 +16,7 @@ from vg_core.models import build_model, load_model
 from vg_core.models.network import Encoded, frozen_stem, inference_copy
 from vg_core.retrieval import feature_cache as stem_cache
 from vg_core.retrieval.descriptors import describe_photographs, photographs_of
-from vg_core.retrieval.feature_cache import DevicePixels, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
+from vg_core.retrieval.feature_cache import DeviceCache, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
 from vg_core.training import trainer as training
 from vg_core.training.step import can_compile
 
@@ -70,7 +70,7 @@ def test_what_inference_asked_for_can_be_trained_on(model, photographs):
     cache = StemCache(model, photographs, 8)
     describe_photographs(model, cache, 8)
     (maps,) = cache.batches([[0, 1]])
-    model.train().tail(maps).square().sum().backward()
+    model.train().encode(maps).descriptors.square().sum().backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
@@ -149,7 +149,7 @@ def test_augmented_images_are_not_kept_but_those_of_validation_are(street, tmp_p
 
 # --- pixels on a GPU -------------------------------------------------------------------------------------------------
 def test_kept_pixels_are_the_photographs(photographs):
-    kept, wanted = DevicePixels(photographs, torch.device("cpu"), 5), [[3, 0, 31], [7]]
+    kept, wanted = DeviceCache(photographs, torch.device("cpu"), 5), [[3, 0, 31], [7]]
     for one, other in zip(kept.batches(wanted), photographs.batches(wanted), strict=True):
         assert one.dtype == torch.uint8 and torch.equal(one, other)
         one.zero_()  # as augmentation writes into a batch: what is kept stays
@@ -164,7 +164,7 @@ def test_pixels_are_kept_on_a_gpu_with_room(model, photographs, monkeypatch):
     )
     assert keep_pixels(photographs, cpu, 8) is photographs
     monkeypatch.setattr(stem_cache, "pixels_fit", lambda *_: True)
-    assert isinstance(keep_pixels(photographs, cpu, 8), DevicePixels)
+    assert isinstance(keep_pixels(photographs, cpu, 8), DeviceCache)
     stems = StemCache(model, photographs, 8)
     assert keep_pixels(stems, cpu, 8) is stems
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.benchmarks.test_benchmarks import oxford, touch, write_query  # noqa: F401 (fixture)
 from tests.retrieval.test_ground_truth import PCI, san_francisco  # noqa: F401
+from tests.retrieval.test_landmarks import oxford, touch, write_query  # noqa: F401 (fixture)
 from vg_core.retrieval.published.ground_truth import read_holidays, read_landmarks, read_san_francisco
 
 LONG = "9" * 400

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.hungry import peak_is_told
+from tests.benchmarks.hungry import peak_is_told
 from tests.tiny import TINY
 from vg_core.datasets.images import UnreadableImage
 from vg_core.datasets.places import PlaceSet

@@ -18,13 +18,7 @@ from vg_core.models.network import inference_copy
 from vg_core.models.precision import normalise
 from vg_core.retrieval.descriptors import describe, describe_views
 from vg_core.retrieval.ranking import evaluate, search
-from vg_core.retrieval.strategies import (
-    STRATEGIES,
-    average,
-    majority,
-    make_strategy,
-    nearest,
-)
+from vg_core.retrieval.strategies import STRATEGIES, average, majority, make_strategy, nearest
 
 SIZE = (32, 40)
 

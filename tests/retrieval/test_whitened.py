@@ -112,7 +112,7 @@ def test_only_ten_thousand_database_images_are_learned_from(street, monkeypatch)
     assert [tuple(table.shape) for table in tables] == [(9, 64)]
     database = list(PlaceSet.load("street", "train").database.path)
     known = describe(load_model(short.checkpoint), database, (32, 32))
-    assert np.abs(known[:, None] - tables[0].numpy()).max(axis=2).min(axis=0).max() < 1e-5
+    assert np.abs(known[:, None] - tables[0]).max(axis=2).min(axis=0).max() < 1e-5
 
 
 def test_scales_joined_count_in_the_width(street):

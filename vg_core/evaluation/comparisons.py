@@ -10,15 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from vg_core.evaluation.intervals import DRAWS, LEVEL, by_place, gain_samples, recall_interval
+from vg_core.evaluation.intervals import LEVEL, by_place, gain_samples, recall_interval
+from vg_core.evaluation.ranks import AT
 
-AT = (1, 5, 10, 20)
 SeedNoise = tuple[float, int]  # variance and its degrees of freedom
 
 
-def recall_table(
-    ranks: pd.DataFrame, at: Sequence[int] = AT, threshold: float | None = None, draws: int = DRAWS, seed: int = 0
-) -> pd.DataFrame:
+def recall_table(ranks: pd.DataFrame, at: Sequence[int] = AT, threshold: float | None = None) -> pd.DataFrame:
     """Recall@N of each variant with its interval: variant, n, recall, low, high (%), seed_std, seeds, queries, places.
 
     ``recall`` is the mean over queries and seeds. ``low`` and ``high`` bound it with 95 % confidence over other queries
@@ -30,34 +28,30 @@ def recall_table(
     rows = []
     for variant in ranks["variant"].unique():
         most = _database(ranks[ranks["variant"] == variant])
-        kept = [n for n in at if n < most] or [min(at)]
-        hits, index, _ = _hits(ranks, variant, kept, threshold)  # (Q, n, seeds)
+        told = [n for n in at if n < most] or [min(at)]
+        hits, index, _ = _hits(ranks, variant, told, threshold)  # (Q, n, seeds)
         sums, sizes = by_place(hits.mean(axis=2), index)
-        low, high = 100.0 * recall_interval(sums, sizes, draws, seed)
+        low, high = 100.0 * recall_interval(sums, sizes)
         recalls = 100.0 * hits.mean(axis=0)  # (n, seeds)
         spread = recalls.std(axis=1, ddof=1) if recalls.shape[1] > 1 else np.full(len(recalls), np.nan)
-        columns = {"n": kept, "recall": recalls.mean(axis=1), "low": low, "high": high, "seed_std": spread}
+        columns = {"n": told, "recall": recalls.mean(axis=1), "low": low, "high": high, "seed_std": spread}
         counts = {"seeds": hits.shape[2], "queries": len(hits), "places": len(sizes)}
         rows.append(pd.DataFrame({"variant": variant, **columns, **counts}))
     return pd.concat(rows, ignore_index=True)
 
 
 def paired_gain(
-    ranks: pd.DataFrame,
-    a: str,
-    b: str,
-    n: int = 1,
-    threshold: float | None = None,
-    seed_noise: SeedNoise | None = None,
+    ranks: pd.DataFrame, a: str, b: str, n: int = 1, threshold: float | None = None, noise: SeedNoise | None = None
 ) -> dict:
     """Points of recall@n that variant ``a`` gains over ``b``: gain, low, high (95 %), p, queries, places, seeds.
 
     Paired by query and averaged over seeds. Two sources of variance are added, each with its own Student's t (Cochran
     and Cox, Experimental Designs, 1957): places, by leaving out one at a time (with two discordant queries more, one
     each way: Bonett and Price, J. Educ. Behav. Statistics 2012), and seeds, by the spread of the gain over them (paired
-    where both variants have the same ones; none with a single seed), or ``seed_noise`` where more variants than these
-    two tell it. Interval and two-sided p come from a bootstrap over places scaled to that error. What queries and seeds
-    share is counted in both, so with few seeds the interval errs on the wide side (compare Bouthillier et al., 2021).
+    where both variants have the same ones; none with a single seed), or ``noise`` where more variants than these two
+    tell it (see `seed_noise`). Interval and two-sided p come from a bootstrap over places scaled to that error. What
+    queries and seeds share is counted in both, so with few seeds the interval errs on the wide side (compare
+    Bouthillier et al., 2021).
     Raises ValueError when the variants differ in queries or threshold.
     """
     hits_a, index, seeds_a = _hits(ranks, a, [n], threshold)
@@ -70,9 +64,9 @@ def paired_gain(
         raise ValueError(f"'{a}' and '{b}' count hits within {metres}: give one threshold for both")
     recalls_a, recalls_b = hits_a.mean(axis=(0, 1)), hits_b.mean(axis=(0, 1))  # (seeds,)
     per_seed = [recalls_a - recalls_b] if seeds_a.equals(seeds_b) else [recalls_a, recalls_b]
-    noise = [(seeds.var(ddof=1) / len(seeds), len(seeds) - 1) for seeds in per_seed if len(seeds) > 1]
+    own_noise = [(seeds.var(ddof=1) / len(seeds), len(seeds) - 1) for seeds in per_seed if len(seeds) > 1]
     sums, sizes = by_place(hits_a.mean(axis=2) - hits_b.mean(axis=2), index)
-    gain, samples = gain_samples(sums, sizes, [seed_noise] if seed_noise else noise)
+    gain, samples = gain_samples(sums, sizes, [noise] if noise else own_noise)
     low, high = np.quantile(samples, [LEVEL / 2, 1 - LEVEL / 2]).clip(-1, 1).tolist()
     tail = 1 + int(min((samples <= 0).sum(), (samples >= 0).sum()))
     counts = {"queries": len(index), "places": len(sizes), "seeds": min(len(seeds_a), len(seeds_b))}
@@ -97,7 +91,10 @@ def compare_all(ranks: pd.DataFrame, baseline: str, n: int = 1, threshold: float
     rows = []
     for variant in others:
         gain = paired_gain(ranks, variant, baseline, n, threshold, noise if variant in whole else None)
-        rows.append({"variant": variant, **gain, "p_mcnemar": _mcnemar_of_one_seed(hits[variant], hits[baseline])})
+        pair = hits[variant], hits[baseline]
+        shared = [seed for seed in pair[0][2] if seed in pair[1][2]]
+        one = [found[:, 0, seeds.get_loc(shared[0])] > 0 for found, _, seeds in pair] if shared else []  # (Q,) each
+        rows.append({"variant": variant, **gain, "p_mcnemar": mcnemar(*one) if one else np.nan})
     table = pd.DataFrame(rows)
     table["p_holm"] = holm(table["p"])
     decided = np.where(table["gain"] > 0, "better", "worse")
@@ -126,13 +123,8 @@ def verdict(gain: Mapping, expected: str, tolerance: float = 1.0) -> str:
     Expected is "better", "worse", "no worse", "no better" or "same"; the last three allow ``tolerance`` points.
     Confirmed: the whole interval agrees. Refuted: no part of it does.
     """
-    regions = {
-        "better": (0.0, np.inf),
-        "worse": (-np.inf, 0.0),
-        "no worse": (-tolerance, np.inf),
-        "no better": (-np.inf, tolerance),
-        "same": (-tolerance, tolerance),
-    }
+    regions = {"better": (0.0, np.inf), "worse": (-np.inf, 0.0), "no worse": (-tolerance, np.inf)}
+    regions |= {"no better": (-np.inf, tolerance), "same": (-tolerance, tolerance)}
     if expected not in regions:
         raise ValueError(f"expected '{expected}' is unknown; choose one of: {', '.join(regions)}")
     bottom, top = regions[expected]
@@ -152,8 +144,8 @@ def judge_predictions(gains: pd.DataFrame, expected: Mapping[str, str], toleranc
         verdict(row, wanted, tolerance) if row.notna().all() else "no result"
         for wanted, (_, row) in zip(expected.values(), found.iterrows(), strict=True)
     ]
-    found = found.assign(expected=list(expected.values()), verdict=verdicts).reset_index()
-    return found[["variant", "expected", "gain", "low", "high", "queries", "seeds", "verdict"]]
+    found.insert(0, "expected", list(expected.values()))
+    return found.assign(verdict=verdicts).reset_index()
 
 
 def mcnemar(hits_a: np.ndarray, hits_b: np.ndarray) -> float:
@@ -161,19 +153,8 @@ def mcnemar(hits_a: np.ndarray, hits_b: np.ndarray) -> float:
 
     It takes queries as independent: within a place they are not, so it claims more than `paired_gain` does.
     """
-    hits_a, hits_b = np.asarray(hits_a, dtype=bool), np.asarray(hits_b, dtype=bool)
-    if hits_a.shape != hits_b.shape or hits_a.ndim != 1:
-        raise ValueError(f"McNemar's test pairs queries: got hits of shapes {hits_a.shape} and {hits_b.shape}")
     only_a, only_b = int((hits_a & ~hits_b).sum()), int((hits_b & ~hits_a).sum())
     return min(1.0, 2.0 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
-
-
-def _mcnemar_of_one_seed(a: tuple, b: tuple) -> float:
-    """McNemar's p of two variants on the first seed that both have; each is what `_hits` found."""
-    shared = [seed for seed in a[2] if seed in b[2]]
-    if not shared:
-        return np.nan
-    return mcnemar(*(hits[:, 0, seeds.get_loc(shared[0])] > 0 for hits, _, seeds in (a, b)))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -197,7 +178,7 @@ def _hits(ranks: pd.DataFrame, variant: str, at: Sequence[int], threshold: float
         raise ValueError(f"recall@{max(at)} of '{variant}' says nothing: its database has {_database(part):g} images")
     missing = {f"within_{n}" for n in at} - set(ranks) if threshold is not None else ()
     if missing:
-        raise KeyError(f"ranks have no column {', '.join(sorted(missing))}: recall within metres is kept for N in {AT}")
+        raise KeyError(f"ranks have no column {', '.join(sorted(missing))}: recall in metres is known for N in {AT}")
     found = {n: part["rank"].between(1, n) if threshold is None else part[f"within_{n}"] <= threshold for n in at}
     seeds = part["seed"].fillna(-1)  # a run without a seed is a run
     copies = part.groupby([seeds, "query"]).cumcount()  # a base name may occur in two folders

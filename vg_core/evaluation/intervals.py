@@ -44,11 +44,7 @@ def recall_interval(sums: np.ndarray, sizes: np.ndarray, draws: int = DRAWS, see
 
 
 def gain_samples(
-    sums: np.ndarray,
-    sizes: np.ndarray,
-    seed_terms: Sequence[tuple[float, int]],
-    draws: int = DRAWS,
-    seed: int = 0,
+    sums: np.ndarray, sizes: np.ndarray, seed_terms: Sequence[tuple[float, int]], draws: int = DRAWS, seed: int = 0
 ) -> tuple[float, np.ndarray]:
     """Mean gain, and (draws,) samples spread as its error: the bootstrap's shape, the width of places and seeds.
 
@@ -89,7 +85,7 @@ def _resampled(sums: np.ndarray, sizes: np.ndarray, draws: int, seed: int) -> tu
         chosen = rng.integers(places, size=(rows, places)) + places * np.arange(rows)[:, None]
         weights = np.bincount(chosen.ravel(), minlength=rows * places).reshape(rows, places).astype(float)
         parts.append(_ratios(weights, sums, sizes))
-    return np.concatenate([means for means, _ in parts]), np.concatenate([errors for _, errors in parts])
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))  # (draws, n) each
 
 
 def _effective(sizes: np.ndarray) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Recall@N, mean average precision and metres, from ranked database images and what each query should find."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +28,27 @@ class Within:
     def ranks(
         self, queries: pd.DataFrame, database: pd.DataFrame, indices: np.ndarray, positives: Sequence[np.ndarray]
     ) -> pd.DataFrame:
-        """The table of what was retrieved, (Q, K), of which each query should find its positives."""
-        return ranks_table(queries, database, indices, positives, self.metres)
+        """One row per query: where it is, how many positives it has, at which rank the first one came, and metres.
+
+        ``queries`` and ``database`` have columns path, easting, northing (metres, one UTM zone) and heading;
+        ``indices`` (Q, K) are the retrieved images, nearest first, of which 20 count. ``within_N`` is the distance in
+        metres to the closest of the first N (of all K when the database is smaller), so recall@N at any threshold t is
+        the mean of ``within_N <= t``; ``place`` is the 25 m cell of the query, ``database`` the number of its images.
+        Raises ValueError when nothing can be ranked.
+        """
+        indices = np.asarray(indices)[:, : max(AT)]
+        if not indices.size or (indices[:, 0] < 0).any():
+            raise ValueError(f"nothing to rank: {len(queries)} queries, {len(database)} database images")
+        here, there = (t[["easting", "northing"]].to_numpy(float) for t in (queries, database))
+        metres = np.linalg.norm(there[indices] - here[:, None], axis=2)  # (Q, K)
+        metres = np.where(indices < 0, np.inf, metres.round(6))  # 25.00 m stays within 25 m, as for the positives
+        closest = np.minimum.accumulate(metres, axis=1)  # (Q, K)
+        table = {"query": _names(queries["path"]), "easting": here[:, 0], "northing": here[:, 1]}
+        table |= {"heading": queries["heading"].to_numpy(float), "place": cells(here)}
+        table |= {"positives": [len(found) for found in positives], "rank": first_hits(indices, positives)}
+        table |= {"metres": metres[:, 0]} | {f"within_{n}": closest[:, min(n, closest.shape[1]) - 1] for n in AT}
+        table |= {"top_1": _names(database["path"].iloc[indices[:, 0]])}
+        return pd.DataFrame(table | {"threshold": float(self.metres), "database": len(database)})
 
 
 def recall(indices: np.ndarray, positives: Sequence[np.ndarray], at: Sequence[int] = AT) -> dict[int, float]:
@@ -52,14 +71,8 @@ def recall(indices: np.ndarray, positives: Sequence[np.ndarray], at: Sequence[in
 
 def first_hits(indices: np.ndarray, positives: Sequence[np.ndarray]) -> np.ndarray:
     """(Q,) 1-based rank of the first right image among the (Q, K) retrieved ones, 0 where there is none."""
-    indices = np.asarray(indices)
-    is_right = _membership(indices, positives)
-    first, open_rows = np.zeros(len(indices), dtype=int), np.arange(len(indices))
-    for rank, column in enumerate(indices.T, 1):  # most queries are answered by the first few columns
-        right = is_right(open_rows, column[open_rows])
-        first[open_rows[right]] = rank
-        open_rows = open_rows[~right]
-    return first
+    right = _members(indices, positives)  # (Q, K)
+    return np.where(right.any(axis=1), right.argmax(axis=1) + 1, 0)
 
 
 def average_precisions(
@@ -75,18 +88,19 @@ def average_precisions(
     if not counts.all():
         raise ValueError(f"query {counts.argmin()} has no positives, so no average precision: leave it out")
     hits = _members(indices, positives)
-    kept = np.asarray(indices) >= 0
+    counted = np.asarray(indices) >= 0  # (Q, K)
     if junk is not None:
-        kept &= ~_members(indices, junk)
-    hits &= kept
+        counted &= ~_members(indices, junk)
+    hits &= counted
     queries, columns = np.nonzero(hits)
-    ranks = (kept.cumsum(axis=1) - 1)[queries, columns]
+    ranks = (counted.cumsum(axis=1) - 1)[queries, columns]  # from 0
     found = (hits.cumsum(axis=1) - 1)[queries, columns]  # positives of the query before this one
-    return np.bincount(queries, _trapezoids(ranks, found), len(hits)) / counts
+    before = np.divide(found, ranks, out=np.ones(len(ranks)), where=ranks > 0)  # precision above the step
+    return np.bincount(queries, (before + (found + 1) / (ranks + 1)) / 2, len(hits)) / counts
 
 
 def panorama_nms(indices: np.ndarray, panorama_ids: np.ndarray, k: int) -> np.ndarray:
-    """(Q, k) retrieved images of which only the first of each panorama is kept; -1 where panoramas run out.
+    """(Q, k) retrieved images, only the first of each panorama; -1 where panoramas run out.
 
     ``panorama_ids`` (N,) names each database image's panorama. Retrieve 12 k images for Tokyo 24/7 (12 views each).
     """
@@ -105,47 +119,6 @@ def panorama_nms(indices: np.ndarray, panorama_ids: np.ndarray, k: int) -> np.nd
     return best
 
 
-def ranks_table(
-    queries: pd.DataFrame,
-    database: pd.DataFrame,
-    indices: np.ndarray,
-    positives: Sequence[np.ndarray],
-    threshold_m: float,
-) -> pd.DataFrame:
-    """One row per query: where it is, how many positives it has, at which rank the first one came, and metres.
-
-    ``queries`` and ``database`` have columns path, easting, northing (metres, one UTM zone) and heading; ``indices``
-    (Q, K) are the retrieved images, nearest first, of which 20 count. ``within_N`` is the distance in metres to the
-    closest of the first N (of all K when the database is smaller), so recall@N at any threshold t is the mean of
-    ``within_N <= t``; ``place`` is the 25 m cell of the query, ``database`` the number of its images. Raises ValueError
-    when nothing can be ranked.
-    """
-    indices = np.asarray(indices)[:, : max(AT)]
-    if not indices.size or (indices[:, 0] < 0).any():
-        raise ValueError(f"nothing to rank: {len(queries)} queries, {len(database)} database images")
-    here, there = (t[["easting", "northing"]].to_numpy(float) for t in (queries, database))
-    metres = np.linalg.norm(there[indices] - here[:, None], axis=2)  # (Q, K)
-    metres = np.where(indices < 0, np.inf, metres.round(6))  # 25.00 m stays within 25 m, as for the positives
-    closest = np.minimum.accumulate(metres, axis=1)
-    within = {f"within_{n}": closest[:, min(n, closest.shape[1]) - 1] for n in AT}
-    return pd.DataFrame(
-        {
-            "query": _names(queries["path"]),
-            "easting": here[:, 0],
-            "northing": here[:, 1],
-            "heading": queries["heading"].to_numpy(float),
-            "place": cells(here),
-            "positives": [len(found) for found in positives],
-            "rank": first_hits(indices, positives),
-            "metres": metres[:, 0],
-            **within,
-            "top_1": _names(database["path"].iloc[indices[:, 0]]),
-            "threshold": float(threshold_m),
-            "database": len(database),
-        }
-    )
-
-
 def cells(positions: np.ndarray) -> list[str]:
     """Names of the 25 m cells that positions (Q, 2) in metres lie in: the places that count as independent."""
     return [f"e{east}_n{north}" for east, north in np.floor(positions / CELL_METRES).astype(int)]
@@ -157,33 +130,13 @@ def _names(paths: Sequence[str]) -> list[str]:
 
 
 def _members(indices: np.ndarray, sets: Sequence[np.ndarray]) -> np.ndarray:
-    """bool (Q, K): is each retrieved image in the set of its query?"""
+    """bool (Q, K): is each retrieved image in the set of its query? One binary search in all sets laid end to end."""
     indices = np.asarray(indices)
-    return _membership(indices, sets)(np.arange(len(indices))[:, None], indices)
-
-
-def _membership(indices: np.ndarray, sets: Sequence[np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Function of rows and of images, both arrays, that says which images are in the set of their row's query.
-
-    It makes one binary search in all sets laid end to end. The images must be some of ``indices`` (Q, K).
-    """
     if indices.ndim != 2 or len(indices) != len(sets):
         raise ValueError(f"indices of shape {indices.shape} do not go with {len(sets)} queries: expected (Q, K)")
     flat = np.concatenate([[-1], *sets], dtype=np.int64, casting="unsafe")  # never empty
     first_key = np.arange(len(sets)) * (int(max(flat.max(), indices.max(initial=0))) + 1)  # one set after the other
     flat[1:] += np.repeat(first_key, np.array([len(found) for found in sets], dtype=int))
-    if (flat[1:] < flat[:-1]).any():
-        flat.sort()
-
-    def are_members(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
-        wanted = first_key[rows] + images
-        places = np.searchsorted(flat, wanted).clip(max=len(flat) - 1)
-        return (flat[places] == wanted) & (images >= 0)
-
-    return are_members
-
-
-def _trapezoids(ranks: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Mean of the precisions before and after each positive: 0-based rank, and number of positives before it."""
-    before = np.divide(found, ranks, out=np.ones(len(ranks)), where=ranks > 0)
-    return (before + (found + 1) / (ranks + 1)) / 2
+    flat.sort()
+    wanted = first_key[:, None] + indices  # (Q, K)
+    return (flat[np.searchsorted(flat, wanted).clip(max=len(flat) - 1)] == wanted) & (indices >= 0)

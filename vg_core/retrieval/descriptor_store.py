@@ -17,17 +17,6 @@ class DescriptorStore:
     shape: tuple[int, int]
 
     @classmethod
-    def open(cls, path) -> "DescriptorStore":
-        """The store in a file. Raises ValueError when the file is none; FileNotFoundError."""
-        try:
-            found = np.load(path, mmap_mode="r")
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{path} is no table of descriptors ({error}); write it again") from error
-        if found.ndim != 2 or found.dtype != np.float16:
-            raise ValueError(f"{path} holds {found.dtype} of shape {found.shape}, not float16 (N, D); write it again")
-        return cls(Path(path), found.shape)
-
-    @classmethod
     def write(cls, path, parts: Iterable[np.ndarray], shape: tuple[int, int]) -> "DescriptorStore":
         """The store made of consecutive ``parts``, (any, D) each; one part is in memory at a time.
 
@@ -44,7 +33,7 @@ class DescriptorStore:
                 del part  # before the next one is made
             if written != shape[0]:
                 raise ValueError(f"{written:,} descriptors were given for {path}, {shape[0]:,} were announced")
-        return cls.open(path)
+        return cls(Path(path), shape)
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vg_core.datasets.images import WORKERS, read_image
+from vg_core.datasets.images import read_image
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import PlaceSet
 from vg_core.models.network import GeoModel, inference_copy
 from vg_core.models.precision import mixed_precision, normalise
+from vg_core.retrieval.exact_search import Ranking
 from vg_core.retrieval.feature_cache import StemCache, descriptors_of
 from vg_core.system import processes
-from vg_core.system.devices import pick_device
+from vg_core.system.devices import WORKERS, pick_device
 from vg_core.system.progress_bar import bar
 
 Size = tuple[int, int]  # height, width in pixels
@@ -40,9 +41,7 @@ class Strategy:
     """
 
     views: Callable[[Size, Size], list[View]]  # of a photograph's size and the configured one
-    merge: Callable[
-        [np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]
-    ]  # as in `vg_core.retrieval.strategies`
+    merge: Callable[[np.ndarray, np.ndarray, int], Ranking]  # as in `vg_core.retrieval.strategies`
     scales: tuple[float, ...] = (1.0,)
     concatenate: bool = False  # the scales, instead of averaging them
     flip: bool = False
@@ -79,6 +78,9 @@ class TwoSizes:
         return source.batches(np.asarray(some) - start for some in indices)
 
 
+Source = Photographs | StemCache | TwoSizes  # of batches of images, by their numbers
+
+
 def photographs_of(places: PlaceSet, image_size: Size, database_size: Size | None = None) -> Photographs | TwoSizes:
     """All photographs of a set, database first, queries behind, decoded once; the database may have its own size."""
     database, queries = list(places.database.path), list(places.queries.path)
@@ -91,29 +93,18 @@ def photographs_of(places: PlaceSet, image_size: Size, database_size: Size | Non
 
 # --- each photograph whole and once -----------------------------------------------------------------------------------
 def describe(
-    model: GeoModel,
-    paths: Sequence,
-    image_size: Size,
-    batch_size: int = 16,
-    device: torch.device | None = None,
-    progress: bool = True,
+    model: GeoModel, paths: Sequence, image_size: Size, batch_size: int = 16, progress: bool = True
 ) -> np.ndarray:
     """float32 (N, D) descriptors of image files resized to ``image_size`` = (height, width), in the order given. Raises
     UnreadableImage, which names the file.
     """
-    photographs = Photographs(paths, image_size)
-    model = model.to(device or pick_device())
-    return describe_photographs(model, photographs, batch_size, progress=progress).float().cpu().numpy()
+    photographs, model = Photographs(paths, image_size), model.to(pick_device())
+    return describe_photographs(model, photographs, batch_size, progress=progress).cpu().numpy()
 
 
 @torch.inference_mode()
 def describe_photographs(
-    model: GeoModel,
-    photographs: Photographs | StemCache | TwoSizes,
-    batch_size: int,
-    indices: np.ndarray | None = None,
-    progress: bool = False,
-    label: str = "descriptors",
+    model: GeoModel, photographs: Source, batch_size: int, indices: np.ndarray | None = None, progress: bool = False
 ) -> torch.Tensor:
     """(N, D) descriptors, on the model's device, of the photographs that ``indices`` names (by default all).
 
@@ -123,10 +114,9 @@ def describe_photographs(
     network, device = inference_copy(model), next(model.parameters()).device
     descriptors, share = torch.empty(len(indices), model.dim, device=device), processes.share(len(indices), batch_size)
     own, found = indices[share], descriptors[share]
-    done = bar(wanted=progress, total=len(own), desc=label, unit="image")
-    parts = in_parts(own, batch_size)
-    with mixed_precision(device), done:
-        for start, batch in zip(range(0, len(own), batch_size), photographs.batches(parts), strict=True):
+    batches = photographs.batches(in_parts(own, batch_size))
+    with mixed_precision(device), bar(wanted=progress, total=len(own), desc="descriptors", unit="image") as done:
+        for start, batch in zip(range(0, len(own), batch_size), batches, strict=True):
             found[start : start + len(batch)] = descriptors_of(network, batch.to(device, non_blocking=True))
             done.update(len(batch))
     return processes.complete(descriptors, batch_size)
@@ -163,7 +153,8 @@ def describe_views(
     """
     if not len(paths):
         raise ValueError("there are no photographs to describe")
-    return filled(described_views(model, paths, image_size, strategy, batch_size, progress), len(paths))
+    shape = len(paths), len(strategy.views(image_size, image_size)), strategy.width(model.dim)
+    return filled(described_views(model, paths, image_size, strategy, batch_size, progress), shape)
 
 
 @torch.inference_mode()
@@ -236,15 +227,9 @@ def mean_direction(descriptors: np.ndarray, axis: int) -> np.ndarray:
     return mean * (length / np.linalg.norm(mean, axis=-1, keepdims=True).clip(min=1e-12))
 
 
-def filled(parts: Iterable[np.ndarray], count: int) -> np.ndarray:
-    """The ``count`` rows of consecutive parts, at least one; to concatenate them would hold all rows twice."""
-    parts = iter(parts)
-    first = next(parts)
-    table, start = np.empty((count, *first.shape[1:]), first.dtype), 0
-    for part in chain([first], parts):
-        table[start : start + len(part)] = part
-        start += len(part)
-    return table
+def filled(parts: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """float32 ``shape`` of the rows of consecutive parts; to concatenate them would hold all rows twice."""
+    return np.fromiter(chain.from_iterable(parts), np.dtype((np.float32, shape[1:])), shape[0])
 
 
 def in_parts(indices: Sequence, size: int) -> Iterator:

@@ -8,14 +8,13 @@ import numpy as np
 from vg_core.retrieval.descriptor_store import DescriptorStore
 
 Database = np.ndarray | DescriptorStore
+Ranking = tuple[np.ndarray, np.ndarray]  # distances (Q, K) and database indices (Q, K), nearest first
 MEMORY_BYTES = 256 * 2**20  # default budget of a search in blocks
-WORKSPACE_BYTES = 40 * 2**20  # Faiss' block of 4,096 queries x 1,024 images, and what its threads keep
+WORKSPACE_BYTES = 40 * 2**20  # Faiss' block of 4,096 queries x 1,024 images, and what its threads hold
 BYTES_A_RESULT = 96  # per query and neighbour: heaps, results of a block, and Faiss' reservoir of candidates
 
 
-def exact(
-    queries: np.ndarray, database: Database, k: int, memory_bytes: int = MEMORY_BYTES
-) -> tuple[np.ndarray, np.ndarray]:
+def exact(queries: np.ndarray, database: Database, k: int, memory_bytes: int = MEMORY_BYTES) -> Ranking:
     """(distances, indices), both (Q, K), of the nearest descriptors, nearest first; K = min(k, N).
 
     Distances are Euclidean. A float32 array is searched where it lies. A store is read block by block, so that no more
@@ -74,7 +73,7 @@ def same_width(queries: np.ndarray, database) -> None:
         )
 
 
-def _in_blocks(queries: np.ndarray, store: DescriptorStore, k: int, memory_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+def _in_blocks(queries: np.ndarray, store: DescriptorStore, k: int, memory_bytes: int) -> Ranking:
     """Squared distances and indices, both (Q, K), from a running list of the k nearest."""
     fixed = WORKSPACE_BYTES + BYTES_A_RESULT * len(queries) * k
     rows = (memory_bytes - fixed) // (6 * store.shape[1] + 4)  # float32 and the mapped float16, and a norm

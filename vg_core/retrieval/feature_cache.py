@@ -20,23 +20,23 @@ COMPILED_AT_MOST = 64  # forms of a network: of each architecture of a sweep som
 Stem = Callable[[Tensor], Tensor]  # images to the frozen layers' output
 
 
-class Kept:
-    """Something of every photograph, the same size for all, in the memory of a device.
+class DeviceCache:
+    """Photographs in the memory of a device: here their uint8 pixels, read and sent there once.
 
-    All are made when the first is asked for, in batches of their own: what is kept does not depend on who asks, and a
+    All are made when the first is asked for, in batches of their own: what is in it does not depend on who asks, and a
     run that was stopped goes on with the same numbers. Several processes, which all have to ask, share out the batches,
     and each of them has everything at the end: any image may come up in any of their batches.
     """
 
-    label = ""  # of the progress bar
+    label = "pixels to the device, once"  # of the progress bar
 
     def __init__(self, photographs: Photographs, device: torch.device, batch_size: int):
         self.photographs, self.device, self.batch_size = photographs, device, batch_size
         self.one = self.make(torch.zeros(1, 3, *photographs.size, dtype=torch.uint8))
 
     def make(self, pixels: Tensor) -> Tensor:
-        """What is kept, (B, C, H, W) on the device, of pixels (B, 3, H, W)."""
-        raise NotImplementedError
+        """What lies in the cache, (B, C, H, W) on the device, of pixels (B, 3, H, W)."""
+        return pixels.to(self.device)
 
     def __len__(self) -> int:
         return len(self.photographs)
@@ -65,7 +65,7 @@ class Kept:
         return (maps[torch.from_numpy(np.asarray(wanted))].permute(0, 3, 1, 2) for wanted in indices)
 
 
-class StemCache(Kept):
+class StemCache(DeviceCache):
     """Photographs as the frozen layers of a network see them, on the network's device; ``GeoModel.tail`` takes them.
 
     They are float32, or bfloat16 where the network computes in it, as the same layers give in a training step.
@@ -82,26 +82,17 @@ class StemCache(Kept):
             return self.stem(normalise(pixels.to(self.device, non_blocking=True)))
 
 
-class DevicePixels(Kept):
-    """The uint8 pixels themselves: read and sent to the device once."""
-
-    label = "pixels to the device, once"
-
-    def make(self, pixels: Tensor) -> Tensor:
-        return pixels.to(self.device)
-
-
 def keep_stems(
     model: GeoModel, sets: Sequence[Photographs], batch_size: int, budget: int | None = None
 ) -> list[Photographs | StemCache]:
     """Each set of photographs, or a StemCache of it as long as they fit in ``budget`` bytes together, the first first.
 
-    The budget is by default STEMS_SHARE of what is free, to the first of several processes: what is kept is made by all
-    of them together. A network without frozen layers keeps nothing.
+    The budget is by default STEMS_SHARE of what is free, to the first of several processes: a cache is made by all of
+    them together. A network without frozen layers needs none.
     """
     if not model.backbone.frozen:
         return list(sets)
-    device, kept = next(model.parameters()).device, []
+    device, sources = next(model.parameters()).device, []
     budget = processes.agreed(int(STEMS_SHARE * free_memory(device))) if budget is None else budget
     for photographs in sets:
         cache = StemCache(model, photographs, batch_size)
@@ -112,20 +103,20 @@ def keep_stems(
                 f"{budget / 1e9:.1f} GB set aside for it: computing it on every pass instead (slower)."
             )
         budget -= cache.nbytes * fits
-        kept.append(cache if fits else photographs)
-    return kept
+        sources.append(cache if fits else photographs)
+    return sources
 
 
-def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_size: int) -> Photographs | Kept:
+def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_size: int) -> Photographs | DeviceCache:
     """Photographs with their pixels on the device if that is a GPU with room for them; a StemCache as it is."""
     if isinstance(source, StemCache):
         return source
     fit = processes.agreed(pixels_fit(source.nbytes, device, free_memory(device)))  # all make them together, or none
-    return DevicePixels(source, device, batch_size) if fit else source
+    return DeviceCache(source, device, batch_size) if fit else source
 
 
 def pixels_fit(nbytes: int, device: torch.device, free: float) -> bool:
-    """Are decoded photographs of ``nbytes`` kept on a device with so many bytes free?"""
+    """Is there room for decoded photographs of ``nbytes`` on a device with so many bytes free?"""
     return device.type == "cuda" and nbytes <= PIXELS_SHARE * free
 
 

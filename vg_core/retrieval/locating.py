@@ -7,7 +7,7 @@ import pandas as pd
 
 from vg_core.datasets.checks import squashed
 from vg_core.datasets.contents import digest_of
-from vg_core.datasets.places import read_folder
+from vg_core.datasets.folders import read_folder
 from vg_core.models import GeoModel, load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.retrieval.descriptors import describe
@@ -19,7 +19,7 @@ def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: i
     """The ``top`` photographs of a folder most similar to one, best first: what ``read_folder`` says about each,
     ``distance`` of the descriptors and ``metres`` from the best.
 
-    ``model`` is a checkpoint. Descriptors of the folder are kept in the cache for the next photograph.
+    ``model`` is a checkpoint. Descriptors of the folder stay in the cache for the next photograph.
     """
     network, table = load_model(model), read_folder(database)
     if sentence := squashed([str(photo), *table.path], network.config.image_size):
@@ -34,5 +34,5 @@ def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: i
 def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, batch_size: int) -> np.ndarray:
     """(N, D) descriptors of the photographs of a table, made once for their contents and this checkpoint."""
     key = digest_of(table.path)[:10] + checkpoint_hash(checkpoint)[:10]
-    kept = paths.cache_root() / "descriptors" / f"{key}.npy"
-    return own_files.read_or_make(kept, lambda: describe(network, table.path, network.config.image_size, batch_size))
+    file = paths.cache_root() / "descriptors" / f"{key}.npy"
+    return own_files.read_or_make(file, lambda: describe(network, table.path, network.config.image_size, batch_size))

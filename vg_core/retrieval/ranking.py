@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -14,13 +14,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
 from vg_core.mining import products
 from vg_core.models.network import GeoModel
 from vg_core.retrieval.descriptor_store import DescriptorStore
 from vg_core.retrieval.descriptors import (
+    Source,
     Strategy,
     TwoSizes,
     describe_photographs,
@@ -30,8 +30,7 @@ from vg_core.retrieval.descriptors import (
     in_parts,
     photographs_of,
 )
-from vg_core.retrieval.exact_search import exact
-from vg_core.retrieval.feature_cache import StemCache
+from vg_core.retrieval.exact_search import Ranking, exact
 from vg_core.system import processes
 from vg_core.system.devices import free_memory
 from vg_core.system.files import scratch_folder
@@ -52,7 +51,7 @@ class Evaluation:
     seconds: dict[str, float]  # spent on "describe" and "search"
 
 
-def search(queries: np.ndarray | Tensor, database: Descriptors, k: int) -> tuple[np.ndarray, np.ndarray]:
+def search(queries: np.ndarray | Tensor, database: Descriptors, k: int) -> Ranking:
     """(distances, indices), both (Q, K), of the nearest database descriptors, nearest first; K = min(k, N).
 
     Distances are Euclidean, the search is exact. An array is not copied, a store on disk is read in blocks, tensors on
@@ -64,7 +63,7 @@ def search(queries: np.ndarray | Tensor, database: Descriptors, k: int) -> tuple
 
 
 @torch.inference_mode()
-def nearest_on_device(queries: Tensor, database: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_on_device(queries: Tensor, database: Tensor, k: int) -> Ranking:
     """What ``search`` gives, of tensors (Q, D) and (N, D): neither is copied to the CPU.
 
     Products are in true float32, in blocks of at most ``products.BLOCK_BYTES``. ValueError for a descriptor that is not
@@ -90,8 +89,7 @@ def evaluate(
     protocol: Within,
     batch_size: int = 16,
     strategy: Strategy | None = None,
-    photographs: Photographs | StemCache | TwoSizes | None = None,
-    progress: bool = False,
+    photographs: Source | None = None,
     database_size: tuple[int, int] | None = None,
 ) -> Evaluation:
     """Evaluation of a model on the database and queries of a set.
@@ -102,45 +100,43 @@ def evaluate(
     images shown whole and once. Descriptors of a database that have no room lie on disk meanwhile, as float16. Several
     processes share out describing; the first of them alone writes and searches.
     """
-    plain = strategy is None or strategy.is_plain
+    plain, shape = strategy is None or strategy.is_plain, (len(places.database), model.dim)
     if plain and photographs is None:
         photographs = photographs_of(places, image_size, database_size)
     started = time.monotonic()
-    with ExitStack() as held:
-        if plain:
-            queries, database = _whole(model, places, photographs, batch_size, progress, held)
-        else:
-            queries = describe_views(model, places.queries.path, image_size, strategy, batch_size, progress)
-            shown = database_size or image_size, strategy.of_database(), batch_size, progress
-            parts = (part[:, 0] for part in described_views(model, places.database.path, *shown))
-            database = held.enter_context(_kept(parts, (len(places.database), strategy.width(model.dim))))
+    if plain:
+        queries, database = _whole(model, shape[0], photographs, batch_size)
+        in_memory = isinstance(database, Tensor)
+    else:
+        queries = describe_views(model, places.queries.path, image_size, strategy, batch_size)
+        shown = database_size or image_size, strategy.of_database(), batch_size
+        database = (part[:, 0] for part in described_views(model, places.database.path, *shown))
+        shape = shape[0], strategy.width(model.dim)
+        in_memory = has_room(prod(shape), torch.device("cpu"))
+    with _table(database, shape, in_memory) as table:
         described = time.monotonic()
-        find, k = search if plain else strategy.merge, protocol.how_many(len(places.database))
-        distances, indices = processes.agreed(find(queries, database, k) if processes.first() else None)
+        find, k = search if plain else strategy.merge, protocol.how_many(shape[0])
+        distances, indices = processes.agreed(find(queries, table, k) if processes.first() else None)
         seconds = {"describe": described - started, "search": time.monotonic() - described}
     ranks = protocol.ranks(places.queries, places.database, indices, places.positives(protocol))
     return Evaluation(ranks, indices, distances, seconds)
 
 
 def _whole(
-    model: GeoModel,
-    places: PlaceSet,
-    photographs: Photographs | StemCache | TwoSizes,
-    batch_size: int,
-    progress: bool,
-    held: ExitStack,
-) -> tuple[Tensor, Descriptors | None]:
-    """Descriptors (Q, D) of the queries and (N, D) of the database, all of them shown whole and once."""
-    label = f"describing {places.name} {places.split}"
-    describe = partial(describe_photographs, model, photographs, batch_size, progress=progress, label=label)
-    images, count = np.arange(len(photographs)), len(places.database)
-    if processes.agreed(has_room(len(images) * model.dim, next(model.parameters()).device)):  # all do the same
-        if isinstance(photographs, TwoSizes):
-            return describe(images[count:]), describe(images[:count])
+    model: GeoModel, count: int, photographs: Source, batch_size: int
+) -> tuple[Tensor, Tensor | Iterator[np.ndarray]]:
+    """(Q, D) descriptors of the queries and (N, D) of the ``count`` database images, all of them shown whole and once;
+    the latter in parts where memory has no room for all.
+    """
+    describe = partial(describe_photographs, model, photographs, batch_size)
+    images = np.arange(len(photographs))
+    fits = processes.agreed(has_room(len(images) * model.dim, next(model.parameters()).device))  # all do the same
+    if fits and not isinstance(photographs, TwoSizes):
         return describe(images).split([count, len(images) - count])[::-1]
     queries = describe(images[count:])
-    parts = (describe(some).cpu().numpy() for some in in_parts(images[:count], STORED_AT_ONCE))
-    return queries, held.enter_context(_stored(parts, (count, model.dim)))
+    if fits:
+        return queries, describe(images[:count])
+    return queries, (describe(some).cpu().numpy() for some in in_parts(images[:count], STORED_AT_ONCE))
 
 
 # --- where descriptors lie: in memory while they have room there, on disk when they have not ------------------------
@@ -150,21 +146,19 @@ def has_room(values: int, device: torch.device) -> bool:
 
 
 @contextmanager
-def _kept(parts: Iterator[np.ndarray], shape: tuple[int, int]) -> Iterator[np.ndarray | DescriptorStore | None]:
-    """The table (N, D) = ``shape`` that consecutive parts make: an array, or without room a store; see `_stored`."""
-    if processes.first() and has_room(prod(shape), torch.device("cpu")):
-        yield filled(parts, shape[0])
-        return
-    with _stored(parts, shape) as store:
-        yield store
-
-
-@contextmanager
-def _stored(parts: Iterator[np.ndarray], shape: tuple[int, int]) -> Iterator[DescriptorStore | None]:
-    """A float16 store until the block ends, made of consecutive parts; the first process alone has one."""
-    if not processes.first():
+def _table(
+    parts: Tensor | Iterator[np.ndarray], shape: tuple[int, int], in_memory: bool
+) -> Iterator[Descriptors | None]:
+    """The table (N, D) = ``shape`` of all parts: in memory, or a float16 store until the block ends. The first process
+    alone has what is made of several parts.
+    """
+    if isinstance(parts, Tensor):
+        yield parts
+    elif not processes.first():
         deque(parts, maxlen=0)  # the others describe their shares
         yield None
-        return
-    with scratch_folder(cache_root()) as folder:
-        yield DescriptorStore.write(Path(folder) / "descriptors.npy", parts, shape)
+    elif in_memory:
+        yield filled(parts, shape)
+    else:
+        with scratch_folder(cache_root()) as folder:
+            yield DescriptorStore.write(Path(folder) / "descriptors.npy", parts, shape)

@@ -1,25 +1,58 @@
-"""Test strategies: how queries of any size are shown to a network, and how several views of one become one ranking.
+"""Test strategies: which views of a query a network sees, and how several views of one become one ranking.
 
 The six of DVGL (Berton et al., CVPR 2022) and each query at its own size; all join with several scales and with
-mirroring. The database is always resized to one size, whatever the strategy of the queries. Views are cut from the
-photograph and resized in one step, bilinear with anti-aliasing, as images are everywhere else.
+mirroring. Views are cut and resized in one step. The database is always resized to one size.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from vg_core.retrieval.descriptors import Strategy, mean_direction, whole
+from vg_core.retrieval.descriptors import Box, Size, Strategy, View, mean_direction, whole
+from vg_core.retrieval.exact_search import Ranking
 from vg_core.retrieval.ranking import search
-from vg_core.retrieval.views import central_crop, five_crops, own_size, single_query
-from vg_core.system.registry import ByName
+from vg_core.system.errors import ByName
 
-Ranking = tuple[np.ndarray, np.ndarray]  # distances (Q, K), database indices (Q, K)
-
+SMALLEST_SIDE = 32  # pixels; below it VGG-16 has no location left
 SCALES = (1.0, 2**-0.5, 2**0.5)  # Radenovic et al., TPAMI 2018
-MAJORITY_WEIGHT = 0.01  # DVGL's default
-MAJORITY_LEVELS = (1, 5, 10)
+
+
+# --- (photograph's size, configured size) -> views ------------------------------------------------------------------
+def single_query(photo: Size, size: Size) -> list[View]:
+    """The whole photograph in its own proportions, its shorter side as long as that of ``size``."""
+    return whole(photo, scaled(photo, min(size) / min(photo)))
+
+
+def own_size(photo: Size, size: Size) -> list[View]:
+    """The whole photograph as it is; enlarged, if need be, to a shorter side of ``SMALLEST_SIDE`` pixels."""
+    return whole(photo, scaled(photo, max(1.0, SMALLEST_SIDE / min(photo))))
+
+
+def central_crop(photo: Size, size: Size) -> list[View]:
+    """The largest central part that has the proportions of ``size``, at that size."""
+    scale = max(size[0] / photo[0], size[1] / photo[1])
+    part = min(size[0] / scale, photo[0]), min(size[1] / scale, photo[1])  # rounding must not pass the border
+    return [(_rectangle(photo, part), size)]
+
+
+def five_crops(photo: Size, size: Size) -> list[View]:
+    """Four corners and the centre, squares as large as the photograph allows, at the shorter side of ``size``.
+
+    Such squares fill the shorter side: two pairs of corners are the same, and all five are in a square photograph.
+    """
+    places = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5)]  # share of the free room: down, across
+    side, seen = (min(photo), min(photo)), (min(size), min(size))
+    return [(_rectangle(photo, side, *place), seen) for place in places]
+
+
+def scaled(size: Size, factor: float) -> Size:
+    """The size times a factor, in whole pixels."""
+    return round(size[0] * factor), round(size[1] * factor)
+
+
+def _rectangle(photo: Size, part: tuple[float, float], down: float = 0.5, across: float = 0.5) -> Box:
+    top, left = down * (photo[0] - part[0]), across * (photo[1] - part[1])
+    return left, top, left + part[1], top + part[0]
 
 
 # --- one ranking from views: (queries (Q, V, D), database (N, D), k) -> ranking, K = min(k, N) ----------------------
@@ -34,14 +67,8 @@ def nearest(queries: np.ndarray, database: np.ndarray, k: int) -> Ranking:
     return _closest(distances, distances, indices, k)
 
 
-def majority(
-    queries: np.ndarray,
-    database: np.ndarray,
-    k: int,
-    weight: float = MAJORITY_WEIGHT,
-    levels: Sequence[int] = MAJORITY_LEVELS,
-) -> Ranking:
-    """Ranking by the least squared distance to a view, less the votes of the views.
+def majority(queries: np.ndarray, database: np.ndarray, k: int, weight: float = 0.01, levels=(1, 5, 10)) -> Ranking:
+    """Ranking by the least squared distance to a view, less the votes of the views; as DVGL by default.
 
     For each n of ``levels``, an image among the first n of c > 1 views gains ``weight`` x c / n in those views.
     The distances that come back are those to the winning view, so they need not grow along a row.
@@ -74,8 +101,8 @@ def _closest(scores: np.ndarray, distances: np.ndarray, indices: np.ndarray, k: 
     images = np.take_along_axis(indices, by_image, axis=1)
     again = np.zeros(images.shape, dtype=bool)
     np.put_along_axis(again, by_image[:, 1:], images[:, 1:] == images[:, :-1], axis=1)
-    kept = np.argsort(again, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(distances, kept, axis=1), np.take_along_axis(indices, kept, axis=1)
+    first = np.argsort(again, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distances, first, axis=1), np.take_along_axis(indices, first, axis=1)
 
 
 # --- by name ---------------------------------------------------------------------------------------------------------
@@ -91,13 +118,11 @@ STRATEGIES: dict[str, Strategy] = ByName(
         "maj_voting": Strategy(five_crops, majority),
     },
 )
+MULTI_SCALE = {"scales": SCALES, "concatenate": False}
+JOINED_SCALES = {"scales": SCALES, "concatenate": True}
 ADDITIONS: dict[str, dict] = ByName(
     "addition to a test strategy",
-    {
-        "multi_scale": {"scales": SCALES, "concatenate": False},
-        "multi_scale_concatenated": {"scales": SCALES, "concatenate": True},
-        "flip": {"flip": True},
-    },
+    {"multi_scale": MULTI_SCALE, "multi_scale_concatenated": JOINED_SCALES, "flip": {"flip": True}},
 )
 
 

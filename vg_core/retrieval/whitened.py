@@ -32,7 +32,8 @@ def whiten(checkpoint: Path) -> None:
     chosen = np.random.default_rng(config.seed).permutation(len(places.database))[:LEARNED_ON]
     images = photographs_of(places, config.image_size)  # as in the training: these pixels are decoded already
     descriptors = describe_photographs(model, images, config.infer_batch_size, np.sort(chosen))
-    model.cpu().whiten(Whitening.learn(descriptors, widest(model.pooled_dim, len(places.database))))
+    learned = Whitening.learn(descriptors.cpu().numpy(), widest(model.pooled_dim, len(places.database)))
+    model.cpu().whiten(learned)
     if processes.first():
         own_files.write(whitened_file(checkpoint), model_bytes(model))
     processes.wait()
