@@ -3,10 +3,8 @@
 import io
 import json
 import math
-import os
 import platform
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
@@ -20,8 +18,6 @@ from PIL import Image
 
 from vg_core.config import PROFILES
 from vg_core.system import own_files, paths
-from vg_core.system.files import not_written, remove_leftovers, unfinished
-from vg_core.system.own_files import SUMS, sums_of
 from vg_core.system.text import printable, safe_cells
 
 SLUG = re.compile(r"\d\d_[a-z0-9_]+")  # of a notebook
@@ -74,7 +70,7 @@ class Page:
             inches = [round(float(side), 3) for side in figure.get_size_inches()]  # (width, height)
             origin["figures"][name] = {"file": f"{name}.{kind}", "inches": inches}
         files["origin.json"] = _json(origin)
-        return _replace_folder(paths.assets_folder(self.profile) / self.slug, files)
+        return own_files.write_folder(paths.assets_folder(self.profile) / self.slug, files)
 
     def exported(self, table: str) -> pd.DataFrame:
         """A table of this name from every earlier chapter that exported one, end to end, with a first column
@@ -100,10 +96,9 @@ def findings(predictions: pd.DataFrame) -> str:
     """Markdown, a line for each row of ``judge_predictions``: what was expected, the verdict, the gain it rests on."""
     lines = []
     for row in predictions.itertuples():
-        change = "–, every run failed"
-        if row.gain == row.gain:
-            change = f"{row.gain:+.1f} points of recall@1 [{row.low:+.1f}, {row.high:+.1f}]"
-            change += f", {row.queries:.0f} queries, {row.seeds:.0f} seeds"
+        change = f"{row.gain:+.1f} points of recall@1 [{row.low:+.1f}, {row.high:+.1f}]"
+        change += f", {row.queries:.0f} queries, {row.seeds:.0f} seeds"
+        change = "–, every run failed" if pd.isna(row.gain) else change
         lines.append(f"{row.variant}, expected {row.expected}: **{row.verdict}**; {change}")
     return "  \n".join(lines)
 
@@ -143,7 +138,6 @@ def _named(name, what: str) -> str:
 
 
 def _checked(name: str, value, wanted: type) -> str:
-    """The name, when it is one and the value is of the type wanted."""
     _named(name, wanted.__name__)
     if not isinstance(value, wanted):
         raise TypeError(f"{name} is a {type(value).__module__}.{type(value).__name__}, not a {wanted.__name__}")
@@ -217,24 +211,3 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changes else "")
-
-
-def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Write a new folder beside the old one, then swap the two names: a kill before that leaves the old one whole."""
-    new, old = unfinished(folder), unfinished(folder)
-    try:
-        new.mkdir(parents=True)
-        remove_leftovers(folder.parent)
-        for name, content in {**files, SUMS: sums_of(files)}.items():
-            (new / name).write_bytes(content)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    except OSError as error:
-        raise not_written(folder, error) from error
-    finally:
-        if os.path.exists(old) and not os.path.exists(folder):  # stopped between the two
-            old.rename(folder)
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-    return folder

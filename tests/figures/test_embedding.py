@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from matplotlib import style
 from matplotlib.colors import to_hex
 
-from vg_core.figures.canvas import FULL, ink
 from vg_core.figures.embedding import GAP, SIDE, embed, thumbnail_map
+from vg_core.figures.house_style import FULL, ink
 
 RNG = np.random.default_rng(0)
 

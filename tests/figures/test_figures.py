@@ -28,7 +28,7 @@ from tests.plot_tables import (
     trials,
 )
 from vg_core import figures as plots
-from vg_core.figures.canvas import ink, logarithmic
+from vg_core.figures.house_style import ink, logarithmic
 from vg_core.system.text import printable
 
 EVERY = {

@@ -9,8 +9,8 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from tests.hostile import NAMES
-from vg_core.figures.canvas import ink
 from vg_core.figures.galleries import heat_gallery, photo_grid, picture_columns, retrieval_gallery
+from vg_core.figures.house_style import ink
 from vg_core.system.text import printable
 
 

@@ -15,9 +15,10 @@ from matplotlib.colors import to_hex
 
 from tests.hostile import FOLDER, NAMES
 from vg_core.datasets.labels import to_utm
-from vg_core.figures.canvas import GROUPS, ink
+from vg_core.figures import interactive_maps
+from vg_core.figures.house_style import GROUPS, ink
 from vg_core.figures.interactive_maps import folium_map, locate_map
-from vg_core.figures.label_maps import density_map, static_map
+from vg_core.figures.static_maps import density_map, static_map
 from vg_core.system.text import printable
 
 
@@ -130,21 +131,23 @@ def test_a_page_has_every_position_and_needs_no_network():
     assert 'version="1.9' in text  # Leaflet itself
 
 
-def test_thumbnails_are_in_the_page(tmp_path, write_photo):
+def test_thumbnails_are_in_the_page(tmp_path, write_photo, monkeypatch):
     file = write_photo(tmp_path, 500_000, 4_800_000)
     table = photographs(3, folder=tmp_path)
     table.loc[0, "path"] = str(file)
     text = page(folium_map({"test": (table, photographs(0))}))
     assert text.count("data:image/jpeg;base64,") == 1 and text.count("(file cannot be read)") == 1
     assert "2 of 2 dots have a picture" in text and file.name in text
-    assert "data:image/jpeg" not in page(folium_map({"test": (table, table)}, thumbnails=0))
+    monkeypatch.setattr(interactive_maps, "PICTURES", 0)
+    assert "data:image/jpeg" not in page(folium_map({"test": (table, table)}))
 
 
-def test_a_large_set_is_capped_and_says_so(tmp_path):
+def test_a_large_set_is_capped_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(interactive_maps, "PICTURES", 2000)
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     plt.imsave(tmp_path / "noise.png", noise)  # nothing compresses worse
     many = photographs(8_000).assign(path=str(tmp_path / "noise.png"))
-    chart = folium_map({"train": (many, many)}, thumbnails=2000)
+    chart = folium_map({"train": (many, many)})
     text = page(chart)
     assert len(text) < 5_000_000 and len(chart._repr_html_()) < 6_000_000
     assert "8,000 photographs, 4,000 positions, 1,500 of them shown" in text

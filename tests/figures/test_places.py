@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from tests.plot_tables import images
 from vg_core import figures as plots
-from vg_core.figures.canvas import GROUPS, ink
+from vg_core.figures.house_style import GROUPS, ink
 
 
 def heights(axes, middles, number: int = 0) -> np.ndarray:

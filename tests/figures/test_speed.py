@@ -1,4 +1,4 @@
-"""Bars of a benchmark: each is a line of its own, met or missed by its own ratio, and drawn where the table says."""
+"""Pictures of time: where that of a training goes, bars of a benchmark, search in large databases."""
 
 import numpy as np
 import pandas as pd
@@ -6,11 +6,58 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.plot_tables import results
+from tests.plot_tables import extrapolated, results, spent, trials
 from vg_core import figures as plots
-from vg_core.figures.speed import VERDICTS, goals
+from vg_core.figures.speed import PHASES, TRAINING, VERDICTS, goals, seconds_per_epoch
+from vg_core.system import clock
 
 
+# --- phases of a training ------------------------------------------------------------------------------------------
+def validation() -> pd.DataFrame:
+    rows = [("mined", 0, 99.0, 9.0), ("mined", 1, 4.0, 1.0), ("mined", 2, 6.0, 2.0), ("classes", 1, 10.0, 0.0)]
+    return pd.DataFrame(rows, columns=["variant", "epoch", "seconds", "seconds_search"])
+
+
+def test_every_phase_of_the_clock_is_drawn():
+    assert tuple(TRAINING) == clock.PHASES
+
+
+def test_seconds_are_those_of_one_epoch():
+    table = seconds_per_epoch(spent(), validation())
+    assert table.index.tolist() == ["mined", "classes"]
+    assert table.loc["mined"].to_dict() == {
+        **{"decode": 1.0, "waiting": 2.0, "extraction": 4.0, "mining": 1.0, "forward": 4.0, "backward": 8.0},
+        **{"search": 1.5, "validation": 3.5, "total": 26.0},
+    }
+    assert table.total["classes"] == 50.0
+    assert "validation" not in seconds_per_epoch(spent())
+
+
+def test_bars_are_shares_laid_end_to_end():
+    axes = plots.phase_bars(spent()).axes[0]
+    first = [bar for bar in axes.patches if bar.get_y() < 0.3]
+    assert [bar.get_width() for bar in first] == pytest.approx([share / 0.21 for share in (1, 2, 4, 1, 4, 8)])
+    assert [bar.get_x() for bar in first] == pytest.approx([start / 0.21 for start in (0, 1, 3, 7, 8, 12)])
+    written = [text.get_text() for text in axes.texts]
+    assert "38" in written and "5" not in written and {"21 s", "40 s"} <= set(written)
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["mined", "classes"]
+
+
+def test_validation_has_its_part_when_given():
+    names = [text.get_text() for text in plots.phase_bars(spent(), validation()).legends[0].get_texts()]
+    assert names == [name for name, _ in PHASES.values()]
+
+
+def test_a_history_without_rounds_says_so():
+    assert "no data" in [text.get_text() for text in plots.phase_bars(spent().head(0)).axes[0].texts]
+
+
+def test_a_missing_phase_is_named():
+    with pytest.raises(ValueError, match="no column seconds_forward"):
+        plots.phase_bars(spent().drop(columns="seconds_forward"))
+
+
+# --- bars of a benchmark -------------------------------------------------------------------------------------------
 def points(figure) -> dict[str, np.ndarray]:
     return {line.get_label(): line.get_xydata() for line in figure.axes[0].lines if line.get_gid() != "reference"}
 
@@ -59,3 +106,35 @@ def test_results_that_are_not_there_are_drawn_as_such():
 def test_a_missing_column_is_named():
     with pytest.raises(ValueError, match="the table has no column memory_bar"):
         goals(results().drop(columns="memory_bar"))
+
+
+# --- search in large databases -------------------------------------------------------------------------------------
+def drawn(figure, gid=None) -> list[np.ndarray]:
+    return [line.get_xydata() for line in figure.axes[0].lines if line.get_gid() == gid]
+
+
+def test_a_line_an_engine_at_the_largest_size():
+    figure = plots.recall_against_time(trials().sample(frac=1, random_state=0))
+    exact, chosen, *_ = (line for line in figure.axes[0].lines if np.isclose(line.get_xdata().max(), 1.6))
+    np.testing.assert_allclose(exact.get_xydata(), [[0.8, 88], [1.6, 96]])
+    np.testing.assert_allclose(chosen.get_xydata(), [[1.6, 96]])
+    assert chosen.get_label() == "exact" and len(figure.axes[0].lines) == 4
+    assert figure.axes[0].get_title(loc="right") == "100,000 images · large: chosen"
+
+
+def test_extrapolations_start_where_measurements_end():
+    figure = plots.time_against_images(trials(), extrapolated())
+    for line in drawn(figure):
+        assert line[:, 0].tolist() == [10_000, 100_000]
+    hnsw = drawn(figure)[1]
+    for gid, end in (("ms_law", 1.6), ("ms_trend", 800)):
+        exact, graph = drawn(figure, gid)
+        assert exact[:, 0].tolist() == [100_000, 10**9] and graph[:, 0].tolist() == [100_000, 10**6, 10**9]
+        assert graph[0].tolist() == hnsw[-1].tolist() and graph[-1, 1] == end
+    assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
+
+
+def test_a_table_without_extrapolation_is_drawn_and_one_without_times_refused():
+    assert len(drawn(plots.time_against_images(trials(), extrapolated()[:0]))) == 2
+    with pytest.raises(ValueError, match="the table has no column ms"):
+        plots.recall_against_time(trials().drop(columns="ms"))

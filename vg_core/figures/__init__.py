@@ -1,7 +1,6 @@
 """Tables in, Figure out: nothing is read, trained or saved here, and no global style is touched."""
 
 from vg_core.figures.forces import force_field, force_surfaces, push_curves
-from vg_core.figures.phases import phase_bars
 from vg_core.figures.places import distance_to_positive, headings, images_per_place, times
 from vg_core.figures.recalls import (
     error_cdf,
@@ -11,9 +10,8 @@ from vg_core.figures.recalls import (
     recall_by_dimension,
     recall_curves,
 )
-from vg_core.figures.scale import recall_against_time, time_against_images
-from vg_core.figures.speed import speed_ratios
-from vg_core.figures.trade import cost_scatter, metric_grid
+from vg_core.figures.speed import phase_bars, recall_against_time, speed_ratios, time_against_images
+from vg_core.figures.trade_offs import cost_scatter, metric_grid
 from vg_core.figures.training import mining_hardness, range_test, training_curves
 
 __all__ = [

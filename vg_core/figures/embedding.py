@@ -9,9 +9,8 @@ from matplotlib.patches import Rectangle
 from PIL.Image import Image
 from sklearn.manifold import TSNE
 
-from vg_core.figures.canvas import COLOURS, FULL, ink, legend_below, legible, plot, remark
-from vg_core.figures.galleries import PIXELS_AN_INCH
-from vg_core.figures.small_photographs import small_photo
+from vg_core.figures.galleries import PIXELS_AN_INCH, small_photo
+from vg_core.figures.house_style import COLOURS, FULL, ink, legible, plot, remark
 
 PERPLEXITY = 30.0  # neighbours that count, as the method's authors advise; fewer where there are fewer than 91 points
 ALIKE = 1e-6  # spread of unit vectors in float32 below which they differ by rounding alone
@@ -45,7 +44,7 @@ def embed(descriptors: np.ndarray, seed: int = 0) -> np.ndarray:
     return found @ np.linalg.svd(found, full_matrices=False)[2].T
 
 
-@plot
+@plot()
 def thumbnail_map(paths: Sequence, positions: np.ndarray, labels: Sequence[str] | None = None) -> Figure:
     """Photographs centred on their positions (N, 2), none over another: where there is no room stands a dot.
 
@@ -78,8 +77,6 @@ def thumbnail_map(paths: Sequence, positions: np.ndarray, labels: Sequence[str] 
     axes.spines[:].set_visible(False)
     axes.grid(False)
     remark(axes, f"{len(photos):,} of {len(paths):,} photographs, a dot for each of the others")
-    if labels is not None:
-        legend_below(figure, axes)
     return figure
 
 

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 
-from vg_core.figures.canvas import COLUMN, FULL, ink, legend_below, look, marker, need, plot, remark, variants
+from vg_core.figures.house_style import COLUMN, FULL, ink, look, marker, plot, remark, variants
 
 LEVELS = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 4)  # unit vectors are at most 2 apart, forces at most 4
 MARKERS = 17  # over a curve: enough to see that they lie on it
@@ -16,7 +16,7 @@ ROLES = {"query": ("o", "blue"), "positive": ("s", "green"), "negative": ("X", "
 ACROSS = 4  # panels side by side
 
 
-@plot
+@plot("variant a b pull push pull_formula push_formula")
 def force_surfaces(forces: pd.DataFrame) -> Figure:
     """|dL/dp| above |dL/dn| over b = ||q - n|| (to the right) and a = ||q - p|| (upwards), a column per variant.
 
@@ -25,7 +25,6 @@ def force_surfaces(forces: pd.DataFrame) -> Figure:
     the lines. All panels share one scale of uneven steps; where nothing is pulled or pushed a panel is white. On the
     dashed line a = b: negatives to its left are nearer than the positive. Source: SARE, figure 3.
     """
-    need(forces, "variant", "a", "b", "pull", "push", "pull_formula", "push_formula")
     for _, name, rows in variants(forces):
         if rows.duplicated(["a", "b"]).any() or len(rows) != rows.a.nunique() * rows.b.nunique():
             raise ValueError(f"the forces of {name} are no grid: give every a with every b once")
@@ -38,20 +37,18 @@ def force_surfaces(forces: pd.DataFrame) -> Figure:
         line[0].set_ylabel(f"{symbol}\n‖q − p‖")
     for axes, (_, name, _) in zip(panels[0], variants(forces), strict=False):
         axes.set_title(name, pad=3)
-    for axes in panels[1]:
-        axes.set_xlabel("‖q − n‖")
+    plt.setp(panels[1], xlabel="‖q − n‖")
     figure.colorbar(shades, ax=panels, label="length of the gradient", ticks=LEVELS, format="%g", pad=0.01, aspect=30)
     return figure
 
 
-@plot
+@plot("variant a b push push_formula")
 def push_curves(forces: pd.DataFrame) -> Figure:
     """|dL/dn| against b = ||q - n|| at one a = ||q - p||: autograd as lines, closed forms as markers on them.
 
     Columns: variant, a (one value, or a ValueError), b, push, push_formula. Dotted: b = a, where the negative is as far
     away as the positive. Source: SARE, figure 4.
     """
-    need(forces, "variant", "a", "b", "push", "push_formula")
     far = forces.a.unique()
     if len(far) > 1:
         raise ValueError(f"curves are drawn at one distance a, the table has {len(far)}: choose one")
@@ -66,18 +63,16 @@ def push_curves(forces: pd.DataFrame) -> Figure:
         axes.axvline(a, color=ink("grey"), linestyle=":", linewidth=0.8, gid="as far as the positive")
     axes.set(xlabel="‖q − n‖", ylabel="|∂L/∂n|", ylim=(0, None))
     remark(axes, "lines: autograd · markers: closed form · dotted: ‖q − n‖ = ‖q − p‖")
-    legend_below(figure, axes)
     return figure
 
 
-@plot
+@plot("variant loss role x y force_x force_y")
 def force_field(forces: pd.DataFrame) -> Figure:
     """The points of one tuple in the plane, and on each an arrow: minus the gradient of the loss; a panel per variant.
 
     Columns: variant, loss (written above the panel), role (query, positive, negative), x, y, force_x, force_y. Arrows
     are as long as the force, in the units of the plane: they end where a descent with learning rate 1 would step.
     """
-    need(forces, "variant", "loss", "role", "x", "y", "force_x", "force_y")
     names = max(forces.variant.nunique(), 1)
     across = min(names, ACROSS)
     size = (FULL * across / ACROSS, 0.35 + 1.8 * -(-names // across))
@@ -87,7 +82,6 @@ def force_field(forces: pd.DataFrame) -> Figure:
     for axes, (_, _, rows) in zip(panels.flat, variants(forces), strict=False):
         _points(axes, rows)
     move_forces(figure, forces)
-    legend_below(figure, panels.flat[0])
     return figure
 
 
@@ -105,7 +99,7 @@ def move_forces(figure: Figure, forces: pd.DataFrame) -> None:
 def _surface(axes: Axes, rows: pd.DataFrame, force: str, shades: ScalarMappable) -> None:
     """One force as a picture with a pixel for each pair of distances."""
     grid = rows.pivot_table(force, "a", "b")  # (a, b)
-    (left, right), (bottom, top) = (_edges(values) for values in (grid.columns, grid.index))
+    (left, right), (bottom, top) = _edges(grid.columns), _edges(grid.index)
     drawn = {"origin": "lower", "interpolation": "none", "extent": (left, right, bottom, top)}
     axes.imshow(np.ma.masked_equal(grid.to_numpy(), 0), norm=shades.norm, cmap=shades.cmap, **drawn)
     formula = rows.pivot_table(f"{force}_formula", "a", "b")

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
+from PIL import Image
 
-from vg_core.figures.canvas import FULL, ink, plot
-from vg_core.figures.small_photographs import small_photo
+from vg_core.datasets.images import UnreadableImage, decode
+from vg_core.figures.house_style import FULL, ink, plot
 from vg_core.system.text import printable
 
 PIXELS_AN_INCH = 220  # of a photograph on paper
@@ -34,18 +35,19 @@ class Cell(NamedTuple):
     draw: Callable[[Axes], None] = lambda axes: None
 
 
-@plot
+@plot()
 def photo_grid(paths: Sequence, titles: Sequence[str] | None = None, columns: int = 6) -> Figure:
     """The photographs in lines of ``columns``, each with its title below; a broken file is a frame with its name."""
     parts = [0] * columns
-    written = [_shortened(printable(title), _width(parts)) for title in titles or [""] * len(paths)]
-    photos = [_small(path, parts) for path in paths]
-    cells = [Cell(*of_one) for of_one in zip(paths, photos, [""] * len(paths), written, strict=True)]
+    letters = max(int(_width(parts) / LETTER), 2)
+    written = [printable(title) for title in titles or [""] * len(paths)]
+    written = [title if len(title) <= letters else title[: letters - 1] + "…" for title in written]
+    cells = [Cell(path, _small(path, parts), below=title) for path, title in zip(paths, written, strict=True)]
     lines = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     return _sheet(lines, parts, head=0.0, foot=LINE if titles else 0.0)
 
 
-@plot
+@plot()
 def retrieval_gallery(rows: Sequence[Mapping]) -> Figure:
     """A line for each query: the query, then its retrieved images, the most similar first, and how far off they are.
 
@@ -61,7 +63,7 @@ def retrieval_gallery(rows: Sequence[Mapping]) -> Figure:
     return _sheet(lines, parts)
 
 
-@plot
+@plot()
 def heat_gallery(rows: Sequence[Mapping]) -> Figure:
     """A line for each query: the query, the heat map of each model over it, and the first image that each retrieves.
 
@@ -74,13 +76,12 @@ def heat_gallery(rows: Sequence[Mapping]) -> Figure:
     parts = [0] + [1] * count + [2] * count
     lines = []
     for row in rows:
-        query, models = _small(row["query"], parts), row["models"]
+        query, maps, images = _small(row["query"], parts), [], []
         grey = query and query.convert("L").convert("RGB")  # heat has the colours to itself
-        maps = [
-            Cell(row["query"], grey, printable(model["name"]), draw=partial(_warm, heat=model["heat"]))
-            for model in models
-        ]
-        images = [_retrieved(m["path"], parts, printable(m["name"]), m["metres"], m["correct"]) for m in models]
+        for model in row["models"]:
+            name = printable(model["name"])
+            maps.append(Cell(row["query"], grey, name, draw=partial(_warm, heat=model["heat"])))
+            images.append(_retrieved(model["path"], parts, name, model["metres"], model["correct"]))
         lines.append([Cell(row["query"], query, "query"), *maps, *images])
     figure = _sheet(lines, parts, below=2.2 * LINE)
     if rows:
@@ -88,13 +89,23 @@ def heat_gallery(rows: Sequence[Mapping]) -> Figure:
     return figure
 
 
-@plot
+@plot()
 def picture_columns(pictures: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     """A column of pictures, uint8 arrays (H, W, 3), below each name; all columns in one line."""
     titles = {name: printable(name).replace(" ", "\n") for name in pictures}
     columns = [[Cell(name, picture, titles[name]) for picture in column] for name, column in pictures.items()]
     head = LINE * (1 + max((title.count("\n") for title in titles.values()), default=0))
     return _sheet(list(zip_longest(*columns)), [0] * len(pictures), head, foot=0.0)
+
+
+def small_photo(path: str | Path, pixels: int) -> Image.Image | None:
+    """The photograph upright, in RGB, at most ``pixels`` on its longer side; None when the file cannot be decoded."""
+    try:
+        small = Image.fromarray(decode(path, about=2 * pixels))
+    except UnreadableImage:
+        return None
+    small.thumbnail((pixels, pixels))
+    return small
 
 
 def _width(parts: Sequence[int]) -> float:
@@ -111,13 +122,7 @@ def _small(path: str | Path, parts: Sequence[int]):
     return small_photo(path, round(_width(parts) * PIXELS_AN_INCH))
 
 
-def _sheet(
-    lines: Sequence[Sequence[Cell | None]],
-    parts: Sequence[int],
-    head: float = LINE,
-    foot: float = LINE,
-    below: float = 0.0,
-) -> Figure:
+def _sheet(lines: Sequence[Sequence[Cell | None]], parts: Sequence[int], head=LINE, foot=LINE, below=0.0) -> Figure:
     """All cells, with inches to spare above the first line (for the titles), under each line and below the last."""
     width = _width(parts)
     shapes = [np.shape(cell.photo) for line in lines for cell in line if cell and cell.photo is not None]
@@ -170,11 +175,6 @@ def _mark(axes: Axes, correct: bool) -> None:
                   bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.2})  # fmt: skip
 
 
-def _shortened(text: str, width: float) -> str:
-    letters = max(int(width / LETTER), 2)
-    return text if len(text) <= letters else text[: letters - 1] + "…"
-
-
 def _warm(axes: Axes, heat: np.ndarray) -> None:
     """Heat over the photograph, stretched to its shape."""
     for photo in axes.get_images():
@@ -184,14 +184,10 @@ def _warm(axes: Axes, heat: np.ndarray) -> None:
 def _colours() -> LinearSegmentedColormap:
     """Blue for what speaks against the match, vermillion to yellow for what speaks for it, nothing up to the mean."""
     clear = 0.5 / HOTTEST  # share of the scale between the middle and the mean
-    stops = [
-        (0.0, (ink("blue"), VEIL)),
-        (0.5 - clear, (ink("blue"), 0.0)),
-        (0.5 + clear, (ink("vermillion"), 0.0)),
-        (0.75 + clear / 2, (ink("vermillion"), 0.7 * VEIL)),
-        (1.0, ("yellow", VEIL)),
-    ]
-    return LinearSegmentedColormap.from_list("heat", [(at, to_rgba(*colour)) for at, colour in stops])
+    places = (0.0, 0.5 - clear, 0.5 + clear, 0.75 + clear / 2, 1.0)
+    colours = (ink("blue"), ink("blue"), ink("vermillion"), ink("vermillion"), "yellow")
+    shades = map(to_rgba, colours, (VEIL, 0.0, 0.0, 0.7 * VEIL, VEIL))
+    return LinearSegmentedColormap.from_list("heat", list(zip(places, shades, strict=True)))
 
 
 def _scale_below(figure: Figure, left: float, right: float) -> None:

@@ -16,12 +16,13 @@ import pandas as pd
 from branca.element import Element
 from xstatic.pkg import leaflet
 
-from vg_core.figures.canvas import GROUPS, ink
-from vg_core.figures.label_maps import round_length
-from vg_core.figures.small_photographs import small_photo
+from vg_core.figures.galleries import small_photo
+from vg_core.figures.house_style import GROUPS, ink
+from vg_core.figures.static_maps import round_length
 from vg_core.system.text import printable
 
 DOTS = 3000  # on one map: the browser stays quick, the file small
+PICTURES = 300  # on one map
 THUMBNAIL = 96  # pixels, longer side
 THUMBNAIL_BYTES = 3_500_000  # of all thumbnails on a map, as text
 CIRCLES = {"database": {"radius": 5, "fillOpacity": 0.35}, "queries": {"radius": 3, "fillOpacity": 0.9}}
@@ -54,13 +55,13 @@ DRAW = """(chart, page) => {
 }"""
 
 
-def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], thumbnails: int = 300) -> folium.Map:
+def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> folium.Map:
     """Interactive map of the splits, name -> (database, queries): a layer for each of them, photographs in pop-ups.
 
     Tables need the columns path, latitude and longitude (degrees), easting and northing (metres). Where no photograph
     has degrees, since names give no UTM zone, they lie on a grid of metres. Photographs that share a position are one
-    dot. At most 3,000 dots are drawn and ``thumbnails`` of them carry a picture; the page stays below 5 MB, and what
-    was left out is counted on it. Raises ValueError when there is no photograph.
+    dot. At most 3,000 dots are drawn and 300 of them carry a picture; the page stays below 5 MB, and what was left out
+    is counted on it. Raises ValueError when there is no photograph.
     """
     tables = [table for pair in splits.values() for table in pair]
     degrees = any(table.latitude.notna().any() for table in tables)
@@ -76,7 +77,7 @@ def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], thumbnai
     for name, dots, colour, role in sets:
         share = len(dots) / positions  # of all that the page can hold
         shown = dots.iloc[_spread(len(dots), round(share * DOTS))].reset_index(drop=True)
-        pictures = _thumbnails(shown.path, int(share * thumbnails), int(share * THUMBNAIL_BYTES))
+        pictures = _thumbnails(shown.path, int(share * PICTURES), int(share * THUMBNAIL_BYTES))
         points = [_dot(row, (name, f"photographs here: {row.photographs:,}"), pictures) for row in shown.itertuples()]
         title = f"{name}: {dots.photographs.sum():,} photographs, {len(dots):,} positions"
         title += f", {len(shown):,} of them shown" if len(shown) < len(dots) else ""
@@ -162,17 +163,14 @@ def _page(dots: pd.DataFrame, layers: list[dict], remark: list[tuple], degrees: 
 
     It loads nothing: Leaflet is written into the page. Streets can be switched on; without degrees there is a grid.
     """
-    crs, lowest, highest = (
-        ("EPSG3857", 0, 19) if degrees else ("Simple", -15, 2)
-    )  # zooms; 0 is one pixel per metre there
+    crs, lowest, highest = ("EPSG3857", 0, 19) if degrees else ("Simple", -15, 2)  # zoom 0: here a pixel per metre
     chart = folium.Map(tiles=None, crs=crs, minZoom=lowest, control_scale=True, prefer_canvas=True, font_size="12px")
     chart.default_js, chart.default_css = [], []  # links to Leaflet, and to libraries that we do not use
     corners = dots[["y", "x"]].agg(["min", "max"]).to_numpy()
     chart.fit_bounds(corners.tolist(), padding=(20, 20), max_zoom=highest)
     step, lines = (0, []) if degrees else _grid(*corners)
-    if lines:
-        said = f"The names give no UTM zone: this is a grid of metres, a line every {step:,.0f} m."
-        remark = [*remark, ("span", said)]
+    said = f"The names give no UTM zone: this is a grid of metres, a line every {step:,.0f} m."
+    remark = [*remark, *[("span", said)] * bool(lines)]
     page = json.dumps({"degrees": degrees, "lines": lines, "layers": layers, "remark": remark})
     code, look = (Path(leaflet.BASE_DIR, name).read_text("utf-8") for name in ("leaflet.js", "leaflet.css"))
     _write(chart.get_root().header, f"<style>{look}{CSS}</style><script>{code}</script>")

@@ -1,7 +1,5 @@
-"""Pictures of a dataset: distances, density, headings, times. Tables may hold several splits or roles, one colour each.
-
-Every function takes a table of images (columns of PlaceSet) and, where there are several sets to compare, a column
-``split`` (train, val, test) or ``role`` (database, queries).
+"""Pictures of a dataset: distances, density, headings, times, from tables of images (columns of PlaceSet). A column
+``split`` (train, val, test) or ``role`` (database, queries) tells sets to compare apart: one colour each.
 """
 
 from collections.abc import Iterator
@@ -13,38 +11,35 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vg_core.figures.canvas import COLUMN, FULL, GROUPS, count, ink, legend_below, need, plot, remark, variants
+from vg_core.figures.house_style import COLUMN, FULL, GROUPS, count, ink, plot, remark, variants
 
 FARTHEST_M = 50  # metres; everything beyond shares the last bar
+CELL_M = 25  # metres, the side of a place
 SECTORS = 24  # of 15 degrees
 
 
-@plot
+@plot("nearest_m")
 def distance_to_positive(places: pd.DataFrame) -> Figure:
     """Share of queries (%) by distance to their nearest database image (column nearest_m, metres), in bars of 1 m.
 
     10 m (positives in training) and 25 m (a right retrieval) are marked; farther than 50 m is one bar.
     """
-    need(places, "nearest_m")
     figure, axes = plt.subplots()
     for name, colour, rows in _groups(places):
-        near = (rows.nearest_m <= 25).mean() * 100
-        label = f"{name}: {near:.0f} % within 25 m".removeprefix(": ")
+        label = f"{name}: {100 * (rows.nearest_m <= 25).mean():.0f} % within 25 m".removeprefix(": ")
         _histogram(axes, np.fmin(rows.nearest_m, FARTHEST_M + 0.5), np.arange(FARTHEST_M + 2), colour, label)
     for metres in (10, 25):
         axes.axvline(metres, color="black", linewidth=0.8, linestyle=(0, (3, 2)), gid="threshold")
     axes.set_xticks([0, 10, 25, 40, FARTHEST_M + 0.5], ["0", "10", "25", "40", f">{FARTHEST_M}"])
     axes.set(xlabel="distance to the nearest database image (m)", ylabel="queries (%)")
-    legend_below(figure, axes)
     return figure
 
 
-@plot
-def images_per_place(table: pd.DataFrame, cell_m: float = 25.0) -> Figure:
-    """Number of places by how many images each holds; a place is a square of ``cell_m`` metres with any image in it."""
-    need(table, "easting", "northing")
+@plot("easting northing")
+def images_per_place(table: pd.DataFrame) -> Figure:
+    """Number of places by how many images each holds; a place is a square of 25 m with any image in it."""
     figure, axes = plt.subplots()
-    cells = table.assign(easting=table.easting // cell_m, northing=table.northing // cell_m)
+    cells = table.assign(easting=table.easting // CELL_M, northing=table.northing // CELL_M)
     places = {name: (colour, rows.groupby(["easting", "northing"]).size()) for name, colour, rows in _groups(cells)}
     most = max((images.max() for _, images in places.values()), default=1)
     width = max(1, round(most / 40))
@@ -54,15 +49,13 @@ def images_per_place(table: pd.DataFrame, cell_m: float = 25.0) -> Figure:
         _histogram(axes, images, edges, colour, label, stat="count")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set(xlabel=f"images in a place of {cell_m:g} × {cell_m:g} m", ylabel="places")
-    legend_below(figure, axes)
+    axes.set(xlabel=f"images in a place of {CELL_M} × {CELL_M} m", ylabel="places")
     return figure
 
 
-@plot
+@plot("heading")
 def headings(table: pd.DataFrame) -> Figure:
     """Rose of viewing directions: share of images (%) in sectors of 15°, north on top, clockwise."""
-    need(table, "heading")
     figure, axes = plt.subplots(figsize=(2.6, 2.6), subplot_kw={"projection": "polar"})
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
@@ -76,28 +69,24 @@ def headings(table: pd.DataFrame) -> Figure:
     axes.set(rlabel_position=67.5, xlabel="", ylabel="")
     if unknown := table.heading.isna().sum():
         remark(axes, f"{count(unknown, 'image')} of {len(table):,} without heading")
-    legend_below(figure, axes)
     return figure
 
 
-@plot
+@plot("timestamp")
 def times(table: pd.DataFrame) -> Figure:
     """Share of images (%) by day, month or year (whatever suits the span) and, where known, by hour of the day.
 
     Timestamps: yyyymm, YYYYMMDD or YYYYMMDD_hhmmss; anything else is counted under "unknown".
     """
-    need(table, "timestamp")
     dated = table.assign(date=_dates(table.timestamp))
     clocked = dated[dated.timestamp.astype(str).str.contains("_") & dated.date.notna()]
-    panels = 1 + bool(len(clocked))
-    figure, axes = plt.subplots(1, panels, figsize=((COLUMN, FULL)[panels - 1], 1.9), squeeze=False)
+    panels, width = (2, FULL) if len(clocked) else (1, COLUMN)
+    figure, axes = plt.subplots(1, panels, figsize=(width, 1.9), squeeze=False)
     _date_bars(axes[0, 0], dated)
-    for name, colour, rows in _groups(clocked) if len(clocked) else ():
+    for name, colour, rows in _groups(clocked):
         _histogram(axes[0, 1], rows.date.dt.hour, np.arange(25), colour, name)
         axes[0, 1].set(xticks=range(0, 25, 6), xlabel="hour of the day")
-    for panel in axes[0]:
-        panel.set_ylabel("images (%)")
-    legend_below(figure, axes[0, 0])
+    plt.setp(axes, ylabel="images (%)")
     return figure
 
 
@@ -129,9 +118,8 @@ def _date_bars(axes: Axes, dated: pd.DataFrame) -> None:
         if missing:
             bars[-1].set(facecolor="white", edgecolor=colour, hatch="////")
     step = max(1, -(-len(periods) // 5))  # at most five dates are written
-    written = [*range(0, len(periods), step)]
-    names = [periods[i].strftime(form) for i in written] + ["unknown"] * missing
-    axes.set_xticks([*written, *slots[len(periods) :]], names)
+    names = [*periods[::step].strftime(form), *["unknown"] * missing]
+    axes.set_xticks([*slots[: len(periods) : step], *slots[len(periods) :]], names)
     axes.grid(False, axis="x")
 
 
@@ -145,5 +133,4 @@ def _histogram(axes: Axes, values: pd.Series, edges: np.ndarray, colour: str, la
     """Bars that can lie over those of another set: pale, with a full outline."""
     import seaborn as sns  # takes half a second
 
-    looks = {"element": "step", "color": colour, "alpha": 0.18, "label": label}
-    sns.histplot(values, bins=edges, stat=stat, ax=axes, **looks)
+    sns.histplot(values, bins=edges, stat=stat, ax=axes, element="step", color=colour, alpha=0.18, label=label)

@@ -6,24 +6,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vg_core.figures.canvas import COLUMN, ink, legend_below, look, marker, need, plot, protocol, remark, variants
+from vg_core.figures.house_style import COLUMN, ink, look, marker, need, plot, protocol, remark, variants
 
 METRES_SHOWN = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000)  # ticks of a logarithmic axis
 
 
-@plot
+@plot("variant n recall low high")
 def recall_curves(recalls: pd.DataFrame) -> Figure:
     """Recall@N (%) against N, one line per variant with its 95 % interval as a band; from a recall table."""
-    need(recalls, "variant", "n", "recall", "low", "high")
     figure, axes = _banded_lines(recalls, "n")
     axes.set(xticks=sorted(recalls.n.unique()), xlabel="N, images retrieved", ylabel="recall@N (%)")
     return figure
 
 
-@plot
+@plot("variant n recall low high")
 def recall_bars(recalls: pd.DataFrame, n: int = 1) -> Figure:
     """Recall@n (%) of each variant, in the table's order: dot, 95 % interval (line), spread of seeds ± std (ticks)."""
-    need(recalls, "variant", "n", "recall", "low", "high")
     rows = recalls[recalls.n == n].reset_index(drop=True)
     figure, axes = _one_line_each(rows.variant)
     y = np.arange(len(rows))
@@ -38,14 +36,15 @@ def recall_bars(recalls: pd.DataFrame, n: int = 1) -> Figure:
     return figure
 
 
-@plot
+@plot()
 def gain_forest(comparison: pd.DataFrame) -> Figure:
     """Paired gain of each variant over its baseline (points of recall) with its interval and Holm's p.
 
     Columns: variant, gain, low, high, and p_holm or, to be written in its place, verdict. Filled: the interval excludes
     zero (green gains, vermillion losses).
     """
-    need(comparison, "variant", "gain", "low", "high", "p_holm" if "p_holm" in comparison else "verdict")
+    tested = "p_holm" in comparison
+    need(comparison, "variant", "gain", "low", "high", "p_holm" if tested else "verdict")
     figure, axes = _one_line_each(comparison.variant)
     axes.axvline(0.0, color="black", linewidth=0.8, gid="zero")
     for y, row in enumerate(comparison.itertuples()):
@@ -53,73 +52,64 @@ def gain_forest(comparison: pd.DataFrame) -> Figure:
         face = "white" if row.low <= 0 <= row.high else colour
         axes.hlines(y, row.low, row.high, color=colour, linewidth=1.2)
         axes.plot(row.gain, y, "o", color=colour, markerfacecolor=face, markersize=4.5)
-    judged = comparison.p_holm.map(_p_value) if "p_holm" in comparison else comparison.verdict
-    _write_at_right(axes, [f"{gain:+.1f}  {word}" for gain, word in zip(comparison.gain, judged, strict=True)])
+    words = [f"p={p:.3f}" if p >= 0.001 else "p<0.001" for p in comparison.p_holm] if tested else comparison.verdict
+    _write_at_right(axes, [f"{gain:+.1f}  {word}" for gain, word in zip(comparison.gain, words, strict=True)])
     axes.set_xlabel("paired gain in recall (points)")
-    remark(axes, "line: 95 % interval" + (" · p: Holm" if "p_holm" in comparison else ""))
+    remark(axes, "line: 95 % interval" + " · p: Holm" * tested)
     return figure
 
 
-@plot
+@plot("variant threshold n recall low high")
 def recall_against_metres(curves: pd.DataFrame, threshold_m: float = 25.0) -> Figure:
     """Recall@N (%) against the distance that counts as right (metres, logarithmic), one line per variant and N.
 
     Columns: variant, threshold (metres), n, recall, low, high. ``threshold_m`` is marked: the field's protocol.
     """
-    need(curves, "variant", "threshold", "n", "recall", "low", "high")
     several = len(curves.n.unique()) > 1
-    labelled = curves.assign(variant=curves.variant + " @" + curves.n.astype(str)) if several else curves
-    figure, axes = _banded_lines(labelled, "threshold")
+    named = curves.assign(variant=curves.variant + " @" + curves.n.astype(str)) if several else curves
+    figure, axes = _banded_lines(named, "threshold")
     _metres_axis(axes, curves.threshold, threshold_m)
     number = "N" if several or curves.empty else curves.n.iloc[0]
     axes.set(xlabel="a retrieval is right within (m)", ylabel=f"recall@{number} (%)")
     return figure
 
 
-@plot
+@plot("variant dimension recall low high")
 def recall_by_dimension(table: pd.DataFrame) -> Figure:
     """Recall@1 (%) against the number of values of a descriptor (logarithmic), one line per variant with its interval.
 
     Columns: variant, dimension, recall, low, high.
     """
-    need(table, "variant", "dimension", "recall", "low", "high")
     figure, axes = _banded_lines(table, "dimension")
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(sorted(table.dimension.unique()))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.minorticks_off()
+    _log_ticks(axes, sorted(table.dimension.unique()), base=2)
     axes.set(xlabel="values of a descriptor", ylabel="recall@1 (%)")
     return figure
 
 
-@plot
+@plot("metres")
 def error_cdf(ranks: pd.DataFrame) -> Figure:
     """Share of queries (%) whose first retrieved image was taken within so many metres; all seeds of a variant pooled.
 
     Columns: metres, and variant if there are several; the column threshold (metres), if any, is marked.
     """
-    need(ranks, "metres")
     figure, axes = plt.subplots()
     for number, name, rows in variants(ranks):
         metres = np.sort(np.maximum(rows.metres.to_numpy(float), 1.0))  # one metre is the left edge
         share = 100.0 * np.arange(1, len(metres) + 1) / len(metres)
         axes.step(metres, share, where="post", label=name, **look(number))
     if len(ranks):
-        _metres_axis(axes, np.maximum(ranks.metres, 1.0), ranks.threshold.iloc[0] if "threshold" in ranks else None)
+        _metres_axis(axes, ranks.metres.clip(lower=1.0), ranks.threshold.iloc[0] if "threshold" in ranks else None)
     axes.set(ylim=(0, 101), xlabel="distance of the first retrieved image (m)", ylabel="queries (%)")
-    legend_below(figure, axes)
     return figure
 
 
 def _banded_lines(table: pd.DataFrame, x: str) -> tuple[Figure, Axes]:
-    """Axes with recall against ``x``: one line per variant, its interval as a band."""
     figure, axes = plt.subplots()
     paleness = 0.6 / max(4, table.variant.nunique())  # many bands lie over each other
     for number, name, rows in variants(table.sort_values(x, kind="stable")):
         axes.plot(rows[x], rows.recall, label=name, marker=marker(number), **look(number))
         axes.fill_between(rows[x], rows.low, rows.high, color=ink(number), alpha=paleness, linewidth=0)
     protocol(axes, table, "band: 95 % interval")
-    legend_below(figure, axes)
     return figure, axes
 
 
@@ -135,22 +125,21 @@ def _one_line_each(names: pd.Series) -> tuple[Figure, Axes]:
 
 
 def _write_at_right(axes: Axes, labels: list[str]) -> None:
+    at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
     for y, label in enumerate(labels):
-        at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
         axes.annotate(label, (1, y), (4, 0), fontsize=7, **at)
 
 
-def _p_value(p: float) -> str:
-    return "p<0.001" if p < 0.001 else f"p={p:.3f}"
-
-
-def _metres_axis(axes: Axes, metres, threshold_m: float | None) -> None:
+def _metres_axis(axes: Axes, metres: pd.Series, threshold_m: float | None) -> None:
     """A logarithmic axis that reads 1, 2, 5, 10, 25 … and marks the threshold."""
-    axes.set_xscale("log")
-    metres = np.asarray(metres, dtype=float)  # whole numbers know no infinity
-    low, high = np.nanmin(metres, initial=np.inf), np.nanmax(metres, initial=-np.inf)
-    axes.set_xticks([tick for tick in METRES_SHOWN if low <= tick <= high])
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.minorticks_off()
+    low, high = metres.min(), metres.max()  # NaN when there are none
+    _log_ticks(axes, [tick for tick in METRES_SHOWN if low <= tick <= high])
     if threshold_m:
         axes.axvline(threshold_m, color=ink("grey"), linewidth=0.8, linestyle=(0, (3, 2)), gid="threshold")
+
+
+def _log_ticks(axes: Axes, ticks: list, base: int = 10) -> None:
+    axes.set_xscale("log", base=base)
+    axes.set_xticks(ticks)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()

@@ -9,20 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vg_core.figures.canvas import COLUMN, FULL, ink, legend_below, logarithmic, look, need, plot, variants
+from vg_core.figures.house_style import COLUMN, FULL, ink, logarithmic, look, plot, variants
 
 THICK, THIN = 1.6, 0.7  # points; two quantities of one run share its colour
 
 
-@plot
+@plot("epoch round loss", "epoch recall_1 recall_5")
 def training_curves(history: pd.DataFrame, validation: pd.DataFrame) -> Figure:
     """Loss of each mining round above validation recall (%) of each epoch, over the same epochs.
 
     Columns: epoch, round, loss; epoch, recall_1, recall_5; and variant or seed where there are several. A colour is a
     variant (a seed, if there is one variant only); a dot is the epoch of the best recall@5.
     """
-    need(history, "epoch", "round", "loss")
-    need(validation, "epoch", "recall_1", "recall_5")
     figure, (above, below) = plt.subplots(2, 1, figsize=(COLUMN, 3.2), sharex=True)
     for entry, style, rows in _runs(history):
         above.plot(_epochs_done(rows), rows.loss, **style, label=entry)
@@ -36,18 +34,16 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame) -> Figure:
     below.set(xlabel="epoch", ylabel="validation recall (%)")
     below.xaxis.get_major_locator().set_params(integer=True)
     _explain_widths(below, "recall@5", "recall@1")
-    legend_below(figure, above)
     return figure
 
 
-@plot
+@plot("epoch round active positive_distance negative_distance excluded")
 def mining_hardness(history: pd.DataFrame) -> Figure:
     """Over the mining rounds: triplets that still have a loss (%), distances of the mined images, what was left out.
 
     Columns: epoch, round, active (0…1), positive_distance, negative_distance, excluded (database images within 25 m
     that were no candidates), and variant or seed where there are several.
     """
-    need(history, "epoch", "round", "active", "positive_distance", "negative_distance", "excluded")
     figure, (active, distance, excluded) = plt.subplots(1, 3, figsize=(FULL, 1.9), sharex=True)
     for entry, style, rows in _runs(history):
         x = _epochs_done(rows)
@@ -55,24 +51,20 @@ def mining_hardness(history: pd.DataFrame) -> Figure:
         distance.plot(x, rows.negative_distance, **style, linewidth=THICK)
         distance.plot(x, rows.positive_distance, **style, linewidth=THIN)
         excluded.plot(x, rows.excluded, **style)
-    active.set_ylabel("active triplets (%)")
-    distance.set_ylabel("descriptor distance")
-    excluded.set_ylabel("excluded candidates")
-    for axes in (active, distance, excluded):
-        axes.set(xlabel="epoch", ylim=(0, 1.08 * axes.get_ylim()[1]))
+    labels = ("active triplets (%)", "descriptor distance", "excluded candidates")
+    for axes, label in zip(figure.axes, labels, strict=True):
+        axes.set(xlabel="epoch", ylabel=label, ylim=(0, 1.08 * axes.get_ylim()[1]))
     _explain_widths(distance, "negatives", "positives")
-    legend_below(figure, active)
     return figure
 
 
-@plot
+@plot("lr loss")
 def range_test(curve: pd.DataFrame) -> Figure:
     """Loss against a learning rate that grows step by step (logarithmic); a cross on top is where a run diverged.
 
     Columns: lr, loss (NaN or infinite once diverged), and variant where there are several optimisers.
     Source: Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3.
     """
-    need(curve, "lr", "loss")
     figure, axes = plt.subplots()
     finite = curve[np.isfinite(curve.loss)]
     if len(finite):
@@ -80,13 +72,12 @@ def range_test(curve: pd.DataFrame) -> Figure:
         lowest, start = finite.loss.min(), finite.loss[finite.lr == finite.lr.min()].max()
         axes.set_ylim(top=start + 0.5 * max(start - lowest, abs(start)))  # an explosion must not flatten the valley
     for number, name, rows in variants(curve):
-        rows, style = rows.sort_values("lr"), look(number)
-        axes.plot(rows.lr, rows.loss, label=name, **style)
+        rows = rows.sort_values("lr")
+        axes.plot(rows.lr, rows.loss, label=name, **look(number))
         lost = rows.lr[~np.isfinite(rows.loss)].head(1)
         at_the_top = {"transform": axes.get_xaxis_transform(), "clip_on": False, "in_layout": False, "gid": "diverged"}
-        axes.plot(lost, np.ones(len(lost)), "X", color=style["color"], **at_the_top)
+        axes.plot(lost, np.ones(len(lost)), "X", color=ink(number), **at_the_top)
     axes.set(xlabel="learning rate", ylabel="loss")
-    legend_below(figure, axes)
     return figure
 
 

@@ -12,15 +12,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from scipy.spatial import cKDTree
 
-from vg_core.figures.canvas import COLUMN, FULL, GROUPS, ink, plot
+from vg_core.figures.house_style import COLUMN, FULL, GROUPS, ink, plot
 from vg_core.system.text import printable
 
 LEGEND = 0.45  # inches, its height
+CELL_M = 25  # metres, the side of a square of the density
 VECTOR_SHAPES = 5000  # dots or cells drawn one by one; more become pixels, or the file grows by megabytes
 ROUNDING_METRES = 1e-6  # the radius is inclusive; names carry centimetres
 
 
-@plot
+@plot()
 def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m: float = 25.0) -> Figure:
     """A map for each split, name -> (database, queries): database pale, queries strong, without positives crossed.
 
@@ -44,22 +45,22 @@ def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m
     return figure
 
 
-@plot
-def density_map(tables: Mapping[str, pd.DataFrame], cell_m: float = 25.0) -> Figure:
-    """A map for each table: images in each square of ``cell_m`` metres, on one scale; empty squares are white.
+@plot()
+def density_map(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """A map for each table: images in each square of 25 m, on one scale; empty squares are white.
 
     Tables need the columns easting and northing (metres).
     """
-    cells = {name: np.floor(_metres(table) / cell_m) for name, table in tables.items()}  # (N, 2), counted from 0 m
-    figure, panels = _panels([np.concatenate([at, at + 1]) * cell_m for at in cells.values()], list(tables))
+    cells = {name: np.floor(_metres(table) / CELL_M) for name, table in tables.items()}  # (N, 2), counted from 0 m
+    figure, panels = _panels([np.concatenate([at, at + 1]) * CELL_M for at in cells.values()], list(tables))
     scale = LogNorm(0.7, 2)  # a cell of one image differs from the white of none
     for axes, at in zip(panels, cells.values(), strict=True):
-        edges = [np.arange(side.min(), side.max() + 2) * cell_m for side in at.T]  # eastwards, northwards
+        edges = [np.arange(side.min(), side.max() + 2) * CELL_M for side in at.T]  # eastwards, northwards
         look = {"norm": scale, "cmap": "YlGnBu", "cmin": 1, "rasterized": edges[0].size * edges[1].size > VECTOR_SHAPES}
-        counted, *_, mesh = axes.hist2d(*(at.T + 0.5) * cell_m, edges, **look)
+        counted, *_, mesh = axes.hist2d(*(at.T + 0.5) * CELL_M, edges, **look)
         scale.vmax = max(scale.vmax, np.nanmax(counted))
     bar = figure.colorbar(mesh, ax=panels, shrink=0.7, aspect=20, pad=0.02)
-    bar.set_label(f"images in {cell_m:g} × {cell_m:g} m")
+    bar.set_label(f"images in {CELL_M} × {CELL_M} m")
     bar.set_ticks([tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= scale.vmax])
     bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.ax.minorticks_off()
@@ -93,10 +94,9 @@ def _panels(clouds: Sequence[np.ndarray], names: Sequence[str], below: float = 0
     figure, grid = plt.subplots(lines, columns, figsize=(width, height), squeeze=False)
     for axes in grid.flat[len(clouds) :]:
         axes.remove()
-    panels = list(grid.flat[: len(clouds)])
-    for axes, name, box in zip(panels, names, boxes, strict=True):
+    for axes, name, box in zip(figure.axes, names, boxes, strict=True):
         _furnish(axes, name, *box)
-    return figure, panels
+    return figure, figure.axes
 
 
 def _box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

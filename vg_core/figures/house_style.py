@@ -1,7 +1,8 @@
-"""What all figures share: widths, colours with a meaning, legends, and the house style (``vg_core/house.mplstyle``)."""
+"""What all figures share: the house style (``house.mplstyle``), widths, colours with a meaning, legends."""
 
 from collections.abc import Callable, Iterator
 from functools import wraps
+from inspect import signature
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -21,28 +22,54 @@ with style.context("vg_core.figures.house"):
     INKS = [to_hex(colour) for colour in plt.rcParams["axes.prop_cycle"].by_key()["color"]]
 
 
-def plot(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """``draw`` in the house style, the texts of its tables made legible. Its figure is complete, closed (a notebook
-    shows it once, as the value of the cell), and says so where it has nothing to show."""
+def plot(*columns: str) -> Callable:
+    """Decorator of a function that draws tables: it runs in the house style, and names of strangers are made legible.
 
-    @wraps(draw)
-    def styled(*args, **kwargs) -> Figure:
-        with style.context("vg_core.figures.house", after_reset=True):
-            figure = draw(*map(_fit, args), **{name: _fit(value) for name, value in kwargs.items()})
-            plt.close(figure)
-            tables = [value for value in (*args, *kwargs.values()) if isinstance(value, pd.DataFrame)]
-            nothing = bool(tables) and all(table.empty for table in tables)
-            said = {"s": "no data", "color": ink("grey"), "ha": "center", "va": "center"}
-            for axes in figure.axes:
-                axes.tick_params(labelsize=plt.rcParams["xtick.labelsize"])  # or the style at saving counts them
-                if nothing or not (axes.has_data() or axes.texts):
-                    axes.text(0.5, 0.5, **said, transform=axes.transAxes)
-            if not figure.axes:
-                figure.text(0.5, 0.5, **said)
-            figure.draw_without_rendering()  # ticks are made here, not later in another style
-        return figure
+    ``columns`` are those that its first table needs, its second and so on; a ValueError names the missing ones. The
+    figure has a legend below of what its first axes name, unless they have one; it is closed (a notebook shows it once,
+    as the value of the cell), and says where it has no data.
+    """
 
-    return styled
+    def decorated(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+        @wraps(draw)
+        def styled(*args, **kwargs) -> Figure:
+            with style.context("vg_core.figures.house", after_reset=True):
+                given = signature(draw).bind(*args, **kwargs).arguments
+                tables = {n: each_text(value, legible) for n, value in given.items() if isinstance(value, pd.DataFrame)}
+                for table, needed in zip(tables.values(), columns, strict=False):
+                    need(table, *needed.split())
+                figure = draw(**given | tables)
+                plt.close(figure)
+                _complete(figure, nothing=bool(tables) and all(table.empty for table in tables.values()))
+            return figure
+
+        return styled
+
+    return decorated
+
+
+def _complete(figure: Figure, nothing: bool) -> None:
+    """Add the legend, say where there is no data, and fix what would change in the style at saving."""
+    if figure.axes and not figure.axes[0].get_legend():
+        _legend_below(figure, *figure.axes[0].get_legend_handles_labels())
+    said = {"s": "no data", "color": ink("grey"), "ha": "center", "va": "center"}
+    for axes in figure.axes:
+        axes.tick_params(labelsize=plt.rcParams["xtick.labelsize"])  # or the style at saving counts them
+        if nothing or not (axes.has_data() or axes.texts):
+            axes.text(0.5, 0.5, **said, transform=axes.transAxes)
+    if not figure.axes:
+        figure.text(0.5, 0.5, **said)
+    figure.draw_without_rendering()  # ticks are made here, not later in another style
+
+
+def _legend_below(figure: Figure, handles: list, names: list[str]) -> None:
+    """A legend in as many columns as its names allow; the figure grows by its height."""
+    if names:
+        width, height = figure.get_size_inches()
+        room = int(width / (0.058 * max(map(len, names)) + 0.45))  # inches per letter, per handle
+        columns = max(1, min(len(names), room))
+        figure.set_size_inches(width, height + 0.155 * -(-len(names) // columns))
+        figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
 def ink(colour: str | int) -> str:
@@ -68,13 +95,12 @@ class PlainNumbers(LogFormatter):
 
 
 def logarithmic(axes: Axes, side: str) -> None:
-    """Makes the x or the y axis logarithmic."""
     axes.set(**{f"{side}scale": "log"})
     getattr(axes, f"{side}axis").set(major_formatter=PlainNumbers(), minor_formatter=PlainNumbers())
 
 
 def need(table: pd.DataFrame, *columns: str) -> None:
-    """Nothing, or a ValueError that names the columns a plot misses."""
+    """Raises a ValueError that names the missing columns."""
     missing = [column for column in columns if column not in table]
     if missing:
         raise ValueError(f"the table has no column {', '.join(missing)}; it has: {', '.join(map(str, table.columns))}")
@@ -97,17 +123,6 @@ def marker(number: int) -> str:
     return "osD^vPX"[(number + number // 7) % 7]
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """A legend under the axes, in as many columns as its names allow; the figure grows by its height."""
-    handles, names = axes.get_legend_handles_labels()
-    if not names:
-        return
-    width, height = figure.get_size_inches()
-    columns = max(1, min(len(names), int(width / (0.058 * max(map(len, names)) + 0.45))))  # inches a letter, a handle
-    figure.set_size_inches(width, height + 0.155 * -(-len(names) // columns))
-    figure.legend(handles, names, loc="outside lower center", ncols=columns)
-
-
 def count(number: int, noun: str) -> str:
     """'1 seed', '6,816 queries'."""
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
@@ -115,7 +130,7 @@ def count(number: int, noun: str) -> str:
 
 
 def protocol(axes: Axes, recalls: pd.DataFrame, interval: str) -> None:
-    """Write above the axes how many queries and seeds stand behind them."""
+    """A line above the axes: how many queries and seeds stand behind them."""
     parts = []
     for column, noun in (("queries", "query"), ("seeds", "seed")):
         known = sorted({int(value) for value in recalls.get(column, ())})
@@ -127,7 +142,3 @@ def protocol(axes: Axes, recalls: pd.DataFrame, interval: str) -> None:
 def remark(axes: Axes, text: str) -> None:
     """A small grey line above the axes, for what a reader must know to read them."""
     axes.set_title(text, fontsize=6.5, color=ink("grey"), loc="right", pad=3)
-
-
-def _fit(value):
-    return each_text(value, legible) if isinstance(value, pd.DataFrame) else value

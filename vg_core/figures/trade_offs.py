@@ -1,4 +1,4 @@
-"""Pictures of a choice: a number on a grid of two options, and recall against its cost."""
+"""Pictures of trade-offs: a number on a grid of two options, and recall against its cost."""
 
 import re
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
-from vg_core.figures.canvas import COLUMN, ink, logarithmic, marker, need, plot, variants
+from vg_core.figures.house_style import COLUMN, ink, logarithmic, marker, need, plot, variants
 
 # where a point's name may stand: offset in points, and which side of the text touches it; the first that fits
 PLACES = [(5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center", "bottom"), (0, -5, "center", "top"),
@@ -18,7 +18,7 @@ PLACES = [(5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center",
           (0, 14, "center", "bottom"), (0, -14, "center", "top")]  # fmt: skip
 
 
-@plot
+@plot()
 def metric_grid(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
     """``value`` written in a grid of ``x`` by ``y``, the higher the darker; numbers are sorted, texts keep their order.
 
@@ -45,8 +45,9 @@ def metric_grid(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
         behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         axes.text(i + 0.5, j + 0.5, "diverged", ha="center", va="center", bbox=behind, **written)
     axes.set(xlim=(0, max(len(columns), 1)), ylim=(max(len(lines), 1), 0), xlabel=_words(x), ylabel=_words(y))
-    axes.set_xticks(np.arange(len(columns)) + 0.5, map(_short, columns), rotation=0)
-    axes.set_yticks(np.arange(len(lines)) + 0.5, map(_short, lines), rotation=0)
+    for set_ticks, options in ((axes.set_xticks, columns), (axes.set_yticks, lines)):
+        names = [f"{option:g}" if isinstance(option, float) else str(option) for option in options]
+        set_ticks(np.arange(len(options)) + 0.5, names, rotation=0)
     axes.set_title(_words(value), pad=3)
     axes.grid(False)
     axes.tick_params(length=0)
@@ -54,13 +55,13 @@ def metric_grid(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
     return figure
 
 
-@plot
+@plot("variant recall")
 def cost_scatter(table: pd.DataFrame, cost: str = "bytes_per_image") -> Figure:
     """Recall (%) against a cost, each variant a labelled point with its 95 % interval; up and to the left is better.
 
     Columns: variant, recall, the cost (bytes, ms, …: its unit is its name), and low and high if known.
     """
-    need(table, "variant", "recall", cost)
+    need(table, cost)
     figure, axes = plt.subplots()
     table = table.assign(low=table.get("low", table.recall), high=table.get("high", table.recall))
     for number, _, rows in variants(table):
@@ -83,10 +84,6 @@ def _options(values: pd.Series) -> list:
 def _words(column: str) -> str:
     """'recall_5' as 'recall@5 (%)', 'bytes_per_image' as 'bytes per image'."""
     return re.sub(r"recall_(\d+)", r"recall@\1 (%)", column).replace("_", " ")
-
-
-def _short(option) -> str:
-    return f"{option:g}" if isinstance(option, float) else str(option)
 
 
 def _name_points(axes: Axes, table: pd.DataFrame, cost: str) -> None:
