@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from vg_core.datasets.listing import image_files, listed
+from vg_core.datasets.folders import image_files, listed
 from vg_core.retrieval.published.layouts import read_benchmark
 
 

@@ -12,9 +12,10 @@ import simplejpeg
 import torch
 from PIL import Image, ImageOps
 
-from vg_core.datasets import decoding, images
+from vg_core.datasets import images
 from vg_core.datasets.images import UnreadableImage, read_image
-from vg_core.figures.small_photographs import small_photo
+from vg_core.datasets.photographs import unreadable
+from vg_core.figures.galleries import small_photo
 from vg_core.models.precision import IMAGENET_MEAN, IMAGENET_STD, normalise
 
 
@@ -103,7 +104,7 @@ def test_no_header_is_a_crash(colours, tmp_path):
     for _ in range(300):
         entries = [(int(rng.choice(tags)), *map(int, rng.integers(1, (14, 6))), rng.bytes(4)) for _ in range(2)]
         Path(file).write_bytes(with_header(jpeg, TURNED, *entries, more=rng.bytes(40)))
-        assert read_image(file).size == 1800 and not images.unreadable([file])
+        assert read_image(file).size == 1800 and not unreadable([file])
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("L", "jpg"), ("CMYK", "jpg"), ("P", "png"), ("LA", "png"), ("1", "png")])
@@ -257,7 +258,7 @@ def test_a_picture_beyond_the_limit_is_a_sentence_before_it_is_decoded(colours, 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_panoramas_pass_and_bombs_do_not(colours, tmp_path, monkeypatch, suffix):
     decoded, panorama = [], resized_header(save(colours, tmp_path / f"a{suffix}"), 9000, 20000)
-    monkeypatch.setattr(decoding, "_pixels", lambda image, *_, **__: decoded.append(image.size) or colours)
+    monkeypatch.setattr(images, "_pixels", lambda image, *_, **__: decoded.append(image.size) or colours)
     read_image(panorama)
     assert decoded == [(20000, 9000)]  # not refused for its 180 million pixels
     with pytest.raises(UnreadableImage, match=r"60000x60000 pixels take 10\.80 GB, VG_IMAGE_BYTES allows 1\.00"):
@@ -268,7 +269,7 @@ def test_panoramas_pass_and_bombs_do_not(colours, tmp_path, monkeypatch, suffix)
 def test_a_limit_that_is_no_number_refuses_no_photograph(colours, tmp_path, monkeypatch, text):
     monkeypatch.setenv("VG_IMAGE_BYTES", text)
     with pytest.raises(ValueError, match=f"VG_IMAGE_BYTES='{text}' must be a whole number of bytes") as refused:
-        images.unreadable([str(save(colours, tmp_path / "a.png"))])
+        unreadable([str(save(colours, tmp_path / "a.png"))])
     assert not isinstance(refused.value, UnreadableImage)
 
 
@@ -310,7 +311,7 @@ def test_unreadable_files_are_named(colours, tmp_path):
         with pytest.raises(UnreadableImage, match=name):
             read_image(tmp_path / name)
     cut, good = str(tmp_path / "cut.jpg"), str(save(colours, tmp_path / "good.png"))
-    complaints = images.unreadable([cut, good])
+    complaints = unreadable([cut, good])
     assert list(complaints) == [cut]
     assert "cut.jpg" in complaints[cut]
 

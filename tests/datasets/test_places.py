@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vg_core.datasets.folders import read_folder
 from vg_core.datasets.labels import to_utm
-from vg_core.datasets.places import PlaceSet, neighbours, read_folder
+from vg_core.datasets.places import PlaceSet, neighbours
 
 
 def test_split_of_a_dataset(street):

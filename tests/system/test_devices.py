@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 
-from tests.hungry import peak_is_told
+from tests.benchmarks.hungry import peak_is_told
 from vg_core.__main__ import main
 from vg_core.system.devices import RAM, cores, free_memory, peak_of, used_memory
 from vg_core.system.paths import ROOT
@@ -85,4 +85,4 @@ def test_where_no_process_has_cores_of_its_own_all_count(monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process to cores")
 def test_a_process_that_is_bound_to_one_core_starts_one_thread():
     bound = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-    assert child(bound + "from vg_core.datasets.images import WORKERS; print(WORKERS)") == [1]
+    assert child(bound + "from vg_core.system.devices import WORKERS; print(WORKERS)") == [1]

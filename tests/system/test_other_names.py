@@ -5,7 +5,7 @@ import re
 import pytest
 
 from vg_core.__main__ import main
-from vg_core.system.other_names import NAMES, NO_EQUIVALENT, SENTENCES, translated
+from vg_core.system.other_names import NAMES, SENTENCES, translated
 from vg_core.system.paths import REPORTS
 
 
@@ -67,7 +67,7 @@ def test_what_takes_a_place_is_there(capsys):
             main([command, "--help"])
         helps += capsys.readouterr().out
     ours = {*re.findall(r"--[a-z]\w*", helps)}
-    named = {*re.findall(r"--[a-z]\w*", " ".join(NO_EQUIVALENT.values()))} | {*NAMES.values()}
+    named = {*re.findall(r"--[a-z]\w*", " ".join(SENTENCES.values()))} | {*NAMES.values()}
     page = {*re.findall(r"--[a-z]\w*", (REPORTS / "differences.md").read_text())}
     assert named <= ours and page <= ours | {*NAMES, *SENTENCES}
     assert not ours & {*NAMES, *(word for word in SENTENCES if " " not in word)}

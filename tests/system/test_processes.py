@@ -180,7 +180,7 @@ with processes.joined():
 
     stem_cache.pixels_fit = lambda *_: processes.first()
     pixels = stem_cache.keep_pixels(photographs, torch.device("cpu"), 40)  # fewer batches than processes
-    assert isinstance(pixels, stem_cache.DevicePixels)
+    assert isinstance(pixels, stem_cache.DeviceCache)
     assert torch.equal(next(pixels.batches([range(32)])), photographs.batch(range(32)))
 """
 

@@ -8,12 +8,13 @@ want it; on a CPU they take as long as torchvision's, hue half of that.
 
 from collections.abc import Callable
 from functools import partial, reduce
+from importlib import import_module
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from vg_core.system.registry import ByName
+from vg_core.system.errors import ByName
 
 Augmentation = Callable[[Tensor], Tensor]
 
@@ -32,21 +33,13 @@ def make_augmentation(name: str) -> Augmentation:
 
     KeyError for an unknown name; the result raises ValueError for anything but uint8 images (B, 3, H, W).
     """
-    chosen = _chain(*(AUGMENTATIONS[part] for part in name.split("+")))
-
-    def augment(images: Tensor) -> Tensor:
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-            found = f"{images.dtype} {tuple(images.shape)}"
-            raise ValueError(f"augmentations take uint8 images (B, 3, H, W) before normalisation, not {found}")
-        return chosen(images)
-
-    return augment
+    return _chain(_check, *(AUGMENTATIONS[part] for part in name.split("+")))
 
 
 # --- colour --------------------------------------------------------------------------------------------------------
 def brightness(images: Tensor, strength: float = BRIGHTNESS) -> Tensor:
     """Images times a factor from 1 ± ``strength``."""
-    return _split(lambda part, factors: _pixels(part * factors), images, _factors(images, strength))
+    return _away_from(lambda part: 0.0, images, strength)
 
 
 def contrast(images: Tensor, strength: float = CONTRAST) -> Tensor:
@@ -66,7 +59,7 @@ def hue(images: Tensor, strength: float = HUE) -> Tensor:
 
 def greyscale(images: Tensor) -> Tensor:
     """Images half of which, at random, have lost their colour."""
-    return _half(lambda some: _torchvision().functional.rgb_to_grayscale(some, num_output_channels=3), images)
+    return _half(lambda some: _grey(some).to(torch.uint8).expand_as(some), images)
 
 
 # --- geometry ------------------------------------------------------------------------------------------------------
@@ -103,22 +96,25 @@ def rand_augment(images: Tensor) -> Tensor:
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------
+def _check(images: Tensor) -> Tensor:
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        found = f"{images.dtype} {tuple(images.shape)}"
+        raise ValueError(f"augmentations take uint8 images (B, 3, H, W) before normalisation, not {found}")
+    return images
+
+
 def _uniform(images: Tensor, low: float, high: float) -> Tensor:
     """One number per image (B, 1, 1, 1)."""
     return torch.empty(len(images), 1, 1, 1).uniform_(low, high).to(images.device)
 
 
-def _factors(images: Tensor, strength: float) -> Tensor:
-    return _uniform(images, max(0.0, 1 - strength), 1 + strength)
-
-
-def _away_from(grey: Augmentation, images: Tensor, strength: float) -> Tensor:
+def _away_from(grey: Callable[[Tensor], Tensor | float], images: Tensor, strength: float) -> Tensor:
     """Images whose distance from what ``grey`` makes of them is multiplied by a factor from 1 ± ``strength``."""
 
     def adjust(part: Tensor, factors: Tensor) -> Tensor:
         return _pixels((part * factors).add_((1 - factors) * grey(part)))
 
-    return _split(adjust, images, _factors(images, strength))
+    return _split(adjust, images, _uniform(images, max(0.0, 1 - strength), 1 + strength))
 
 
 def _pixels(values: Tensor) -> Tensor:
@@ -190,9 +186,7 @@ def _half(change: Augmentation, images: Tensor) -> Tensor:
 
 def _torchvision():
     """Its transforms; to import them takes seconds, and most uses of this package need none."""
-    from torchvision.transforms import v2
-
-    return v2
+    return import_module("torchvision.transforms.v2")
 
 
 def _one_by_one(transform: Augmentation, images: Tensor) -> Tensor:
@@ -203,24 +197,15 @@ def _chain(*parts: Augmentation) -> Augmentation:
     return lambda images: reduce(lambda done, part: part(done), parts, images)
 
 
+def _by_name(*functions: Augmentation) -> dict[str, Augmentation]:
+    return {function.__name__: function for function in functions}
+
+
 # always in this order, as DVGL; torchvision's ColorJitter draws another order for each image
 COLOURS = (brightness, contrast, saturation, hue)
-
-AUGMENTATIONS: dict[str, Augmentation] = ByName(
-    "augmentation",
-    {
-        "none": _chain(),
-        "brightness": brightness,
-        "contrast": contrast,
-        "saturation": saturation,
-        "hue": hue,
-        "colour_jitter": _chain(*COLOURS),
-        "colour_jitter_mild": _chain(*(partial(part, strength=MILD) for part in COLOURS)),
-        "horizontal_flip": horizontal_flip,
-        "random_resized_crop": random_resized_crop,
-        "perspective": perspective,
-        "rotation": rotation,
-        "greyscale": greyscale,
-        "rand_augment": rand_augment,
-    },
-)
+JITTERS = {
+    "colour_jitter": _chain(*COLOURS),
+    "colour_jitter_mild": _chain(*(partial(part, strength=MILD) for part in COLOURS)),
+}
+OTHERS = (horizontal_flip, random_resized_crop, perspective, rotation, greyscale, rand_augment)
+AUGMENTATIONS = ByName("augmentation", {"none": _chain()} | _by_name(*COLOURS) | JITTERS | _by_name(*OTHERS))

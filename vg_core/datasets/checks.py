@@ -6,7 +6,7 @@ from itertools import chain, combinations
 import numpy as np
 from PIL import Image
 
-from vg_core.datasets.decoding import FORMATS, orientation
+from vg_core.datasets.images import FORMATS, orientation
 from vg_core.datasets.places import PlaceSet
 
 LOOKED_AT = 32  # photographs whose headers tell the shape of a set

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from vg_core.datasets.decoding import UnreadableImage
-from vg_core.datasets.images import WORKERS
+from vg_core.datasets.images import UnreadableImage
 from vg_core.system import own_files, paths
+from vg_core.system.devices import WORKERS
 from vg_core.system.progress_bar import bar
 
 COLUMNS = ["path", "size", "mtime", "ctime", "digest"]  # times in ns; no user can set the second back
@@ -30,7 +30,8 @@ def digests(files: Sequence[str]) -> list[str]:
     if not files:
         return []
     place = _table_of(files)
-    table, now = _read_before(place), time.time_ns()
+    rows = own_files.read(place).itertuples(index=False, name=None) if own_files.is_intact(place) else ()
+    table, now = {os.fsdecode(row[0]): row[1:] for row in rows}, time.time_ns()
     states = {file: _state(file) for file in files}
     found = {file: table[file][3] for file, state in states.items() if table.get(file, ())[:3] == state}
     touched = [file for file in states if file not in found]
@@ -59,12 +60,6 @@ def _table_of(files: Sequence[str]) -> Path:
     except ValueError:  # they lie on several drives of Windows
         folder = ""
     return paths.cache_root() / "contents" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:20]}.parquet"
-
-
-def _read_before(place: Path) -> dict[str, tuple[int, int, int, str]]:
-    """State and digest of what was read before; nothing where there is no table, or it is damaged."""
-    rows = own_files.read(place).itertuples(index=False, name=None) if own_files.is_intact(place) else ()
-    return {os.fsdecode(row[0]): row[1:] for row in rows}
 
 
 def _state(file: str) -> tuple[int, int, int]:

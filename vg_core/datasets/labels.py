@@ -5,7 +5,6 @@ A name is ``@easting@northing@zone_number@zone_letter@latitude@longitude@pano_id
 Source: dataset format of the Turin group (VPR-datasets-downloader).
 """
 
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ ZONE_LETTERS = "CDEFGHJKLMNPQRSTUVWX"  # bands of latitude from south to north; 
 BAND_EDGES = (*range(-80, 80, 8), 84)  # degrees
 BAND_SLACK = 50_000  # metres: parallels bend away from the equator towards the sides of a zone
 EASTING, NORTHING = (100_000, 1_000_000), (0, 10_000_000)  # metres
-NUMBER = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?(e[+-]?\d{1,3})?|nan|inf)", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
 ZONE = re.compile(r"(\d{1,3})(\.0*)?", re.ASCII)  # 17.0 is what a table with gaps makes of 17
 
 
@@ -96,7 +95,10 @@ def _split_extension(name: str) -> tuple[str, str]:
 
 def _metres(fields: list[str], path) -> tuple[float, float]:
     """(easting, northing), or ValueError that says what they most likely are instead."""
-    easting, northing = _number(fields[0], "easting", path), _number(fields[1], "northing", path)
+    for what, text in zip(("easting", "northing"), fields, strict=False):
+        if not NUMBER.fullmatch(text):
+            raise ValueError(f"{path}: {what} '{text}' is not a number")
+    easting, northing = map(float, fields[:2])
     for what, value, (low, high) in (("easting", easting, EASTING), ("northing", northing, NORTHING)):
         if not low <= value <= high:
             raise ValueError(f"{path}: {what} {value:g} is outside {low}…{high} metres: {_likely(easting, northing)}")
@@ -110,15 +112,6 @@ def _likely(easting: float, northing: float) -> str:
     return "easting and northing look swapped" if swapped else "UTM has no such position"
 
 
-def _number(text: str, what: str, path) -> float:
-    if not NUMBER.fullmatch(text):
-        raise ValueError(f"{path}: {what} '{text}' is not a number")
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{path}: {what} '{text}' is not a finite number")
-    return value
-
-
 def _angle(text: str, what: str, limit: float, doubts: list[tuple[str, str]]) -> float | None:
     """Degrees, or None, in doubt where something else than nothing stands."""
     if NUMBER.fullmatch(text) and abs(value := float(text)) <= limit:
@@ -128,9 +121,8 @@ def _angle(text: str, what: str, limit: float, doubts: list[tuple[str, str]]) ->
 
 
 def _zone_number(text: str, doubts: list[tuple[str, str]]) -> int | None:
-    found = ZONE.fullmatch(text)
-    if found and 1 <= int(found[1]) <= 60:
-        return int(found[1])
+    if (found := ZONE.fullmatch(text)) and 1 <= (number := int(found[1])) <= 60:
+        return number
     doubts += [("zone number", text)] if text else []
     return None
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from vg_core.datasets.contents import digest_of
-from vg_core.datasets.images import WORKERS, read_image
+from vg_core.datasets.images import UnreadableImage, decode, read_image
+from vg_core.system.devices import WORKERS
 from vg_core.system.files import replacing, reserve
 from vg_core.system.paths import pixels_folder
 from vg_core.system.progress_bar import bar
@@ -27,6 +28,21 @@ AHEAD = 8  # batches: what waits for a GPU takes pinned memory, however many cor
 def ahead(mapped: bool) -> int:
     """Batches that are read while one is used: AHEAD at most, or one for each thread where these must decode."""
     return min(2 * WORKERS, AHEAD if mapped else max(AHEAD, WORKERS))
+
+
+def unreadable(paths: Sequence[str]) -> dict[str, str]:
+    """The files that cannot be decoded and a sentence about each, in order; reads every file once."""
+
+    def complaint(path: str) -> str:
+        try:
+            decode(path)
+        except UnreadableImage as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = bar(pool.map(complaint, paths), total=len(paths), desc="checking images")
+        return {path: sentence for path, sentence in zip(paths, found, strict=True) if sentence}
 
 
 class Photographs:

@@ -8,24 +8,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from vg_core.config import Config
 from vg_core.datasets.contents import digests
-from vg_core.datasets.images import unreadable
-from vg_core.datasets.tables import one_zone, read_folder, with_degrees
+from vg_core.datasets.folders import one_zone, read_folder, with_degrees
+from vg_core.datasets.photographs import unreadable
 from vg_core.evaluation.ranks import Within
 from vg_core.system import paths
 from vg_core.system.text import printable
 
 SPLITS = ("train", "val", "test")
 GENERATED = ("toycity", "toycity_drive")  # rendered on first use, nothing is downloaded
-SPOTS_AT_A_TIME = 1024  # whose neighbours are listed together: what the cache of a core holds
 ROUNDING_METRES = 1e-6  # names carry centimetres; binary fractions must not push 25.00 m over the line
 
 
@@ -67,12 +67,11 @@ class PlaceSet:
         listed in ``skipped``.
         """
         folder, name = find_split(name, split, queries), printable(Path(name).name)
-        if (folder / "database").is_dir():
-            places = cls.from_folders(folder / "database", folder / queries, name, split)
-        else:
-            places = cls.from_folders(folder, None, name, split)
+        flat = not (folder / "database").is_dir()
+        parts = (folder, None) if flat else (folder / "database", folder / queries)
+        places = replace(cls.from_folders(*parts, name, split), queries_folder=queries)
+        if flat:
             print(f"{name} {split}: {len(places.database)} photographs, all of them database: there are no queries")
-        places = replace(places, queries_folder=queries)
         return places.readable() if skip_unreadable else places
 
     def readable(self) -> "PlaceSet":
@@ -80,17 +79,13 @@ class PlaceSet:
         broken = unreadable([*self.database.path, *self.queries.path])
         if not broken:
             return self
-        print(
-            f"{self.name} {self.split}: {len(broken)} unreadable images left out:",
-            *map(printable, broken.values()),
-            sep="\n  ",
-        )
+        said = map(printable, broken.values())
+        print(f"{self.name} {self.split}: {len(broken)} unreadable images left out:", *said, sep="\n  ")
         tables = {}
-        for role in ("database", "queries"):
+        for role, image in (("database", "database image"), ("queries", "query")):
             before = getattr(self, role)
             tables[role] = before[~before.path.isin(broken)].reset_index(drop=True)
             if len(before) and tables[role].empty:
-                image = "database image" if role == "database" else "query"
                 raise ValueError(f"{self.name} {self.split}: no readable {image} is left")
         return replace(self, **tables, skipped=tuple(broken.values()))
 
@@ -103,7 +98,7 @@ class PlaceSet:
         return self.neighbours(protocol.metres)
 
     def positives_per_query(self, radius_m: float) -> float:
-        """Mean number of database images within ``radius_m`` of a query."""
+        """Mean number of database images within ``radius_m``, per query."""
         return float(np.mean([len(near) for near in self.neighbours(radius_m)]))
 
     def nearest_m(self) -> np.ndarray:
@@ -178,17 +173,17 @@ def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> li
 
     Views that share a position are searched once: panoramas give dozens of images the same coordinates.
     """
-    keys = _as_numbers(database)
-    images = np.argsort(keys, kind="stable")  # grouped by place
-    keys = keys[images]
-    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])  # image of each place
-    places, first = keys[first], np.append(first, len(keys))
-    spots, spot_of = np.unique(_as_numbers(queries), return_inverse=True)
+    spots, spot_of = np.unique(_as_numbers(queries), return_inverse=True)  # (S,) (Q,)
+    numbers = _as_numbers(database)
+    images = np.argsort(numbers, kind="stable")  # (N,) grouped by place
+    places, first = np.unique(numbers[images], return_index=True)  # (P,) and the first image of each in that order
+    there = _links(images, np.append(first, len(images)), len(images))  # (P, N)
     tree = cKDTree(_as_points(places), leafsize=64, balanced_tree=False, compact_nodes=False)  # built in half the time
-    near = tree.query_ball_point(_as_points(spots), radius_m + ROUNDING_METRES)
-    blocks = (near[start : start + SPOTS_AT_A_TIME] for start in range(0, len(near), SPOTS_AT_A_TIME))
-    found = [one for block in blocks for one in _images_at(block, images, first)]
-    return [found[s] for s in spot_of]
+    near = tree.query_ball_point(_as_points(spots), radius_m + ROUNDING_METRES)  # S lists
+    near = _links([*chain.from_iterable(near)], [0, *accumulate(map(len, near))], len(places))  # (S, P)
+    found = near @ there  # (S, N)
+    parts = [np.sort(part) for part in np.split(found.indices.astype(np.int64), found.indptr[1:-1])]
+    return [parts[spot] for spot in spot_of]
 
 
 def find_split(name: str, split: str, queries: str = "queries") -> Path:
@@ -236,13 +231,6 @@ def _as_points(numbers: np.ndarray) -> np.ndarray:
     return numbers.view(float).reshape(-1, 2)
 
 
-def _images_at(places: Sequence[list[int]], images: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
-    """For each list of places the sorted images there; those of place p are images[first[p] : first[p + 1]]."""
-    flat = np.fromiter(chain.from_iterable(places), dtype=np.int64)
-    sizes = first[flat + 1] - first[flat]
-    ends = np.append(0, sizes.cumsum())
-    found = images[np.arange(ends[-1]) + np.repeat(first[flat] - ends[:-1], sizes)]
-    parts = np.split(found, ends[np.cumsum([len(one) for one in places[:-1]], dtype=int)])
-    for part in parts:
-        part.sort()
-    return parts
+def _links(columns: Sequence[int], ends: Sequence[int], width: int) -> csr_array:
+    """Sparse matrix with True in the columns that row r has: ``columns[ends[r] : ends[r + 1]]``."""
+    return csr_array((np.ones(len(columns), dtype=bool), columns, ends), (len(ends) - 1, width))

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from vg_core.system import paths
@@ -48,8 +49,7 @@ def contents(older_than: float = 0.0) -> pd.DataFrame:
             rows.append((*_belongs(file.relative_to(root).as_posix()), stat.st_size, age, file))
     table = pd.DataFrame(rows, columns=["kind", "thing", "bytes", "days", "file"])
     table["days"] = table.groupby(["kind", "thing"]).days.transform("min")
-    table = table.sort_values(["days", "thing"])
-    table = table.iloc[table.kind.map(list(KINDS).index).argsort(kind="stable")]
+    table = table.iloc[np.lexsort([table.thing, table.days, table.kind.map(list(KINDS).index)])]
     return table[table.days >= older_than]
 
 

@@ -14,7 +14,7 @@ class Clock:
 
     A phase inside another counts for itself alone. On a GPU a phase ends when the device has done its work, all but
     ``waiting``: images are read and decoded while the device computes, and only what is left of that is waited for.
-    ``decode`` is all that is done once: pixels decoded or sent to a GPU for good, frozen layers' output that is kept,
+    ``decode`` is all that is done once: pixels decoded or sent to a GPU for good, frozen layers' output that stays,
     the clusters that NetVLAD starts from.
     """
 

@@ -27,12 +27,15 @@ def cores() -> int:
     return max(1, usable // processes.on_this_machine())
 
 
+WORKERS = cores()  # threads that read photographs
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that this process may still take: of its GPU, or of the RAM that all of one training here share, VG_RAM of
     it where that is set. ValueError where VG_RAM is no number.
     """
     if device.type == "cuda":
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept for this process
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # held by this process
         return torch.cuda.mem_get_info(device)[0] + reserved
     available = psutil.virtual_memory().available // processes.on_this_machine()
     if RAM not in os.environ:
@@ -52,7 +55,9 @@ def forget_peak(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif PEAK.exists():
-        _trim()
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):  # of glibc: freed memory that it keeps would take nothing when used again
+            libc.malloc_trim(0)
         PEAK.write_text("5")
     return used_memory(device)[0]
 
@@ -72,9 +77,3 @@ def used_memory(device: torch.device) -> tuple[int, int]:
     import resource  # Windows lacks it, and has the above
 
     return memory.rss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _trim() -> None:
-    """Freed memory that glibc keeps goes back to the system: what is used again would seem to take nothing."""
-    if hasattr(libc := ctypes.CDLL(None) if os.name == "posix" else None, "malloc_trim"):  # other C libraries lack it
-        libc.malloc_trim(0)

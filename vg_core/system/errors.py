@@ -7,6 +7,17 @@ MEMORY = "out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED"
 LESS = "lower train_batch_size, infer_batch_size (batch_size) or image_size, raise accumulate, or set VG_RAM, in bytes"
 
 
+class ByName(dict):
+    """A dict whose KeyError is a sentence that lists the names there are; ``what`` is the noun in it."""
+
+    def __init__(self, what: str, entries: dict):
+        super().__init__(entries)
+        self.what = what
+
+    def __missing__(self, name: str):
+        raise KeyError(f"no {self.what} is called {name!r}; choose one of: {', '.join(self)}")
+
+
 def has_sentence(error: BaseException) -> bool:
     """Is there a ``sentence`` about the error?"""
     return isinstance(error, KINDS) and (not isinstance(error, RuntimeError) or _lacks_memory(error))

@@ -4,14 +4,16 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from vg_core.system.files import replacing
+from vg_core.system.files import not_written, remove_leftovers, replacing, unfinished
 from vg_core.system.text import printable
 
 SUMS = "SHA256SUMS"  # in each folder of own files: a line for every writing; earlier ones of a name hold, too
@@ -36,7 +38,34 @@ def write(path, value) -> None:
             if sink.error:
                 raise sink.error from error
             raise
-        _append(path.with_name(SUMS), _line(sink.digest.hexdigest(), path.name))
+        # before what it vouches for gets its name, and in one go: after a kill, the old file has its line, too
+        with path.with_name(SUMS).open("ab", buffering=0) as sums:
+            sums.write(os.fsencode(_line(sink.digest.hexdigest(), path.name)))
+            os.fsync(sums.fileno())
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Replace a folder by one of own files (name -> bytes) as a whole; returns it. Raises OSError in a sentence.
+
+    The new one is written beside it, then the two names are swapped: a kill before that leaves the old one whole.
+    """
+    new, old = unfinished(folder), unfinished(folder)
+    try:
+        new.mkdir(parents=True)
+        remove_leftovers(folder.parent)
+        for name, content in {**files, SUMS: sums_of(files)}.items():
+            (new / name).write_bytes(content)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        raise not_written(folder, error) from error
+    finally:
+        if os.path.exists(old) and not os.path.exists(folder):  # stopped between the two
+            old.rename(folder)
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+    return folder
 
 
 def read(path, remedy: str = ""):
@@ -128,22 +157,9 @@ def _sums(folder: Path) -> str:
         return ""
 
 
-def _append(file: Path, line: str) -> None:
-    """In one go and before what it vouches for gets its name: after a kill, the old file has its line, too."""
-    with file.open("ab", buffering=0) as sums:
-        sums.write(os.fsencode(line))
-        os.fsync(sums.fileno())
-
-
 def _read_csv(file) -> pd.DataFrame:
     text = file.read()
     return pd.read_csv(io.BytesIO(text)) if text.strip() else pd.DataFrame()
-
-
-def _torch():
-    import torch  # it takes seconds; the PDF does without
-
-    return torch
 
 
 FORMATS: dict[str, tuple[Callable, Callable]] = {  # (value, sink) -> None, file -> value
@@ -152,8 +168,8 @@ FORMATS: dict[str, tuple[Callable, Callable]] = {  # (value, sink) -> None, file
     ".parquet": (lambda table, sink: table.to_parquet(sink, index=False), pd.read_parquet),
     ".npy": (lambda array, sink: np.save(sink, array, allow_pickle=False), partial(np.load, allow_pickle=False)),
     ".pt": (
-        lambda state, sink: _torch().save(state, sink),
-        lambda file: _torch().load(file, map_location="cpu", weights_only=True),
+        lambda state, sink: import_module("torch").save(state, sink),  # it takes seconds; the PDF does without
+        lambda file: import_module("torch").load(file, map_location="cpu", weights_only=True),
     ),
     ".safetensors": (lambda data, sink: sink.write(data), lambda file: file.read()),
 }
