@@ -197,7 +197,7 @@ def timed(rung: str, config: Config, sets: Sequence[PlaceSet], rounds: int, devi
 def warm_up(runner: Loop | Trainer, label: str, batch_size: int) -> None:
     """A whole round of which only what is made once remains: pixels and stems kept, code compiled, algorithms chosen.
 
-    Network, task and optimiser are afterwards what they were, and the next round is the first.
+    Network, objective and optimizer are afterwards what they were, and the next round is the first.
     """
     parts = runner.model, runner.objective, runner.optimizer
     before = [deepcopy(part.state_dict()) for part in parts]

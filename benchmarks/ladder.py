@@ -17,7 +17,6 @@ from torch import Tensor
 
 from benchmarks import reference
 from vg_core.config import Config
-from vg_core.datasets.images import WORKERS
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import AT, recall
@@ -26,11 +25,11 @@ from vg_core.models import GeoModel, build_model
 from vg_core.models.network import Encoded, frozen_stem, inference_copy
 from vg_core.models.precision import mixed_precision, normalise
 from vg_core.retrieval.descriptors import in_parts, local_descriptors
-from vg_core.retrieval.feature_cache import Kept, descriptors_of, keep_pixels
+from vg_core.retrieval.feature_cache import DeviceCache, descriptors_of, keep_pixels
 from vg_core.retrieval.ranking import nearest_on_device, search
 from vg_core.system.clock import Clock
-from vg_core.system.devices import pick_device
-from vg_core.system.registry import ByName
+from vg_core.system.devices import WORKERS, pick_device
+from vg_core.system.errors import ByName
 from vg_core.training.objectives import RoundKey, Tuples
 from vg_core.training.progress import Progress
 from vg_core.training.trainer import FIRST, State, Trainer
@@ -182,7 +181,7 @@ class Loop:
         return find(queries.cpu().numpy(), database.cpu().numpy(), max(AT))[1]
 
     @torch.inference_mode()
-    def _describe(self, photographs: Photographs | Kept, wanted: np.ndarray) -> Tensor:
+    def _describe(self, photographs: Photographs | DeviceCache, wanted: np.ndarray) -> Tensor:
         network = inference_copy(self.model) if self.on.folded else self.model.eval()
         parts = list(in_parts(wanted, self.config.infer_batch_size))
         batches = self._batches(photographs, parts)
@@ -205,13 +204,13 @@ class Loop:
                 return network.pooling(maps)
             return reference.netvlad(maps, network.pooling.weight, network.pooling.centroids)
 
-    def _batches(self, photographs: Photographs | Kept, parts: list[np.ndarray]) -> Iterator[Tensor]:
+    def _batches(self, photographs: Photographs | DeviceCache, parts: list[np.ndarray]) -> Iterator[Tensor]:
         """Images of each part; the time until they are there counts as waiting."""
         if self.on.pixels:
             return self.clock.waits(photographs.batches(parts))
         return self.clock.waits(reference.batches(photographs.paths, np.concatenate(parts), len(parts[0]), WORKERS))
 
-    def _photographs(self, places: PlaceSet) -> Photographs | Kept:
+    def _photographs(self, places: PlaceSet) -> Photographs | DeviceCache:
         files = [*places.database.path, *places.queries.path]
         photographs = Photographs(files, self.config.image_size, mapped=self.on.pixels)
         if not self.on.device_pixels:

@@ -210,9 +210,7 @@ def fault(feed: Feed, data: bytes) -> str:
             warnings.simplefilter("ignore")
             feed(data)
     except SENTENCES as error:
-        said = printable(
-            str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-        )  # as it is printed
+        said = printable(str(error.args[0] if isinstance(error, KeyError) and error.args else error))  # as printed
         return "" if 10 < len(said) < 3000 else f"no sentence: {said[:300]!r}"
     except Exception:
         return traceback.format_exc()
@@ -222,18 +220,18 @@ def fault(feed: Feed, data: bytes) -> str:
 def run(target: Callable, seconds: float, first: int, only: bool) -> int:
     """Number of faults of one target; inputs follow from their numbers, from ``first`` on."""
     global HERE
-    faults, number, end = 0, first, time.monotonic() + seconds
+    faults, number = 0, first
     with tempfile.TemporaryDirectory() as folder:
         HERE = Path(folder)
         with target() as (good, feed):
+            end = time.monotonic() + seconds
             while time.monotonic() < end and faults < 5:
                 rng = np.random.default_rng(number)
                 data = mutated(good[rng.integers(len(good))], rng)
                 if wrong := fault(feed, data):
                     faults += 1
-                    print(
-                        f"{wrong}\ninput {data[:400]!r}\nagain: python -m tests.fuzz {target.__name__} --first {number}"
-                    )
+                    print(f"{wrong}\ninput {data[:400]!r}")
+                    print(f"again: python -m tests.fuzz {target.__name__} --first {number}")
                 number += 1
                 if only:
                     break

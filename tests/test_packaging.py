@@ -1,4 +1,4 @@
-"""One list of packages, one direction of imports, commands that exist, nothing of anybody's machine."""
+"""One list of packages, imports that stay light, nothing of anybody's machine in what is tracked."""
 
 import ast
 import re
@@ -14,10 +14,10 @@ from vg_core.system import paths
 
 ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
-WITHOUT_TORCH = ["vg_core", "vg_core.config", "vg_core.report", "vg_core.datasets.labels", "vg_core.datasets.decoding"]
+WITHOUT_TORCH = ["vg_core", "vg_core.config", "vg_core.report", "vg_core.datasets.labels", "vg_core.datasets.images"]
 SCRIPTS = ("data_scripts", "reports")
 SCRIPTS_MAY_USE = {"vg_core.system", "vg_core.datasets.labels"}
-MACHINE = re.compile(r"(?<![\w.])/(?:home|Users|root|work)/\w")
+MACHINE = re.compile(r"(?<![\w.])/(?:home|Users|root|work|mnt|media|srv)/\w|(?<!\w)[A-Z]:\\{1,2}Users")
 
 
 # --- packages -----------------------------------------------------------------------------------------------------
@@ -31,9 +31,9 @@ def test_conda_and_pip_install_the_same():
 
 
 # --- imports ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.relative_to(PACKAGE).as_posix())
-def test_the_oldest_python_can_read_every_module(file):
-    ast.parse(file.read_text(), feature_version=(3, 11))
+def test_the_oldest_python_can_read_every_module():
+    for file in PACKAGE.rglob("*.py"):
+        ast.parse(file.read_text(), feature_version=(3, 11))
 
 
 @pytest.mark.parametrize("folder", SCRIPTS)
@@ -62,31 +62,6 @@ def test_importing_touches_no_folder(tmp_path):
     assert not (tmp_path / "cache").exists() and not (tmp_path / "data").exists()
 
 
-# --- commands -----------------------------------------------------------------------------------------------------
-def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-
-
-def test_commands_of_the_readme_exist():
-    text = (ROOT / "README.md").read_text()
-    assert set(re.findall(r"\bmake ([a-z]+)\b(?= |`|$)", text, flags=re.MULTILINE)) <= targets()
-    scripts = set(re.findall(r"\b((?:reports|data_scripts|benchmarks)/\w+\.py)", text))
-    assert [script for script in sorted(scripts) if not (ROOT / script).exists()] == []
-
-
-def test_make_lists_every_target_and_help_is_the_default():
-    listed = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True).stdout
-    assert (
-        set(re.findall(r"^make (\w+)", listed, flags=re.MULTILINE)) == targets() >= {"report", "test", "lab", "strip"}
-    )
-
-
-def test_the_ci_runs_the_test_command_of_the_readme():
-    lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert lines[0] == "#!/usr/bin/env bash" and "set -euo pipefail" in lines
-    assert lines[-1] == "make test" and "make test" in (ROOT / "README.md").read_text()
-
-
 # --- what is tracked ----------------------------------------------------------------------------------------------
 def tracked() -> list[str]:
     done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
@@ -96,13 +71,8 @@ def tracked() -> list[str]:
 
 
 def test_no_tracked_file_names_a_path_of_one_machine():
-    own = {
-        "tests/notebook_rules.py",
-        "tests/notebooks/test_notebooks.py",
-        "tests/test_packaging.py",
-    }  # they name what they refuse
     found = []
-    for name in set(tracked()) - own:
+    for name in set(tracked()) - {"tests/test_packaging.py"}:  # it names what it refuses
         try:
             text = (ROOT / name).read_text()
         except (UnicodeDecodeError, FileNotFoundError):

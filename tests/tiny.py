@@ -6,6 +6,7 @@ from vg_core.config import Config, TupleOptions
 from vg_core.datasets.places import PlaceSet
 from vg_core.losses.classification import GeoHead
 from vg_core.training.objectives import GeoClassification
+from vg_core.training.progress import Progress
 from vg_core.training.trainer import train
 
 TINY = Config(
@@ -49,4 +50,4 @@ class TakingTurns(GeoClassification):
 
 def fit(config, folder):
     sets = [PlaceSet.load(config.dataset, split) for split in ("train", "val")]
-    return train(config, folder, *sets)
+    return train(config, folder, *sets, Progress)

@@ -14,7 +14,7 @@ import tyro
 
 from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, TupleOptions
 from vg_core.datasets.checks import look_at
-from vg_core.datasets.listing import image_files
+from vg_core.datasets.folders import image_files
 from vg_core.datasets.places import load_places
 from vg_core.evaluation.comparisons import recall_table
 from vg_core.figures.interactive_maps import locate_map

@@ -16,9 +16,9 @@ from benchmarks import reference
 from benchmarks.measure import Case, difference
 from benchmarks.rows.registry import row
 from vg_core.datasets.contents import YOUNG, digests
-from vg_core.datasets.images import WORKERS
 from vg_core.datasets.photographs import Photographs
 from vg_core.models.precision import normalise
+from vg_core.system.devices import WORKERS
 from vg_core.system.paths import cache_root
 
 BATCH = 16

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.measure import Case, Row
-from vg_core.system.registry import ByName
+from vg_core.system.errors import ByName
 
 ROWS: dict[str, Row] = ByName("row", {})
 

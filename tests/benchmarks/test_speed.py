@@ -14,7 +14,7 @@ from benchmarks.device import Work, floor_of, operations
 from benchmarks.measure import Case, Disagreement, check, difference, interleave, passed, peak_bytes, shares
 from benchmarks.rows import ROWS
 from benchmarks.rows.retrieval import _common
-from tests.hungry import HUNGRY, MIB, REUSING
+from tests.benchmarks.hungry import HUNGRY, MIB, REUSING
 from vg_core.system.paths import ROOT, cache_root
 
 CPU = torch.device("cpu")
@@ -237,15 +237,3 @@ def test_full_and_quick_shapes_name_the_same_sizes_and_no_result_of_one_is_kept_
     assert [name for name, row in ROWS.items() if row.full.keys() != row.quick.keys()] == []
     assert run.results_file(CPU, quick=False).parent == ROOT / "benchmarks"
     assert run.results_file(CPU, quick=True).is_relative_to(cache_root())
-
-
-def test_the_package_knows_nothing_of_its_rivals():
-    sources = [
-        file
-        for folder in ("vg_core", "notebooks")
-        for end in ("py", "ipynb")
-        for file in (ROOT / folder).rglob(f"*.{end}")
-    ]
-    assert [
-        file.name for file in sources if re.search(r"^\W*(import|from) benchmarks", file.read_text(), re.MULTILINE)
-    ] == []

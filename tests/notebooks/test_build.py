@@ -214,13 +214,6 @@ def test_ink_in_the_margins_is_seen(exported):
     assert len(paper.crowded(manifest)) == 1
 
 
-def test_the_bibliography_has_no_entry_that_nobody_cites(exported):
-    entries = [line.split("{")[1].rstrip(",\n") for line in (exported / "references.bib").open() if line[0] == "@"]
-    text = "".join(file.read_text() for file in exported.rglob("*.typ"))
-    assert len(entries) == len(set(entries)) >= 20
-    assert [entry for entry in entries if f"@{entry}" not in text] == []
-
-
 def test_scripts_and_package_know_the_same_profiles():
     import run_notebooks
 

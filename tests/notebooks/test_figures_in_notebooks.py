@@ -7,8 +7,8 @@ from nbclient import NotebookClient
 CELLS = (
     "import pandas as pd\nimport vg_core as vg\npage = vg.Page('00_dataset')\n"
     "table = pd.DataFrame({'metres': [3.0, 40.0], 'easting': [5e5, 5e5 + 90], 'northing': [5e6, 5e6 + 90]})",
-    "curve = vg.plots.error_cdf(table)",
-    "vg.plots.error_cdf(table)\npage.figure('curve', curve)",
+    "curve = vg.figures.error_cdf(table)",
+    "vg.figures.error_cdf(table)\npage.figure('curve', curve)",
     "page.figure('map', vg.static_map({'test': (table, table)}))",
     "page.figure('grid', vg.photo_grid(['missing.jpg']))",
 )

@@ -14,10 +14,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.synthetic_assets import TOY, drawing, export, export_baseline, pictures
-from vg_core import report
 from vg_core.config import Config
 from vg_core.report import Page, rounded, shows_photographs
-from vg_core.system import paths
+from vg_core.system import own_files, paths
 
 SLUG = "20_optimizer"
 
@@ -91,7 +90,7 @@ def test_an_export_that_cannot_take_its_place_leaves_the_earlier_one(monkeypatch
 
     monkeypatch.setattr(Path, "rename", refused)
     with pytest.raises(OSError, match="10_baseline could not be written"):
-        report._replace_folder(folder, {"new": b"new"})
+        own_files.write_folder(folder, {"new": b"new"})
     assert contents(folder) == before and [entry.name for entry in folder.parent.iterdir()] == [folder.name]
 
 

@@ -12,8 +12,8 @@ from matplotlib.colors import to_hex
 from tests.tiny import TINY
 from vg_core.datasets.images import read_image
 from vg_core.datasets.places import load_places
-from vg_core.figures.canvas import ink
 from vg_core.figures.galleries import heat_gallery
+from vg_core.figures.house_style import ink
 from vg_core.models.saliency import occlusion_map
 from vg_core.retrieval.descriptors import describe
 from vg_core.runs.examples import compare_heat

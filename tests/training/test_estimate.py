@@ -1,8 +1,9 @@
 """Estimates before a run: counts and bytes as the run has them, refusals that say what fits, no trace left behind."""
 
 import json
-from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,7 +17,7 @@ from vg_core.system.devices import PEAK
 from vg_core.training import cost
 from vg_core.training import estimate as module
 from vg_core.training import trainer as training
-from vg_core.training.cost import Cost, measure
+from vg_core.training.cost import Cost
 from vg_core.training.estimate import after_test, after_training, comparison, estimate, expected
 
 GB = 10**9
@@ -24,11 +25,15 @@ CPU = torch.device("cpu")
 PLENTY = {"RAM": 100 * GB, "disk": 100 * GB}
 ON_A_GPU = PLENTY | {"GPU memory": 80 * GB}
 FROZEN = TINY.replace(layer="layer2", freeze="layer1")
-TAKES = Cost(
-    **{"dim": 64, "model": 4 * 10**6, "state": 10**7, "steady": 10**7, "images": (48, 32), "kept": (0, 0)},
-    **{"learned": 40, "mined": 32, "passing": 2 * 10**7, "step": 26 * 10**7, "row": 6 * 10**7},
-    **{"decode": 0.0, "stem": 0.0, "describe": (0.0, 0.0, 0.0), "learn": 0.0},
+TAKES = SimpleNamespace(
+    **{"dim": 64, "model": 4 * 10**6, "beside": 4 * 10**6, "images": (48, 32), "cached": (0, 0), "mined": 32},
+    **{"rows": np.zeros((8, 5)), "describing": 2 * 10**7, "learning": 26 * 10**7, "row": 6 * 10**7},
+    **{"decode": 0.0, "describe": (0.0, 0.0, 0.0), "learn": 0.0},
 )
+
+
+def replace(cost, **other):
+    return SimpleNamespace(**vars(cost) | other)
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def sets(street):
 @pytest.mark.parametrize("mining", ["full", "partial", "random"])
 def test_counts_are_those_of_the_run(sets, tmp_path, monkeypatch, mining):
     config, described, learned = TINY.replace(mining=mining), [], []
-    takes = measure(config, sets[:2], CPU)
+    takes = Cost(config, sets[:2], CPU)
     step, describe = training.Trainer.step, training.Trainer.describe
 
     def counted_step(self, pixels, rows):
@@ -54,7 +59,7 @@ def test_counts_are_those_of_the_run(sets, tmp_path, monkeypatch, mining):
     monkeypatch.setattr(training.Trainer, "step", counted_step)
     monkeypatch.setattr(training.Trainer, "describe", counted)
     fit(config, tmp_path / "run")
-    assert takes.learned * 6 == sum(learned) and len(described) == 6
+    assert takes.rows.size * 6 == sum(learned) and len(described) == 6
     assert takes.mined == max(described) if mining == "full" else abs(takes.mined - max(described)) <= 8
     # a second for an image described, a minute for an image learned from
     found = estimate(config, sets, replace(takes, decode=0, describe=(1.0, 1.0, 1.0), learn=60.0), PLENTY).minutes
@@ -64,10 +69,10 @@ def test_counts_are_those_of_the_run(sets, tmp_path, monkeypatch, mining):
 
 def test_frozen_layers_output_is_kept_as_the_training_keeps_it(sets):
     one = 4 * 64 * 8 * 8
-    assert measure(FROZEN, sets[:2], CPU).kept == (48 * one, 32 * one)
-    assert measure(FROZEN.replace(augmentation="hue"), sets[:2], CPU).kept == (0, 32 * one)
-    classes = measure(TINY.replace(loss="geo_classification"), sets[:2], CPU)
-    assert classes.kept == (0, 0) and classes.mined == 0
+    assert Cost(FROZEN, sets[:2], CPU).cached == [48 * one, 32 * one]
+    assert Cost(FROZEN.replace(augmentation="hue"), sets[:2], CPU).cached == [0, 32 * one]
+    classes = Cost(TINY.replace(loss="geo_classification"), sets[:2], CPU)
+    assert classes.cached == [0, 0] and classes.mined == 0
 
 
 @pytest.mark.skipif(not PEAK.exists(), reason="the system does not forget earlier peaks")
@@ -75,13 +80,13 @@ def test_the_memory_of_a_training_is_foreseen(sets, tmp_path):
     config = FROZEN.replace(image_size=(96, 128), epochs_num=1)
     found = expected(config, sets)
     taken = max(row["peak_bytes"] for row in fit(config, tmp_path / "run").history)
-    assert 0.8 * taken < found.training["RAM"] + found.mapped < 1.5 * taken + 5 * 10**7
+    assert 0.8 * taken < 1e9 * found.training["GB of RAM in training"] < 1.5 * taken + 5 * 10**7
 
 
 def test_measuring_leaves_no_trace(sets, tmp_path):
     config = TINY.replace(augmentation="hue", pooling="netvlad")
     before = torch.random.get_rng_state()
-    measure(config, sets[:2], CPU)
+    Cost(config, sets[:2], CPU)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.npy"))
     again = fit(config, tmp_path / "after")
@@ -89,55 +94,55 @@ def test_measuring_leaves_no_trace(sets, tmp_path):
 
 
 @pytest.mark.parametrize("free", [PLENTY["RAM"], 10**5])
-def test_a_whole_batch_is_measured_only_where_it_fits(sets, monkeypatch, free):
-    order, step, learn = [], training.Trainer.step, cost.Trial.learn
+def test_more_than_a_few_images_are_tried_only_where_they_fit(sets, monkeypatch, free):
+    tried, step = [], training.Trainer.step
     monkeypatch.setattr(cost, "free_memory", lambda _device: free)
-    monkeypatch.setattr(cost.Trial, "learn", lambda *some: order.append("few") or learn(*some))
-    monkeypatch.setattr(training.Trainer, "step", lambda *some: order.append("whole") or step(*some))
-    takes = measure(TINY, sets[:2], CPU)
-    assert order[:3] == ["few"] * 3 and (order[-1] == "whole") == (free > 10**5)
-    assert takes.learn > 0 and takes.step > 0
+    monkeypatch.setattr(
+        training.Trainer, "step", lambda self, pixels, rows: tried.append(len(pixels)) or step(self, pixels, rows)
+    )
+    takes = Cost(TINY, sets[:2], CPU)
+    assert tried[:3] == [3, 3, 6] and tried[3:] == [12 if free > 10**5 else 6]
+    assert takes.learn > 0 and takes.learning > 0
 
 
 def test_memory_that_ends_while_measuring_is_a_refusal(street, monkeypatch):
     def without_room(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(cost, "descriptors_of", without_room)
+    monkeypatch.setattr(cost, "describe_photographs", without_room)
     with pytest.raises(ValueError, match=r"^RAM is short: .* free .*; lower image_size"):
         run(TINY.replace(epochs_num=1))
 
 
 # --- minutes ----------------------------------------------------------------------------------------------------------
-def test_frozen_layers_run_once_where_their_output_is_kept(sets):
-    takes = replace(TAKES, stem=60.0, decode=0.6, kept=(1000, 1000))
-    assert estimate(FROZEN, sets, takes, PLENTY).minutes == pytest.approx(
-        {"done once": 80.8, "training": 0, "test": 0.32}
-    )
-    of_val = estimate(FROZEN, sets, replace(takes, kept=(0, 1000)), PLENTY)
-    assert of_val.minutes["done once"] == pytest.approx(32.8)
+def test_frozen_layers_run_once_where_their_output_is_cached(sets):
+    takes = replace(TAKES, describe=(0.0, 0.0, 60.0), decode=0.6, cached=(1000, 1000))
+    found = estimate(FROZEN, sets, takes, PLENTY).minutes
+    assert found == pytest.approx({"done once": 80.8, "training": 0, "test": 32.32})
+    of_val = estimate(FROZEN, sets, replace(takes, describe=(60.0, 0.0, 60.0), cached=(0, 1000)), PLENTY)
+    assert of_val.minutes["done once"] == pytest.approx(32.8) and of_val.minutes["training"] == 6 * 32
     little = PLENTY | {"disk": 1000.0}  # too small for pixels: decoded where they are needed
     assert estimate(FROZEN, sets, takes, little).minutes["training"] == 0
-    everything = estimate(FROZEN, sets, replace(takes, kept=(0, 0)), little).minutes
+    everything = estimate(FROZEN, sets, replace(takes, describe=(0.0, 0.0, 0.0), cached=(0, 0)), little).minutes
     assert everything["done once"] == 0
     assert everything["training"] == pytest.approx((6 * (32 + 40) + 3 * 32) / 100)
 
 
 def test_views_of_queries_count_in_the_test(sets):
-    takes = replace(TAKES, describe=(0.0, 0.0, 60.0), dim=10**6)
+    takes = replace(TAKES, describe=(60.0, 60.0, 60.0), dim=10**6)
     plain, many = (
         estimate(TINY.replace(test_method=method), sets, takes, PLENTY)
         for method in ("hard_resize", "five_crops+multi_scale_concatenated+flip")
     )
     assert plain.minutes["test"] == 32 and many.minutes["test"] == pytest.approx(7 * (16 + 5 * 16))
     more = 1.3 * 4 * 10**6 * (3 * (16 + 5 * 16) - 32)
-    assert many.testing["RAM"] - plain.testing["RAM"] == pytest.approx(more)
+    assert many.needed["RAM"] - plain.needed["RAM"] == pytest.approx(more)
 
 
 # --- bytes, and refusals ----------------------------------------------------------------------------------------------
 def test_a_proposal_fits(sets):
     config = TINY.replace(train_batch_size=40)
-    takes = replace(TAKES, step=40 * TAKES.row)
+    takes = replace(TAKES, learning=40 * TAKES.row)
     found = estimate(config, sets, takes, PLENTY)
     free = PLENTY | {"RAM": 0.5 * found.needed["RAM"]}
     with pytest.raises(
@@ -145,16 +150,16 @@ def test_a_proposal_fits(sets):
     ) as refused:
         estimate(config, sets, takes, free).check()
     size = int(str(refused.value).split("train_batch_size=")[1].split()[0])
-    estimate(config.replace(train_batch_size=size), sets, replace(takes, step=size * TAKES.row), free).check()
+    estimate(config.replace(train_batch_size=size), sets, replace(takes, learning=size * TAKES.row), free).check()
     with pytest.raises(ValueError, match=r"RAM is short: .*lower image_size"):
         estimate(TINY, sets, TAKES, PLENTY | {"RAM": 10**6}).check()
 
 
 def test_what_is_short_beside_a_gpu_is_named_with_what_helps(sets):
     config = TINY.replace(train_batch_size=40)
-    takes = replace(TAKES, step=40 * TAKES.row)
+    takes = replace(TAKES, learning=40 * TAKES.row)
     need = estimate(config, sets, takes, ON_A_GPU).needed
-    assert list(need) == ["RAM", "GPU memory", "disk"] and need["GPU memory"] > takes.step > need["RAM"]
+    assert list(need) == ["RAM", "GPU memory", "disk"] and need["GPU memory"] > takes.learning > need["RAM"]
     for short, words in (("GPU memory", r"train_batch_size=\d+ instead of 40"), ("RAM", "decoded batches wait there")):
         with pytest.raises(ValueError, match=f"^{short} is short: .*{words}"):
             estimate(config, sets, takes, ON_A_GPU | {short: 0.6 * need[short]}).check()
@@ -166,15 +171,15 @@ def test_what_is_short_beside_a_gpu_is_named_with_what_helps(sets):
 def test_descriptors_without_room_in_memory_count_for_the_disk(sets):
     takes = replace(TAKES, dim=10**8, mined=0)
     much, little = (estimate(TINY, sets, takes, PLENTY | {"RAM": memory}) for memory in (10**12, 10**8))
-    assert little.needed["disk"] - much.needed["disk"] == 2 * 16 * 10**8  # the database; queries stay in memory
+    assert little.needed["disk"] - much.needed["disk"] == 2 * 32 * 10**8  # as float16
 
 
 def test_a_whitening_counts_in_the_test(sets):
     takes = replace(TAKES, describe=(0.0, 0.0, 60.0), dim=10**6)
     plain, short = (estimate(TINY.replace(whitened_dim=dim), sets, takes, PLENTY) for dim in (0, 4))
     assert short.minutes["test"] - plain.minutes["test"] == 24  # the database of train
-    assert short.needed["disk"] - plain.needed["disk"] == 4 * 23 * 10**6  # its weights
-    assert short.testing["RAM"] - plain.testing["RAM"] > 4 * 24 * 10**6 + 1.3 * (4 * 23 - 4 * 32) * 10**6
+    assert short.needed["disk"] - plain.needed["disk"] == 2 * 4 * 23 * 10**6  # its weights, while they are replaced
+    assert short.needed["RAM"] - plain.needed["RAM"] > 4 * (24 + 23 - 1.3 * 32) * 10**6
 
 
 def test_what_has_no_room_is_refused_in_notebooks_and_on_the_command_line(street, monkeypatch, capsys):
@@ -223,7 +228,7 @@ def test_what_it_took_stands_beside_what_was_expected(sets, tmp_path, monkeypatc
     after_training(tmp_path, history, pd.DataFrame({"epoch": [0, 1], "seconds": [3.0, 27.0]}))
     after_test(tmp_path, "street-a", seconds=30.0)
     after_test(tmp_path, "street-b", seconds=30.0)  # of which nothing was expected
-    need = (found.training["RAM"] + 3 * (48 + 32) * 32 * 32) / GB  # with the pages of photographs
+    need = found.training["GB of RAM in training"]
     assert capsys.readouterr().out.splitlines() == [
         "epochs: 1.00 taken, 2.00 expected",
         "minutes done once: 1.50 taken, 8.00 expected",

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vg_core.training.lr_range import learning_rates, range_test, steepest
+from vg_core.training.lr_range import range_test, steepest
 
 
 class Quadratic:
@@ -22,14 +22,14 @@ class Quadratic:
 
 
 def test_learning_rates_grow_by_one_factor():
-    rates = learning_rates(1e-6, 1, 7)
+    rates = range_test(lambda lr: 1.0, 1e-6, 1, 7).lr
     np.testing.assert_allclose(rates, [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1])
 
 
 @pytest.mark.parametrize(("low", "high", "steps"), [(0, 1, 5), (1, 1, 5), (2, 1, 5), (1e-5, 1, 1), (1, math.inf, 5)])
 def test_impossible_ranges_are_refused(low, high, steps):
     with pytest.raises(ValueError, match="need 0 < low < high"):
-        learning_rates(low, high, steps)
+        range_test(lambda lr: 1.0, low, high, steps)
 
 
 @pytest.mark.parametrize("curvature", [0.1, 1.0, 50.0])

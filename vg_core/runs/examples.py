@@ -45,7 +45,7 @@ def force_explorer() -> Figure | explorer.VBox:
 
 
 def toy_forces(distance: float) -> pd.DataFrame:
-    """Table of ``plots.force_field`` with the moving negative at this distance from the query."""
+    """Table of ``figures.force_field`` with the moving negative at this distance from the query."""
     return tuple_forces(SHOWN, QUERY, POSITIVE, [distance * TOWARDS, *OTHERS])
 
 

@@ -29,6 +29,7 @@ from vg_core.system.errors import has_sentence, sentence
 from vg_core.system.progress_bar import bar, watched
 from vg_core.system.text import printable
 from vg_core.training.estimate import after_test, after_training, comparison, expected
+from vg_core.training.progress import Progress
 from vg_core.training.trainer import train
 
 __all__ = ["Run", "examine", "histories", "recall_table", "run", "sweep", "with_untrained"]
@@ -200,7 +201,7 @@ def _train(job: Job) -> None:
         (tables / "config.json").unlink(missing_ok=True)  # something was lost: it is unfinished again
         if estimate:
             estimate.save(tables, test_name(config))
-    state = train(config.training(), job.checkpoints, job.train, job.val)
+    state = train(config.training(), job.checkpoints, job.train, job.val, Progress)
     processes.wait()  # for the best model
     if not processes.first():
         return

@@ -14,13 +14,12 @@ from vg_core.config import Config
 from vg_core.datasets.photographs import MAPPED_SHARE_OF_DISK, ahead
 from vg_core.datasets.places import PlaceSet
 from vg_core.models.whitening import LEARNED_ON, learning_bytes
-from vg_core.retrieval.exact_search import MEMORY_BYTES
-from vg_core.retrieval.ranking import MEMORY_SHARE, STORED_AT_ONCE
+from vg_core.retrieval.ranking import MEMORY_SHARE
 from vg_core.retrieval.strategies import make_strategy
 from vg_core.retrieval.whitened import widest
 from vg_core.system import own_files, paths, processes
 from vg_core.system.devices import free_memory, pick_device
-from vg_core.training.cost import MARGIN, Cost, measure
+from vg_core.training.cost import MARGIN, Cost
 
 FILE = "estimate.json"  # beside the tables of a run
 LIBRARIES = 3 * 10**7  # bytes of RAM that libraries keep once they have trained and searched: code, buffers of threads
@@ -28,19 +27,13 @@ LIBRARIES = 3 * 10**7  # bytes of RAM that libraries keep once they have trained
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes that training and test need of each resource and what is ``free`` of it, minutes of each part of a run."""
+    """Bytes that a run needs of each resource and what is ``free`` of it, minutes of each part of it."""
 
-    epochs: int
     minutes: Mapping[str, float]
-    training: Mapping[str, float]
-    testing: Mapping[str, float]
+    needed: Mapping[str, float]
     free: Mapping[str, float]
-    mapped: float  # bytes of decoded photographs of train and val that are mapped from disk
-    remedies: Mapping[str, str]  # where a training has no room, and a "test"
-
-    @property
-    def needed(self) -> dict[str, float]:
-        return {name: max(self.training[name], self.testing[name]) for name in self.training}
+    remedies: Mapping[str, str]  # where one of them is short
+    training: Mapping[str, float]  # beside which ``after_training`` sets what it took
 
     def __str__(self) -> str:
         parts = ", ".join(f"{part} {minutes:.1f}" for part, minutes in self.minutes.items())
@@ -50,16 +43,12 @@ class Estimate:
     def check(self) -> None:
         """Nothing, or a ValueError that says what is short and what would fit."""
         for name, needed in self.needed.items():
-            if needed > self.free[name]:
-                remedy = self.remedies[name if self.training[name] > self.free[name] or name == "disk" else "test"]
-                raise ValueError(f"{name} is short: {_gb(needed)} needed, {_gb(self.free[name])} free{remedy}")
+            if needed > (free := self.free[name]):
+                raise ValueError(f"{name} is short: {_gb(needed)} needed, {_gb(free)} free{self.remedies[name]}")
 
     def save(self, folder: Path, test: str) -> None:
         """Write it to the folder of a run's tables, where what the run and its ``test`` take will be set beside it."""
-        memory, minutes = "GPU memory" if "GPU memory" in self.free else "RAM", self.minutes
-        peak = self.training[memory] + self.mapped * (memory == "RAM")  # their pages count as taken, but need no RAM
-        foreseen = _of_training(self.epochs, minutes["done once"], minutes["training"], memory, peak)
-        foreseen |= _of_test(test, minutes["test"], self.needed["disk"])
+        foreseen = {**self.training, **_of_test(test, self.minutes["test"], self.needed["disk"])}
         own_files.write(folder / FILE, {"expected": foreseen, "taken": {}, "free_disk": self.free["disk"]})
 
 
@@ -85,10 +74,8 @@ def comparison(folder: Path) -> pd.DataFrame:
 
     Damaged, in a sentence, for a run that has no estimate, such as one that trained nothing.
     """
-    record = own_files.read(
-        folder / FILE, f"an estimate is made when a training begins: delete {folder} to train again"
-    )
-    return pd.DataFrame({column: record[column] for column in ("expected", "taken")})
+    remedy = f"an estimate is made when a training begins: delete {folder} to train again"
+    return pd.DataFrame(own_files.read(folder / FILE, remedy))[["expected", "taken"]]
 
 
 def _set_beside(folder: Path, taken: Mapping[str, float]) -> None:
@@ -101,8 +88,8 @@ def _set_beside(folder: Path, taken: Mapping[str, float]) -> None:
 
 
 def _of_training(epochs: int, once: float, minutes: float, memory: str, peak: float) -> dict[str, float]:
-    names = "epochs", "minutes done once", "minutes of training", f"GB of {memory} in training"
-    return dict(zip(names, (epochs, once, minutes, peak / 1e9), strict=True))
+    done = {"epochs": epochs, "minutes done once": once, "minutes of training": minutes}
+    return done | {f"GB of {memory} in training": peak / 1e9}
 
 
 def _of_test(test: str, minutes: float, disk: float) -> dict[str, float]:
@@ -120,7 +107,7 @@ def expected(config: Config, sets: Sequence[PlaceSet]) -> Estimate:
     memory = _memory_of(device)
     free = {"RAM": free_memory(torch.device("cpu")), memory: free_memory(device), "disk": _free_disk()}
     try:
-        return estimate(config, sets, measure(config, sets[:2], device), free)
+        return estimate(config, sets, Cost(config, sets[:2], device), free)
     except torch.OutOfMemoryError:
         raise ValueError(
             f"{memory} is short: {_gb(free[memory])} free do not hold the network and a few images; "
@@ -129,75 +116,67 @@ def expected(config: Config, sets: Sequence[PlaceSet]) -> Estimate:
 
 
 def estimate(config: Config, sets: Sequence[PlaceSet], cost: Cost, free: Mapping[str, float]) -> Estimate:
-    """Estimate from what a training costs, where so many bytes are ``free`` of RAM, GPU memory, if any, and disk."""
-    (train, val, test), size, dim = sets, prod(config.image_size), cost.dim
+    """Estimate from what a training costs, where so many bytes are ``free`` of RAM, GPU memory, if any, and disk.
+
+    Memory is an upper bound: what the test needs is added to what the training needs, in RAM and on a GPU.
+    """
+    (train, _, test), size, dim = sets, prod(config.image_size), cost.dim
+    memory = "GPU memory" if "GPU memory" in free else "RAM"
+    room = MEMORY_SHARE * min(free["RAM"], free[memory])  # for descriptors; without it they lie on disk, as float16
     strategy, area = make_strategy(config.test_method), prod(config.tested_at) / size
-    count, database = len(test.database) + len(test.queries), len(test.database)
-    queries = len(strategy.views(config.tested_at, config.tested_at)) * len(test.queries)
-    pixels = np.array([*cost.images, area * count]) * 3 * size  # on disk, where it has room for them
-    pixels *= pixels.sum() <= MAPPED_SHARE_OF_DISK * free["disk"]
+    database, count = len(test.database), len(test.database) + len(test.queries)
+    views = len(strategy.views(config.tested_at, config.tested_at)) * len(test.queries) + database
+    validated, tested = 4 * cost.images[1] * dim, 4 * views * strategy.width(config.whitened_dim or dim)
     learned_on = min(LEARNED_ON, len(train.database)) if config.whitened_dim else 0  # images, by a whitening
-    learning, longest = (learning_bytes(learned_on, dim, k := widest(dim, learned_on)), k) if learned_on else (0, 0)
-    validated = _descriptors(cost.images[1] - len(val.database), len(val.database), dim, free)
-    tested = _descriptors(queries, database, strategy.width(config.whitened_dim or dim), free)
+    longest = widest(dim, learned_on) if learned_on else 0
+    pixels = 3 * size * np.array([*cost.images, area * count])  # bytes on disk, where it has room for them
+    pixels *= pixels.sum() <= MAPPED_SHARE_OF_DISK * free["disk"]
 
     waiting = (ahead(mapped=pixels.any()) + 2) * 3 * size  # bytes of RAM for each image of a batch that is decoded
     own = ceil(config.train_batch_size / processes.size()) * config.task.images_per_row
-    beside = waiting * max(own, config.infer_batch_size) + LIBRARIES + 2 * cost.model  # the best, its copy to be saved
-    held = (
-        cost.steady + sum(cost.kept) + MARGIN * max(4 * cost.mined * dim, validated[0]) + max(cost.passing, cost.step)
-    )
-    memory = "GPU memory" if "GPU memory" in free else "RAM"
-    training = _together(memory, beside, held)
-    beside = area * waiting * config.infer_batch_size + max(MARGIN * tested[0], 4 * learned_on * dim + learning)
-    network = MARGIN * (cost.model + 4 * dim * longest) + area * cost.passing
-    shown = MARGIN * max(tested[0], 4 * learned_on * dim) * (memory != "RAM")
-    testing = _together(memory, beside, network + shown)
-    files = 2 * (cost.model + cost.state) + 4 * dim * longest  # each is written beside the one that it replaces
-    disk = {"disk": pixels.sum() + files + max(validated[1], tested[1])}
-
-    scales = (1 + strategy.flip) * sum(scale**2 for scale in strategy.scales)
-    pictures = area * scales * (queries + database) + learned_on
-    minutes = _minutes(config, cost, pixels.any()) | {"test": (cost.decode * count + cost.describe[2] * pictures) / 60}
-    remedies = _remedies(config, cost, memory, training[memory] - free[memory])
-    return Estimate(config.epochs_num, minutes, training | disk, testing | disk, free, sum(pixels[:2]), remedies)
+    needed = {"RAM": waiting * max(own, config.infer_batch_size) + LIBRARIES + 2 * cost.model}  # the best, its copy
+    held = MARGIN * (cost.model + cost.beside + max(4 * cost.mined * dim, validated * (validated <= room)))
+    needed[memory] = needed.get(memory, 0) + held + sum(cost.cached) + max(cost.describing, cost.learning)
+    remedies = {name: _remedy(config, cost, name == memory, needed[name] - free[name]) for name in needed}
+    peak = needed[memory] + sum(pixels[:2]) * (memory == "RAM")  # mapped pages count as taken, but need no RAM
+    more = MARGIN * tested * (tested <= room) + max(0, area - 1) * (cost.describing + waiting * config.infer_batch_size)
+    more += 4 * learned_on * dim + learning_bytes(learned_on, dim, longest) if longest else 0
+    needed = {name: taken + more for name, taken in needed.items()}
+    files = 2 * (3 * cost.model + cost.beside + 4 * dim * longest)  # written beside those they replace
+    needed["disk"] = pixels.sum() + files + max(some * (some > room) for some in (validated, tested)) / 2
+    remedies["disk"] = f" in {paths.cache_root()}; free some, or set VG_CACHE to a larger disk"
+    minutes = _minutes(config, cost, pixels.any())
+    pictures = area * (1 + strategy.flip) * sum(scale**2 for scale in strategy.scales) * views + learned_on
+    training = _of_training(config.epochs_num, *minutes.values(), memory, peak)
+    minutes["test"] = (cost.decode * count + cost.describe[2] * pictures) / 60
+    return Estimate(minutes, needed, free, remedies, training)
 
 
 def _minutes(config: Config, cost: Cost, mapped: bool) -> dict[str, float]:
     """Of what is done once, and of a training's rounds and validations."""
     rounds = config.epochs_num * config.queries_per_epoch // config.cache_refresh_rate
-    validated = (1 + config.epochs_num) * cost.images[1]
-    decoded = np.array(cost.kept) + mapped > 0  # are the photographs of train and of val decoded once?
-    once = cost.decode * np.dot(cost.images, decoded) + cost.stem * np.dot(cost.images, np.sign(cost.kept))
-    training = cost.decode * np.dot((rounds * (cost.mined + cost.learned), validated), ~decoded)
-    training += rounds * (cost.mined * cost.describe[0] + cost.learned * cost.learn) + validated * cost.describe[1]
-    return {"done once": float(once) / 60, "training": float(training) / 60}
+    described = np.array([rounds * cost.mined, (1 + config.epochs_num) * cost.images[1]])  # images of train and of val
+    learned, each = rounds * cost.rows.size, np.array(cost.describe[:2])
+    decoded = np.array(cost.cached) + mapped > 0  # are their photographs decoded once?
+    frozen = np.maximum(0, cost.describe[2] - each)  # seconds in layers whose output is cached
+    once = np.dot(cost.images, cost.decode * decoded + frozen)
+    training = cost.decode * np.dot(described + np.array([learned, 0]), ~decoded) + described @ each
+    return {"done once": float(once) / 60, "training": float(training + learned * cost.learn) / 60}
 
 
-def _remedies(config: Config, cost: Cost, memory: str, over: float) -> dict[str, str]:
-    """What to change where a training has no room: in ``memory``, of which it needs so many bytes too many, or else."""
-    lower = "; lower image_size, negs_num_per_query or infer_batch_size, or freeze more layers"
+def _remedy(config: Config, cost: Cost, of_network: bool, over: float) -> str:
+    """What to change where a run lacks memory, of which its training needs so many bytes too many."""
+    if over <= 0:
+        return "; its test: lower infer_batch_size, test_image_size or whitened_dim, or choose another test_method"
+    if not of_network:
+        lower = "lower train_batch_size, negs_num_per_query, infer_batch_size or image_size"
+        return f"; decoded batches wait there: {lower}"
     size = config.train_batch_size
     rows = ceil(size / (processes.size() * config.accumulate)) - ceil(over / max(1, cost.row))  # that fit at a time
-    fit = processes.size() * rows if over <= cost.step - cost.passing else 0
-    if 0 < fit < size:
-        lower = f"; train_batch_size={fit} instead of {size} would fit, or accumulate={ceil(size / fit)}"
-    waiting = "; decoded batches wait there: lower train_batch_size, negs_num_per_query, infer_batch_size or image_size"
-    disk = f" in {paths.cache_root()}; free some, or set VG_CACHE to a larger disk"
-    test = "; its test: lower infer_batch_size, test_image_size or whitened_dim, or choose another test_method"
-    return {"RAM": waiting, "disk": disk, "test": test} | {memory: lower}
-
-
-def _descriptors(queries: int, database: int, width: int, free: Mapping[str, float]) -> tuple[float, float]:
-    """Bytes of the descriptors of an evaluation, in memory and on disk, as `evaluate` has them."""
-    every = 4 * (queries + database) * width
-    if every <= MEMORY_SHARE * min(free["RAM"], free.get("GPU memory", free["RAM"])):
-        return every, 0
-    return 4 * (queries + min(database, STORED_AT_ONCE)) * width + MEMORY_BYTES, 2 * database * width
-
-
-def _together(memory: str, in_ram: float, on_device: float) -> dict[str, float]:
-    return {"RAM": in_ram + on_device} if memory == "RAM" else {"RAM": in_ram, memory: on_device}
+    fit = processes.size() * rows
+    if 0 < fit < size and over <= cost.learning - cost.describing:
+        return f"; train_batch_size={fit} instead of {size} would fit, or accumulate={ceil(size / fit)}"
+    return "; lower image_size, negs_num_per_query or infer_batch_size, or freeze more layers"
 
 
 def _memory_of(device: torch.device) -> str:

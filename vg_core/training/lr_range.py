@@ -9,27 +9,19 @@ import pandas as pd
 MEMORY = 0.9  # of the running mean of the loss: about the last ten steps count
 
 
-def learning_rates(low: float, high: float, steps: int) -> np.ndarray:
-    """(steps,) learning rates from ``low`` to ``high``, each the same multiple of the one before.
-
-    ValueError unless 0 < low < high and there are at least two steps.
-    """
-    if not 0 < low < high or not math.isfinite(high) or steps < 2:
-        raise ValueError(f"learning rates from {low} to {high} in {steps} steps: need 0 < low < high, 2 steps or more")
-    return np.geomspace(low, high, steps)
-
-
 def range_test(
     step: Callable[[float], float], low: float, high: float, steps: int, stop_factor: float = 4.0
 ) -> pd.DataFrame:
     """One row per training step: lr, loss, smoothed (running mean of the loss), diverged (true in the last row alone).
 
-    ``step`` trains one batch at a learning rate and returns its loss; weights go on changing from step to step. The
-    test ends early, as diverged, when a loss is not finite or the running mean exceeds ``stop_factor`` times its
-    lowest value so far.
+    ``step`` trains one batch at a learning rate and returns its loss; weights go on changing from step to step. Each
+    rate is the same multiple of the one before. The test ends early, as diverged, when a loss is not finite or the
+    running mean exceeds ``stop_factor`` times its lowest value so far.
     """
+    if not 0 < low < high or not math.isfinite(high) or steps < 2:
+        raise ValueError(f"learning rates from {low} to {high} in {steps} steps: need 0 < low < high, 2 steps or more")
     rows, mean, lowest = [], 0.0, math.inf
-    for number, lr in enumerate(learning_rates(low, high, steps).tolist(), start=1):
+    for number, lr in enumerate(np.geomspace(low, high, steps).tolist(), start=1):
         loss = float(step(lr))
         mean = MEMORY * mean + (1 - MEMORY) * loss
         smoothed = mean / (1 - MEMORY**number)  # the mean starts at zero, which is no loss

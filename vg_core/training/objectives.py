@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from vg_core.config import Config
+from vg_core.datasets.cells import geo_classes
 from vg_core.datasets.places import PlaceSet
 from vg_core.losses import LOSSES, make_loss
-from vg_core.losses.classification import GeoHead, geo_classes
+from vg_core.losses.classification import GeoHead
 from vg_core.mining import TooFew, mine
 from vg_core.mining.rounds import Describe, Round, mine_round
 from vg_core.models.network import Encoded
 from vg_core.system import processes
-from vg_core.system.registry import ByName
+from vg_core.system.errors import ByName
 
 Encode = Callable[[Tensor], Encoded]  # pixels (M, 3, H, W), or the frozen layers' maps of them -> what the network says
 
@@ -129,11 +130,15 @@ class GeoClassification(Objective):
     def __init__(self, config: Config, places: PlaceSet, dim: int):
         super().__init__()
         self.rows_per_round, self.images_per_row = config.cache_refresh_rate, config.task.images_per_row
-        self.images, labels, classes = _classes(places)
-        if config.epochs_num and classes < 2:
+        tables = places.database, places.queries
+        cells = geo_classes(*(np.concatenate([table[axis] for table in tables]) for axis in ("easting", "northing")))
+        classes = np.unique(cells[: len(places.database)])  # (C,)
+        labels = np.where(np.isin(cells, classes), np.searchsorted(classes, cells), -1)  # (N + Q,)
+        self.images = np.flatnonzero(labels >= 0)
+        if config.epochs_num and len(classes) < 2:
             raise ValueError(f"{places.name} train: all database images lie in one cell of 25 m, nothing to tell apart")
         self.register_buffer("labels", torch.from_numpy(labels), persistent=False)  # of all images, -1 is no class
-        self.head = GeoHead(dim, classes, torch.Generator().manual_seed(config.seed))
+        self.head = GeoHead(dim, len(classes), torch.Generator().manual_seed(config.seed))
 
     def draw(self, _key: RoundKey, rng: np.random.Generator, _describe: Describe) -> tuple[np.ndarray, dict]:
         """Images in random order, none twice before all have been drawn."""
@@ -176,13 +181,3 @@ def shared_mine(queries: Tensor, database: Tensor, hard, soft, pool: np.ndarray,
     except TooFew as error:
         raise TooFew(str(error), own.start + error.row) from error
     return tuple(processes.together(part, len(queries)) for part in found)
-
-
-def _classes(places: PlaceSet) -> tuple[np.ndarray, np.ndarray, int]:
-    """(images that have a class, class of every image or -1, number of classes)."""
-    tables = places.database, places.queries
-    easting, northing = (np.concatenate([table[axis] for table in tables]) for axis in ("easting", "northing"))
-    cells, _ = geo_classes(easting, northing)
-    held = np.unique(cells[: len(places.database)])
-    labels = np.where(np.isin(cells, held), np.searchsorted(held, cells), -1)
-    return np.flatnonzero(labels >= 0), labels, len(held)

@@ -28,8 +28,10 @@ class Progress:
             self._draw(history, validation)
         elif not watched():
             facts = " ".join(f"{name} {value}" for name, value in shown.items())
-            where = f"{self.name}: epoch {last['epoch']} round {last['round']}"
-            print(f"{where} {facts}, {self._time_left()} left", flush=True)
+            each = (time.monotonic() - self.started) / max(self.done - self.before, 1)
+            seconds = each * (self.total - self.done)
+            left = f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+            print(f"{self.name}: epoch {last['epoch']} round {last['round']} {facts}, {left} left", flush=True)
 
     def epoch(self, validation: list[dict]) -> None:
         """One validation is finished."""
@@ -39,11 +41,6 @@ class Progress:
 
     def close(self) -> None:
         self.bar.close()
-
-    def _time_left(self) -> str:
-        each = (time.monotonic() - self.started) / max(self.done - self.before, 1)
-        seconds = each * (self.total - self.done)
-        return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
     def _draw(self, history: list[dict], validation: list[dict]) -> None:
         from IPython.display import display

@@ -1,12 +1,12 @@
 """The loop: rounds of images to learn from, a validation after each epoch, early stop, exact resume from a round."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -25,7 +25,6 @@ from vg_core.system import own_files, processes
 from vg_core.system.clock import Clock, Timed
 from vg_core.system.devices import forget_peak, pick_device, used_memory
 from vg_core.training.objectives import RoundKey, make_objective
-from vg_core.training.progress import Progress
 from vg_core.training.state import State
 from vg_core.training.step import Learner, add_gradients, check_resources, follow_schedule, make_optimizer
 
@@ -37,19 +36,20 @@ class Diverged(FloatingPointError):
     """The loss is not finite any more; the message names the batch."""
 
 
-def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) -> State:
+def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet, progress: Callable) -> State:
     """State of the finished run, whose best model lies at ``folder/best.safetensors``.
 
     A run that was stopped at any moment goes on from its last round, with the same numbers as if it had never stopped.
     Several processes (``processes``) share out describing, mining and the rows of each batch: they learn from the same
     tuples as one does, and up to rounding the same; only augmentation draws other numbers.
+    ``progress(name, rounds, rounds done)`` gives what is told of each round and epoch, such as `progress.Progress`.
     Raises Diverged for a loss that is not finite and KeyboardInterrupt, in a sentence, when interrupted.
     """
     trainer = Trainer(config, Path(folder), train_set, val_set)
     trainer.resume()
     state = trainer.state
     rounds = config.queries_per_epoch // config.cache_refresh_rate
-    trainer.progress = Progress(trainer.name, config.epochs_num * rounds, state.epoch * rounds + state.round)
+    trainer.progress = progress(trainer.name, config.epochs_num * rounds, state.epoch * rounds + state.round)
     try:
         trainer.run(rounds)
     except KeyboardInterrupt:
@@ -63,9 +63,7 @@ def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet) 
 
 
 class Trainer:
-    """One training under way. Its images are numbered database first, queries behind."""
-
-    progress: Progress
+    """One training under way, which tells its ``progress``. Images are numbered database first, queries behind."""
 
     def __init__(self, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet, decode=photographs_of):
         self.config, self.folder = config, folder
@@ -183,7 +181,11 @@ class Trainer:
         losses = torch.stack([self.step(pixels, batch) for batch, pixels in zip(batches, images, strict=True)])
         bad = (~losses.isfinite()).nonzero()[:, 0].tolist()  # asked once a round: an answer waits for the GPU
         if bad:
-            raise Diverged(self.divergence(bad[0], batches[bad[0]]))
+            first = [Path(self.images.paths[image]).name for image in batches[bad[0]][:, 0]]
+            raise Diverged(
+                f"{self.name}: the loss is not finite in epoch {self.state.epoch + 1}, round {self.state.round + 1}, "
+                f"batch {bad[0] + 1} (with {', '.join(first)}); a lower lr than {self.config.lr:g} usually helps"
+            )
         return float(losses.mean())
 
     def step(self, pixels: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
@@ -208,7 +210,10 @@ class Trainer:
         self.model.eval()
         facts = config.image_size, Within(config.val_positives_dist_threshold), config.infer_batch_size
         found = evaluate(self.model, self.val_set, *facts, photographs=self.sources[1])
-        recalls = processes.agreed(self.recalls(found.ranks["rank"]))
+        needed = 5, int(config.selected_by.removeprefix("recall_"))  # others tell something below all of the database
+        at = [n for n in (1, 5, 10, 20) if n in needed or n < len(self.val_set.database)]
+        shares = {f"recall_{n}": found.ranks["rank"].between(1, n).mean() for n in at}
+        recalls = processes.agreed({name: 100.0 * float(share) for name, share in shares.items()})
         spent = {f"seconds_{part}": seconds for part, seconds in found.seconds.items()}
         state.validation.append({"epoch": state.epoch, **recalls, "seconds": time.monotonic() - started, **spent})
         # the untrained network is shown but never chosen, as in the brief's skeleton, unless nothing is trained at all
@@ -219,22 +224,6 @@ class Trainer:
         state.finished = state.epoch >= config.epochs_num or state.not_improved >= config.patience
         self.save()
         self.progress.epoch(state.validation)
-
-    def recalls(self, ranks: pd.Series) -> dict[str, float]:
-        """Recall@N of val in percent: of N below the size of its database, as all images tell nothing, and of the N
-        that are needed anyway.
-        """
-        needed = 5, int(self.config.selected_by.removeprefix("recall_"))
-        some = [n for n in (1, 5, 10, 20) if n in needed or n < len(self.val_set.database)]
-        return {f"recall_{n}": 100.0 * float(ranks.between(1, n).mean()) for n in some}
-
-    def divergence(self, number: int, batch: np.ndarray) -> str:
-        """Sentence for a loss that is not finite."""
-        first = [Path(self.images.paths[image]).name for image in batch[:, 0]]
-        return (
-            f"{self.name}: the loss is not finite in epoch {self.state.epoch + 1}, round {self.state.round + 1}, "
-            f"batch {number + 1} (with {', '.join(first)}); a lower lr than {self.config.lr:g} usually helps"
-        )
 
 
 def _some_queries(places: PlaceSet, count: int) -> PlaceSet:

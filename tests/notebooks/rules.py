@@ -20,7 +20,6 @@ MEASURED = re.compile(
     r"|\d\s*±\s*\d",
     flags=re.IGNORECASE,
 )
-MACHINE = re.compile(r"(?<![\w.:/])(?:/(?:home|Users|root|work|mnt|tmp|content|data|opt|srv|media)/|~/|[A-Za-z]:\\)")
 
 
 def code(notebook: NotebookNode) -> list[NotebookNode]:
@@ -145,11 +144,6 @@ def without_measurements(name: str, notebook: NotebookNode) -> list[str]:
     return found
 
 
-def at_home_everywhere(name: str, notebook: NotebookNode) -> list[str]:
-    found = [(number, MACHINE.search(cell.source)) for number, cell in enumerate(notebook.cells, start=1)]
-    return [f"cell {number} names a path of one machine: '{match[0]}'" for number, match in found if match]
-
-
 def paged(name: str, notebook: NotebookNode) -> list[str]:
     """One page under the notebook's own name, closed in the last code cell."""
     opened = [ast.unparse(call) for _, call in calls(notebook, "vg.Page")]
@@ -177,7 +171,6 @@ RULES = (
     without_definitions,
     importing_little,
     without_measurements,
-    at_home_everywhere,
     paged,
     without_dictionaries,
 )
