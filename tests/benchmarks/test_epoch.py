@@ -19,7 +19,7 @@ from benchmarks.measure import Disagreement
 from benchmarks.prediction import CHANGES, GOALS, predicted
 from vg_core.datasets.places import PlaceSet
 from vg_core.models import build_model
-from vg_core.retrieval import feature_cache as stem_cache
+from vg_core.retrieval import feature_cache
 from vg_core.retrieval.feature_cache import DeviceCache
 from vg_core.training.objectives import Tuples
 from vg_core.training.progress import Progress
@@ -44,7 +44,7 @@ def traced(monkeypatch):
     """torch.compile traces a network but generates no code, which would take minutes; a compiler is there."""
     torch.compiler.reset()
     whole = cache(partial(torch.compile, fullgraph=True, backend="eager"))
-    monkeypatch.setattr(stem_cache, "_compiled", whole)
+    monkeypatch.setattr(feature_cache, "_compiled", whole)
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/g++")
 
 
@@ -184,7 +184,7 @@ def test_a_warm_up_changes_no_tuple_and_no_loss(city, tmp_path, rung):
 def test_pixels_are_kept_on_a_gpu(city, monkeypatch):
     config, sets = setup(city)
     assert not isinstance(make_runner("device_pixels", config, None, *sets).images, DeviceCache), "this is a CPU"
-    monkeypatch.setattr(stem_cache, "pixels_fit", lambda *_: True)
+    monkeypatch.setattr(feature_cache, "pixels_fit", lambda *_: True)
     runner = make_runner("device_pixels", config, None, *sets)
     assert isinstance(runner.images, DeviceCache) and isinstance(runner.val_images, DeviceCache)
     runner.start()
@@ -195,10 +195,10 @@ def test_pixels_are_kept_on_a_gpu(city, monkeypatch):
 @pytest.mark.skipif(not can_compile(), reason="needs a C++ compiler")
 def test_a_compiled_rung_agrees(city):
     torch.compiler.reset()
-    stem_cache._compiled.cache_clear()
+    feature_cache._compiled.cache_clear()
     config, (places, _) = setup(city)
     found = compare(["compiled"], config, places)["compiled"]
-    assert stem_cache._compiled.cache_info().hits and found["same_tuples"] == 1
+    assert feature_cache._compiled.cache_info().hits and found["same_tuples"] == 1
 
 
 def test_what_cannot_be_compiled_is_left_out(monkeypatch, capsys):

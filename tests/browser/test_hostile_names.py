@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.hostile import FOLDER, NAMES
-from vg_core import figures as maps
+from vg_core.figures.interactive_maps import folium_map, locate_map
 from vg_core.system.text import printable
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -65,9 +65,9 @@ def test_nothing_runs_and_every_name_is_read(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = photographs()
     if kind == "splits":
-        chart = maps.folium_map({name: (table.iloc[[n]], table.iloc[[n]]) for n, name in enumerate(NAMES)})
+        chart = folium_map({name: (table.iloc[[n]], table.iloc[[n]]) for n, name in enumerate(NAMES)})
     else:
-        chart = maps.locate_map(NAMES[7], table.assign(latitude=np.nan, longitude=np.nan))
+        chart = locate_map(NAMES[7], table.assign(latitude=np.nan, longitude=np.nan))
     chart.save("map.html")
     page = opened(tmp_path / "map.html", tmp_path / "profile")
     assert 'data-control="1"' in page  # what runs can be told

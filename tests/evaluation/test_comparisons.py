@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vg_core import figures as plots
+from vg_core import figures
 from vg_core.evaluation.comparisons import compare_all, holm, mcnemar, paired_gain, recall_table, verdict
 from vg_core.evaluation.intervals import gain_samples, recall_interval
 
@@ -100,7 +100,7 @@ def test_a_recall_that_retrieves_the_whole_database_is_left_out(database, kept):
     table = recall_table(ranks)
     assert table["n"].tolist() == [*kept, 1, 5, 10, 20]
     assert recall_table(ranks, threshold=25)["n"].tolist() == table["n"].tolist()
-    for figure in (plots.recall_curves(table), plots.recall_bars(table, 20), plots.recall_bars(table)):
+    for figure in (figures.recall_curves(table), figures.recall_bars(table, 20), figures.recall_bars(table)):
         figure.canvas.draw()
 
 

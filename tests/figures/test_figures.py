@@ -27,33 +27,33 @@ from tests.plot_tables import (
     spent,
     trials,
 )
-from vg_core import figures as plots
+from vg_core import figures
 from vg_core.figures.house_style import ink, logarithmic
 from vg_core.system.text import printable
 
 EVERY = {
-    "recall_curves": lambda: plots.recall_curves(recalls(4)),
-    "recall_by_dimension": lambda: plots.recall_by_dimension(recalls(2).rename(columns={"n": "dimension"})),
-    "recall_bars": lambda: plots.recall_bars(recalls(4)),
-    "gain_forest": lambda: plots.gain_forest(comparison()),
-    "training_curves": lambda: plots.training_curves(*history("GeM", "NetVLAD")),
-    "mining_hardness": lambda: plots.mining_hardness(history("GeM")[0]),
-    "range_test": lambda: plots.range_test(rates()),
-    "distance_to_positive": lambda: plots.distance_to_positive(images()),
-    "images_per_place": lambda: plots.images_per_place(images()),
-    "headings": lambda: plots.headings(images()),
-    "times": lambda: plots.times(images()),
-    "recall_against_metres": lambda: plots.recall_against_metres(metres()),
-    "error_cdf": lambda: plots.error_cdf(pd.DataFrame({"metres": [3.0, 30.0, 300.0], "threshold": 25.0})),
-    "metric_grid": lambda: plots.metric_grid(grid(), "lr", "optimizer", "recall_1"),
-    "force_surfaces": lambda: plots.force_surfaces(forces()),
-    "push_curves": lambda: plots.push_curves(forces(far=(1.0,))),
-    "force_field": lambda: plots.force_field(field()),
-    "phase_bars": lambda: plots.phase_bars(spent()),
-    "speed_ratios": lambda: plots.speed_ratios(results()),
-    "recall_against_time": lambda: plots.recall_against_time(trials()),
-    "time_against_images": lambda: plots.time_against_images(trials(), extrapolated()),
-    "cost_scatter": lambda: plots.cost_scatter(recalls(4).query("n == 1").assign(bytes_per_image=[1024, 65536] * 2)),
+    "recall_curves": lambda: figures.recall_curves(recalls(4)),
+    "recall_by_dimension": lambda: figures.recall_by_dimension(recalls(2).rename(columns={"n": "dimension"})),
+    "recall_bars": lambda: figures.recall_bars(recalls(4)),
+    "gain_forest": lambda: figures.gain_forest(comparison()),
+    "training_curves": lambda: figures.training_curves(*history("GeM", "NetVLAD")),
+    "mining_hardness": lambda: figures.mining_hardness(history("GeM")[0]),
+    "range_test": lambda: figures.range_test(rates()),
+    "distance_to_positive": lambda: figures.distance_to_positive(images()),
+    "images_per_place": lambda: figures.images_per_place(images()),
+    "headings": lambda: figures.headings(images()),
+    "times": lambda: figures.times(images()),
+    "recall_against_metres": lambda: figures.recall_against_metres(metres()),
+    "error_cdf": lambda: figures.error_cdf(pd.DataFrame({"metres": [3.0, 30.0, 300.0], "threshold": 25.0})),
+    "metric_grid": lambda: figures.metric_grid(grid(), "lr", "optimizer", "recall_1"),
+    "force_surfaces": lambda: figures.force_surfaces(forces()),
+    "push_curves": lambda: figures.push_curves(forces(far=(1.0,))),
+    "force_field": lambda: figures.force_field(field()),
+    "phase_bars": lambda: figures.phase_bars(spent()),
+    "speed_ratios": lambda: figures.speed_ratios(results()),
+    "recall_against_time": lambda: figures.recall_against_time(trials()),
+    "time_against_images": lambda: figures.time_against_images(trials(), extrapolated()),
+    "cost_scatter": lambda: figures.cost_scatter(recalls(4).query("n == 1").assign(bytes_per_image=[1024, 65536] * 2)),
 }
 
 
@@ -82,7 +82,7 @@ def legend(figure) -> list[str]:
 
 
 def test_every_plot_is_here():
-    assert sorted(EVERY) == sorted(plots.__all__)
+    assert sorted(EVERY) == sorted(figures.__all__)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -96,13 +96,13 @@ def test_bytes_are_the_same_whatever_style_a_notebook_has(name):
 
 @pytest.mark.parametrize("count", [0, 1, 12])
 def test_none_one_and_many_variants(count):
-    for draw in (plots.recall_curves, plots.recall_bars):
+    for draw in (figures.recall_curves, figures.recall_bars):
         assert ("no data" in texts(draw(recalls(count)))) == (count == 0)
 
 
 def test_curves_are_the_table():
     table = recalls(3)
-    figure = plots.recall_curves(table.sample(frac=1, random_state=0))  # rows in any order
+    figure = figures.recall_curves(table.sample(frac=1, random_state=0))  # rows in any order
     drawn = {line.get_label(): line.get_xydata() for line in figure.axes[0].lines}
     assert drawn.keys() == set(NAMES[:3])
     for name, points in drawn.items():
@@ -114,13 +114,13 @@ def test_curves_are_the_table():
 
 
 def test_twelve_variants_look_different():
-    drawn = plots.recall_curves(recalls(12)).axes[0].lines
+    drawn = figures.recall_curves(recalls(12)).axes[0].lines
     assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in drawn}) == 12
 
 
 def test_bars_keep_the_order_of_the_table():
     table = recalls(4).iloc[::-1]
-    axes = plots.recall_bars(table, n=5).axes[0]
+    axes = figures.recall_bars(table, n=5).axes[0]
     rows = table[table.n == 5]
     assert [label.get_text() for label in axes.get_yticklabels()] == list(rows.variant)
     dots, below, above = axes.lines
@@ -131,7 +131,7 @@ def test_bars_keep_the_order_of_the_table():
 
 
 def test_a_gain_is_coloured_only_when_its_interval_excludes_zero():
-    axes = plots.gain_forest(comparison()).axes[0]
+    axes = figures.gain_forest(comparison()).axes[0]
     assert len(lines(axes, "zero")) == 1 and set(lines(axes, "zero")[0].get_xdata()) == {0.0}
     dots = lines(axes)
     assert [dot.get_xdata()[0] for dot in dots] == [4.0, -5.0, 1.0]
@@ -142,7 +142,7 @@ def test_a_gain_is_coloured_only_when_its_interval_excludes_zero():
 
 def test_a_training_shows_its_rounds_and_its_best_epoch():
     rounds, epochs = history("GeM")
-    above, below = plots.training_curves(rounds, epochs).axes
+    above, below = figures.training_curves(rounds, epochs).axes
     np.testing.assert_array_equal(above.lines[0].get_xdata(), [0.5, 1.0, 1.5, 2.0])
     np.testing.assert_array_equal(above.lines[0].get_ydata(), rounds.loss)
     np.testing.assert_array_equal([line.get_ydata() for line in lines(below)], epochs[["recall_5", "recall_1"]].T)
@@ -150,29 +150,29 @@ def test_a_training_shows_its_rounds_and_its_best_epoch():
 
 
 def test_seeds_share_the_colour_of_their_variant():
-    figure = plots.training_curves(*history("GeM", "NetVLAD", seeds=2))
+    figure = figures.training_curves(*history("GeM", "NetVLAD", seeds=2))
     assert legend(figure) == ["GeM", "NetVLAD"]
     expected = [colour(name) for name in ("blue", "blue", "orange", "orange")]
     assert [line.get_color() for line in figure.axes[0].lines] == expected
-    assert legend(plots.training_curves(*history("GeM", seeds=2))) == ["seed 0", "seed 1"]
+    assert legend(figures.training_curves(*history("GeM", seeds=2))) == ["seed 0", "seed 1"]
 
 
 def test_hardness_has_shares_in_percent():
     rounds, _ = history("GeM")
-    active, distance, excluded = plots.mining_hardness(rounds).axes
+    active, distance, excluded = figures.mining_hardness(rounds).axes
     np.testing.assert_allclose(active.lines[0].get_ydata(), [90, 90, 45, 45])
     assert [line.get_ydata()[0] for line in distance.lines] == [0.6, 0.5]
     assert set(excluded.lines[0].get_ydata()) == {7}
 
 
 def test_a_range_test_shows_the_valley_and_the_divergence():
-    axes = plots.range_test(rates()).axes[0]
+    axes = figures.range_test(rates()).axes[0]
     assert axes.get_xscale() == "log" and axes.get_ylim()[1] < 1
     assert lines(axes, "diverged")[0].get_xdata().tolist() == [0.1]
 
 
 def test_a_diverged_run_is_hatched_and_a_missing_one_is_empty():
-    figure = plots.metric_grid(grid(), "lr", "optimizer", "recall_1")
+    figure = figures.metric_grid(grid(), "lr", "optimizer", "recall_1")
     axes = figure.axes[0]
     assert [(patch.get_xy(), patch.get_hatch()) for patch in axes.patches] == [((1, 0), "////")]
     cells = axes.collections[0].get_array().reshape(2, 2)  # Adam at 0.1 was not run
@@ -184,13 +184,13 @@ def test_a_diverged_run_is_hatched_and_a_missing_one_is_empty():
 
 def test_two_runs_in_one_cell_are_refused():
     with pytest.raises(ValueError, match="several rows share one lr and optimizer: average them first"):
-        plots.metric_grid(pd.concat([grid(), grid()]), "lr", "optimizer", "recall_1")
+        figures.metric_grid(pd.concat([grid(), grid()]), "lr", "optimizer", "recall_1")
 
 
 def test_names_of_points_do_not_overlap():
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"variant": NAMES, "recall": rng.uniform(50, 90, 12), "ms": rng.uniform(1, 40, 12)})
-    axes = plots.cost_scatter(table, "ms").axes[0]
+    axes = figures.cost_scatter(table, "ms").axes[0]
     boxes = [text.get_window_extent() for text in axes.texts]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     assert sorted(texts(axes.figure)) == sorted(NAMES)
@@ -198,33 +198,33 @@ def test_names_of_points_do_not_overlap():
 
 def test_errors_are_cumulated():
     ranks = pd.DataFrame({"variant": "GeM", "metres": [300.0, 3.0, 30.0, 0.2], "threshold": 25.0})
-    axes = plots.error_cdf(ranks).axes[0]
+    axes = figures.error_cdf(ranks).axes[0]
     np.testing.assert_array_equal(lines(axes)[0].get_xydata(), [[1, 25], [3, 50], [30, 75], [300, 100]])
     assert set(lines(axes, "threshold")[0].get_xdata()) == {25.0}
 
 
 def test_a_missing_column_is_named():
     with pytest.raises(ValueError, match="the table has no column low, high; it has: variant, n, recall"):
-        plots.recall_curves(recalls(2).drop(columns=["low", "high"]))
+        figures.recall_curves(recalls(2).drop(columns=["low", "high"]))
 
 
 def test_thresholds_may_be_whole_numbers():
     whole = metres().assign(threshold=lambda table: np.arange(1, len(table) + 1))
     assert whole.threshold.dtype.kind == "i"
-    drawn = plots.recall_against_metres(whole).axes[0]
+    drawn = figures.recall_against_metres(whole).axes[0]
     assert [tick for tick in drawn.get_xticks() if tick not in whole.threshold.tolist()] == []
 
 
 def test_gains_judged_by_a_prediction_carry_their_verdict():
     judged = comparison().drop(columns="p_holm").assign(verdict=["confirmed"] + ["undecided"] * (len(comparison()) - 1))
-    axes = plots.gain_forest(judged).axes[0]
+    axes = figures.gain_forest(judged).axes[0]
     assert [text.get_text().split("  ")[1] for text in axes.texts if "  " in text.get_text()] == list(judged.verdict)
     assert "Holm" not in axes.get_title(loc="right")
 
 
 def test_recall_by_dimension_has_a_tick_for_each_length():
     table = recalls(2).rename(columns={"n": "dimension"}).assign(dimension=lambda t: t.dimension.map(lambda n: 16 * n))
-    axes = plots.recall_by_dimension(table.sample(frac=1, random_state=0)).axes[0]
+    axes = figures.recall_by_dimension(table.sample(frac=1, random_state=0)).axes[0]
     assert axes.get_xscale() == "log" and list(axes.get_xticks()) == sorted(table.dimension.unique())
     for line, (_, rows) in zip(axes.lines, table.groupby("variant", sort=False), strict=True):
         assert list(line.get_ydata()) == list(rows.sort_values("dimension").recall)
@@ -253,8 +253,10 @@ def all_texts(figure) -> str:
 
 @pytest.mark.parametrize(("name", "shown"), NAMED.items())
 def test_a_name_is_shown_as_it_is(name, shown, monkeypatch):
-    draw = getattr(plots, name)
-    monkeypatch.setattr(plots, name, lambda *given: draw(*(renamed(g) if hasattr(g, "columns") else g for g in given)))
+    draw = getattr(figures, name)
+    monkeypatch.setattr(
+        figures, name, lambda *given: draw(*(renamed(g) if hasattr(g, "columns") else g for g in given))
+    )
     figure = EVERY[name]()
     ElementTree.fromstring(svg(figure))  # saved in another style, well-formed
     text = all_texts(figure)
@@ -264,12 +266,12 @@ def test_a_name_is_shown_as_it_is(name, shown, monkeypatch):
 
 @pytest.mark.parametrize("form", ["png", "pdf"])
 def test_a_figure_with_strange_names_is_saved_in_any_form(form):
-    plots.recall_curves(renamed(recalls(6))).savefig(io.BytesIO(), format=form)
+    figures.recall_curves(renamed(recalls(6))).savefig(io.BytesIO(), format=form)
 
 
 def test_a_name_that_begins_with_a_line_is_in_the_legend():
     table = recalls(2).assign(variant=np.repeat(["_", "__init__"], 4))
-    assert [name.removeprefix("\u200b") for name in legend(plots.recall_curves(table))] == ["_", "__init__"]
+    assert [name.removeprefix("\u200b") for name in legend(figures.recall_curves(table))] == ["_", "__init__"]
 
 
 @pytest.mark.parametrize("name", ["range_test", "speed_ratios", "recall_against_time"])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.plot_tables import NAMES, field, forces
-from vg_core import figures as plots
+from vg_core import figures
 from vg_core.figures.forces import LEVELS, MARKERS, move_forces
 
 
@@ -15,7 +15,7 @@ def maps(figure) -> list:
 
 def test_surfaces_are_the_table_pull_above_push():
     table = forces(variants=3)
-    figure = plots.force_surfaces(
+    figure = figures.force_surfaces(
         table.sample(frac=1, random_state=0).sort_values("variant", key=lambda v: v.map(NAMES.index))
     )
     assert [axes.get_title() for axes in figure.axes[:3]] == NAMES[:3]
@@ -27,7 +27,7 @@ def test_surfaces_are_the_table_pull_above_push():
 
 def test_lines_over_the_surfaces_are_the_closed_forms():
     table = forces(variants=1)
-    figure = plots.force_surfaces(table.assign(pull_formula=table.a, push_formula=table.b))  # not autograd's a + b
+    figure = figures.force_surfaces(table.assign(pull_formula=table.a, push_formula=table.b))  # not autograd's a + b
     lines = [[c for c in axes.collections if c.get_gid() == "formula"] for axes in figure.axes[:2]]
     assert [len(found) for found in lines] == [1, 1]
     for (contours,), axis in zip(lines, (1, 0), strict=True):  # a is drawn upwards, b to the right
@@ -38,7 +38,7 @@ def test_lines_over_the_surfaces_are_the_closed_forms():
 
 
 def test_no_force_is_white_and_all_panels_share_a_scale():
-    *pulls, push, other = maps(plots.force_surfaces(forces()))
+    *pulls, push, other = maps(figures.force_surfaces(forces()))
     np.testing.assert_array_equal(np.ma.getmaskarray(push.get_array()), np.eye(4, dtype=bool))
     assert not any(np.ma.getmaskarray(pull.get_array()).any() for pull in pulls)
     assert {id(image.norm) for image in (*pulls, push, other)} == {id(push.norm)}
@@ -48,13 +48,13 @@ def test_no_force_is_white_and_all_panels_share_a_scale():
 @pytest.mark.parametrize("fault", [lambda t: t[1:], lambda t: pd.concat([t, t[:1]])], ids=["missing", "twice"])
 def test_what_is_no_grid_is_refused(fault):
     with pytest.raises(ValueError, match="the forces of untrained are no grid: give every a with every b once"):
-        plots.force_surfaces(fault(forces(1)))
+        figures.force_surfaces(fault(forces(1)))
 
 
 def test_curves_are_autograd_and_markers_the_closed_form():
     b = np.linspace(0, 2, 101)
     table = pd.DataFrame({"variant": "Gaussian", "a": 1.0, "b": b, "push": b**2, "push_formula": b**2 + 1})
-    axes = plots.push_curves(table.sample(frac=1, random_state=0)).axes[0]
+    axes = figures.push_curves(table.sample(frac=1, random_state=0)).axes[0]
     curve, formula, far = axes.lines
     np.testing.assert_array_equal(curve.get_xydata(), table[["b", "push"]])
     assert len(formula.get_xdata()) == MARKERS and formula.get_linestyle() == "None"
@@ -64,12 +64,12 @@ def test_curves_are_autograd_and_markers_the_closed_form():
 
 def test_curves_at_several_distances_are_refused():
     with pytest.raises(ValueError, match="curves are drawn at one distance a, the table has 4: choose one"):
-        plots.push_curves(forces())
+        figures.push_curves(forces())
 
 
 def test_arrows_have_one_scale_in_all_panels():
     table = field(3)
-    figure = plots.force_field(table)
+    figure = figures.force_field(table)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["query", "positive", "negative"]
     assert len({(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes}) == 1
     for axes, (name, rows) in zip(figure.axes, table.groupby("variant", sort=False), strict=True):
@@ -83,7 +83,7 @@ def test_arrows_have_one_scale_in_all_panels():
 
 
 def test_every_point_is_in_sight_and_many_panels_take_two_lines():
-    figure = plots.force_field(field(6))
+    figure = figures.force_field(field(6))
     assert len(figure.axes) == 6 and figure.axes[0].get_xlim()[0] < -2
     assert {round(axes.get_position().y0, 3) for axes in figure.axes[:4]} == {
         round(figure.axes[0].get_position().y0, 3)
@@ -93,9 +93,9 @@ def test_every_point_is_in_sight_and_many_panels_take_two_lines():
 
 def test_a_moved_field_is_the_field_of_the_other_table():
     other = field().assign(x=lambda t: t.x / 2, force_x=0.7, loss=9.0)
-    figure = plots.force_field(field())
+    figure = figures.force_field(field())
     move_forces(figure, other)
-    for moved, drawn in zip(figure.axes, plots.force_field(other).axes, strict=True):
+    for moved, drawn in zip(figure.axes, figures.force_field(other).axes, strict=True):
         assert moved.get_title() == drawn.get_title()
         for a, b in zip(moved.lines, drawn.lines, strict=True):
             np.testing.assert_array_equal(a.get_xydata(), b.get_xydata())
@@ -103,7 +103,7 @@ def test_a_moved_field_is_the_field_of_the_other_table():
         np.testing.assert_array_equal(moved.collections[0].get_offsets(), drawn.collections[0].get_offsets())
 
 
-@pytest.mark.parametrize("draw", [plots.force_surfaces, plots.push_curves, plots.force_field])
+@pytest.mark.parametrize("draw", [figures.force_surfaces, figures.push_curves, figures.force_field])
 def test_an_empty_table_says_so(draw):
-    table = (field if draw is plots.force_field else forces)(1)[:0]
+    table = (field if draw is figures.force_field else forces)(1)[:0]
     assert "no data" in [text.get_text() for text in draw(table).axes[0].texts]

@@ -9,7 +9,7 @@ from matplotlib import style
 from matplotlib.colors import to_hex
 
 from tests.plot_tables import images
-from vg_core import figures as plots
+from vg_core import figures
 from vg_core.figures.house_style import GROUPS, ink
 
 
@@ -22,7 +22,7 @@ def heights(axes, middles, number: int = 0) -> np.ndarray:
 
 def test_queries_far_from_everything_share_the_last_bar():
     table = images()
-    axes = plots.distance_to_positive(table).axes[0]
+    axes = figures.distance_to_positive(table).axes[0]
     bars = heights(axes, np.arange(51) + 0.5)
     assert bars.sum() == pytest.approx(100)
     assert bars[-1] == pytest.approx(100 * (table.nearest_m >= 50).mean())
@@ -31,7 +31,7 @@ def test_queries_far_from_everything_share_the_last_bar():
 
 def test_splits_have_their_own_colours():
     table = pd.concat([images(split="test"), images(split="train").head(30)])
-    figure = plots.images_per_place(table)
+    figure = figures.images_per_place(table)
     with style.context("vg_core.figures.house"):
         expected = [ink(GROUPS["test"]), ink(GROUPS["train"])]
     found = [to_hex(bars.get_edgecolor()[0]) for bars in figure.axes[0].collections]
@@ -40,13 +40,13 @@ def test_splits_have_their_own_colours():
 
 def test_places_are_counted():
     table = pd.DataFrame({"easting": [0.0, 1, 2, 30, 31, 60], "northing": 0.0})
-    figure = plots.images_per_place(table)
+    figure = figures.images_per_place(table)
     assert heights(figure.axes[0], [0.6, 1.4, 2, 3, 3.4, 3.6]).tolist() == [1, 1, 1, 1, 1, 0]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["3 places, median 2 images"]
 
 
 def test_headings_wrap_around_north():
-    figure = plots.headings(images())
+    figure = figures.headings(images())
     bars = heights(figure.axes[0], np.deg2rad(15 * np.arange(24) + 7.5))
     assert bars.sum() == pytest.approx(100) and set(np.flatnonzero(bars)) == {0, 23}
     assert figure.axes[0].get_title(loc="right") == "9 images of 90 without heading"
@@ -62,11 +62,11 @@ def test_headings_wrap_around_north():
     ],
 )
 def test_times_choose_their_unit(stamps, names):
-    axes = plots.times(pd.DataFrame({"timestamp": stamps})).axes[0]
+    axes = figures.times(pd.DataFrame({"timestamp": stamps})).axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == names
     assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(100)
 
 
 def test_hours_are_shown_where_known():
-    assert len(plots.times(images()).axes) == 2
-    assert len(plots.times(images(timestamp="201407")).axes) == 1
+    assert len(figures.times(images()).axes) == 2
+    assert len(figures.times(images(timestamp="201407")).axes) == 1

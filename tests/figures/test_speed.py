@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plot_tables import extrapolated, results, spent, trials
-from vg_core import figures as plots
+from vg_core import figures
 from vg_core.figures.speed import PHASES, TRAINING, VERDICTS, goals, seconds_per_epoch
 from vg_core.system import clock
 
@@ -34,7 +34,7 @@ def test_seconds_are_those_of_one_epoch():
 
 
 def test_bars_are_shares_laid_end_to_end():
-    axes = plots.phase_bars(spent()).axes[0]
+    axes = figures.phase_bars(spent()).axes[0]
     first = [bar for bar in axes.patches if bar.get_y() < 0.3]
     assert [bar.get_width() for bar in first] == pytest.approx([share / 0.21 for share in (1, 2, 4, 1, 4, 8)])
     assert [bar.get_x() for bar in first] == pytest.approx([start / 0.21 for start in (0, 1, 3, 7, 8, 12)])
@@ -44,17 +44,17 @@ def test_bars_are_shares_laid_end_to_end():
 
 
 def test_validation_has_its_part_when_given():
-    names = [text.get_text() for text in plots.phase_bars(spent(), validation()).legends[0].get_texts()]
+    names = [text.get_text() for text in figures.phase_bars(spent(), validation()).legends[0].get_texts()]
     assert names == [name for name, _ in PHASES.values()]
 
 
 def test_a_history_without_rounds_says_so():
-    assert "no data" in [text.get_text() for text in plots.phase_bars(spent().head(0)).axes[0].texts]
+    assert "no data" in [text.get_text() for text in figures.phase_bars(spent().head(0)).axes[0].texts]
 
 
 def test_a_missing_phase_is_named():
     with pytest.raises(ValueError, match="no column seconds_forward"):
-        plots.phase_bars(spent().drop(columns="seconds_forward"))
+        figures.phase_bars(spent().drop(columns="seconds_forward"))
 
 
 # --- bars of a benchmark -------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_a_bar_is_met_at_it_and_below(ratio, bar):
 
 
 def test_points_and_bars_stand_where_the_table_says():
-    figure = plots.speed_ratios(results())
+    figure = figures.speed_ratios(results())
     axes, drawn = figure.axes[0], points(figure)
     assert axes.get_xscale() == "log" and drawn.keys() == {"met", "missed", "not judged", "bar"}
     np.testing.assert_allclose(drawn["met"], [[0.05, 0], [2, 1]])
@@ -95,12 +95,12 @@ def test_points_and_bars_stand_where_the_table_says():
 
 
 def test_verdicts_differ_by_shape_and_colour():
-    lines = [line for line in plots.speed_ratios(results()).axes[0].lines if line.get_label() in VERDICTS]
+    lines = [line for line in figures.speed_ratios(results()).axes[0].lines if line.get_label() in VERDICTS]
     assert len({line.get_marker() for line in lines}) == len({line.get_color() for line in lines}) == len(VERDICTS)
 
 
 def test_results_that_are_not_there_are_drawn_as_such():
-    assert "no data" in [text.get_text() for text in plots.speed_ratios(results().head(0)).axes[0].texts]
+    assert "no data" in [text.get_text() for text in figures.speed_ratios(results().head(0)).axes[0].texts]
 
 
 def test_a_missing_column_is_named():
@@ -114,7 +114,7 @@ def drawn(figure, gid=None) -> list[np.ndarray]:
 
 
 def test_a_line_an_engine_at_the_largest_size():
-    figure = plots.recall_against_time(trials().sample(frac=1, random_state=0))
+    figure = figures.recall_against_time(trials().sample(frac=1, random_state=0))
     exact, chosen, *_ = (line for line in figure.axes[0].lines if np.isclose(line.get_xdata().max(), 1.6))
     np.testing.assert_allclose(exact.get_xydata(), [[0.8, 88], [1.6, 96]])
     np.testing.assert_allclose(chosen.get_xydata(), [[1.6, 96]])
@@ -123,7 +123,7 @@ def test_a_line_an_engine_at_the_largest_size():
 
 
 def test_extrapolations_start_where_measurements_end():
-    figure = plots.time_against_images(trials(), extrapolated())
+    figure = figures.time_against_images(trials(), extrapolated())
     for line in drawn(figure):
         assert line[:, 0].tolist() == [10_000, 100_000]
     hnsw = drawn(figure)[1]
@@ -135,6 +135,6 @@ def test_extrapolations_start_where_measurements_end():
 
 
 def test_a_table_without_extrapolation_is_drawn_and_one_without_times_refused():
-    assert len(drawn(plots.time_against_images(trials(), extrapolated()[:0]))) == 2
+    assert len(drawn(figures.time_against_images(trials(), extrapolated()[:0]))) == 2
     with pytest.raises(ValueError, match="the table has no column ms"):
-        plots.recall_against_time(trials().drop(columns="ms"))
+        figures.recall_against_time(trials().drop(columns="ms"))

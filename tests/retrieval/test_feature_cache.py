@@ -14,7 +14,7 @@ from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import PlaceSet
 from vg_core.models import build_model, load_model
 from vg_core.models.network import Encoded, frozen_stem, inference_copy
-from vg_core.retrieval import feature_cache as stem_cache
+from vg_core.retrieval import feature_cache
 from vg_core.retrieval.descriptors import describe_photographs, photographs_of
 from vg_core.retrieval.feature_cache import DeviceCache, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
 from vg_core.training import trainer as training
@@ -63,7 +63,7 @@ def test_frozen_layers_run_once_and_in_eval_mode(model, photographs, monkeypatch
 
 def build_and_eval(photographs: Photographs) -> torch.Tensor:
     network = build_model(FROZEN).eval()
-    return network.stem(stem_cache.normalise(photographs.batch(range(len(photographs)))))
+    return network.stem(feature_cache.normalise(photographs.batch(range(len(photographs)))))
 
 
 def test_what_inference_asked_for_can_be_trained_on(model, photographs):
@@ -108,7 +108,7 @@ def test_a_step_is_that_of_layers_that_were_not_folded(street, tmp_path):
     rows = trainer.mine(np.random.default_rng(0))[0][:4]
     pixels, found = trainer.images.batch(rows.ravel()), []
     trainer.model.train()
-    for descriptors in (None, trainer.model(stem_cache.normalise(pixels))):
+    for descriptors in (None, trainer.model(feature_cache.normalise(pixels))):
         whole = descriptors is None
         encode = trainer.learner.encode if whole else lambda _pixels, found=descriptors: Encoded(found, None)
         loss = trainer.objective.loss(encode, pixels, rows)
@@ -163,7 +163,7 @@ def test_pixels_are_kept_on_a_gpu_with_room(model, photographs, monkeypatch):
         pixels_fit(size, cuda, 4 * size) and not pixels_fit(size, cuda, 4 * size - 1) and not pixels_fit(1, cpu, PLENTY)
     )
     assert keep_pixels(photographs, cpu, 8) is photographs
-    monkeypatch.setattr(stem_cache, "pixels_fit", lambda *_: True)
+    monkeypatch.setattr(feature_cache, "pixels_fit", lambda *_: True)
     assert isinstance(keep_pixels(photographs, cpu, 8), DeviceCache)
     stems = StemCache(model, photographs, 8)
     assert keep_pixels(stems, cpu, 8) is stems
@@ -172,7 +172,7 @@ def test_pixels_are_kept_on_a_gpu_with_room(model, photographs, monkeypatch):
 def test_an_augmented_training_from_kept_pixels_is_the_same(street, tmp_path, monkeypatch):
     config = FROZEN.replace(augmentation="brightness", epochs_num=1)
     plain = fit(config, tmp_path / "plain")
-    monkeypatch.setattr(stem_cache, "pixels_fit", lambda *_: True)
+    monkeypatch.setattr(feature_cache, "pixels_fit", lambda *_: True)
     kept = fit(config, tmp_path / "kept")
     assert [row["loss"] for row in kept.history] == [row["loss"] for row in plain.history]
 
@@ -184,9 +184,9 @@ def test_a_network_is_compiled_in_one_piece(pooling):
     torch.compiler.reset()  # what other tests compiled counts towards the compiler's limit
     model = build_model(FROZEN.replace(pooling=pooling)).train()
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    whole = torch.compile(stem_cache._descriptors_of, fullgraph=True, backend="eager")
+    whole = torch.compile(feature_cache._descriptors_of, fullgraph=True, backend="eager")
     for network, stem in ((model, frozen_stem(model)), (inference_copy(model), inference_copy(model).stem)):
-        plain = stem_cache._descriptors_of(network, pixels, stem)
+        plain = feature_cache._descriptors_of(network, pixels, stem)
         torch.testing.assert_close(whole(network, pixels, stem), plain, atol=1e-5, rtol=0)
 
 
@@ -199,23 +199,23 @@ def test_each_network_of_a_sweep_is_compiled(monkeypatch):
         return graph.forward
 
     torch.compiler.reset()
-    stem_cache._compiled.cache_clear()
+    feature_cache._compiled.cache_clear()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     for layer, pooling in product(("conv1", "layer1", "layer2"), ("average", "max", "gem", "netvlad")):
         before = len(compiled)
         descriptors_of(build_model(TINY.replace(compile=True, layer=layer, pooling=pooling)), pixels)
         assert len(compiled) == before + 1
-    stem_cache._compiled.cache_clear()
+    feature_cache._compiled.cache_clear()
 
 
 @pytest.mark.skipif(not can_compile(), reason="needs a C++ compiler")
 def test_a_compiled_training_is_the_same_up_to_rounding(street, tmp_path):
     config = TINY.replace(layer="conv1", freeze="none", epochs_num=1, infer_batch_size=32)
     plain = fit(config, tmp_path / "plain")
-    stem_cache._compiled.cache_clear()
+    feature_cache._compiled.cache_clear()
     compiled = fit(config.replace(compile=True), tmp_path / "compiled")
-    assert stem_cache._compiled.cache_info().hits > 0
+    assert feature_cache._compiled.cache_info().hits > 0
     losses = [[row["loss"] for row in state.history] for state in (compiled, plain)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert not load_model(tmp_path / "compiled" / "best.safetensors").config.compile, "a choice of that training"

@@ -20,7 +20,7 @@ from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within, first_hits
 from vg_core.mining import products
 from vg_core.models import build_model
-from vg_core.retrieval import ranking as retrieval
+from vg_core.retrieval import ranking
 from vg_core.retrieval.descriptors import describe, describe_views, photographs_of
 from vg_core.retrieval.exact_search import MEMORY_BYTES
 from vg_core.retrieval.ranking import evaluate, nearest_on_device, search
@@ -137,7 +137,7 @@ def test_another_protocol_fits_in(model, street):
 @pytest.mark.parametrize("share", [0.5, 0.0], ids=["memory", "disk"])
 @pytest.mark.parametrize("name", ["hard_resize", "single_query"])
 def test_a_database_may_have_a_size_of_its_own(model, street, monkeypatch, name, share):
-    monkeypatch.setattr(retrieval, "MEMORY_SHARE", share)
+    monkeypatch.setattr(ranking, "MEMORY_SHARE", share)
     places = PlaceSet.load("street", "test")
     result = evaluate(model, places, (28, 76), Within(), 5, STRATEGIES[name], database_size=(40, 32))
     database = describe(model, list(places.database.path), (40, 32), progress=False)
@@ -159,7 +159,7 @@ PEAK = """
 import sys, numpy as np, pandas as pd, torch
 from tests.tiny import TINY
 from dataclasses import replace
-from vg_core.retrieval import ranking as retrieval
+from vg_core.retrieval import ranking
 from vg_core.system.devices import peak_of
 from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model
@@ -179,12 +179,12 @@ def table(count):
     return pd.DataFrame(rows | {"heading": 0.0})
 
 METHOD, PHOTO = sys.argv[1:]
-IMAGES, (retrieval.MEMORY_SHARE, retrieval.STORED_AT_ONCE) = 64, (0, 256)
+IMAGES, (ranking.MEMORY_SHARE, ranking.STORED_AT_ONCE) = 64, (0, 256)
 model = build_model(TINY.replace(pooling="netvlad", clusters=400))
 
 def evaluate():
     places = PlaceSet("drawn", "test", table(IMAGES), table(8))
-    return retrieval.evaluate(model, places, (24, 24), Within(25), 64, make_strategy(METHOD), Drawn())
+    return ranking.evaluate(model, places, (24, 24), Within(25), 64, make_strategy(METHOD), Drawn())
 
 evaluate()  # libraries have loaded what they need
 IMAGES = 6000
@@ -210,16 +210,16 @@ def test_memory_of_an_evaluation_by_disk_is_that_of_its_blocks(tmp_path, method)
 def test_descriptors_without_room_in_memory_go_to_disk(model, street, monkeypatch):
     places = PlaceSet.load("street", "test")
     whole, before = evaluate(model, places, (32, 32), Within(25)), sorted(os.listdir(cache_root()))
-    written, original = [], retrieval.DescriptorStore.write
+    written, original = [], ranking.DescriptorStore.write
 
     def write(path, parts, shape):
         store = original(path, (written.append(len(part)) or part for part in parts), shape)
         assert len(os.listdir(cache_root())) == len(before) + 1
         return store
 
-    monkeypatch.setattr(retrieval.DescriptorStore, "write", write)
-    monkeypatch.setattr(retrieval, "MEMORY_SHARE", 0)
-    monkeypatch.setattr(retrieval, "STORED_AT_ONCE", 5)
+    monkeypatch.setattr(ranking.DescriptorStore, "write", write)
+    monkeypatch.setattr(ranking, "MEMORY_SHARE", 0)
+    monkeypatch.setattr(ranking, "STORED_AT_ONCE", 5)
     stored = evaluate(model, places, (32, 32), Within(25))
     assert written == [5, 5, 5, 1]
     np.testing.assert_allclose(stored.distances, whole.distances, atol=2e-3)

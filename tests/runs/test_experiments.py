@@ -11,7 +11,7 @@ import torch
 from distributed import LocalCluster
 
 from tests.tiny import TINY
-from vg_core.runs import experiments as runs
+from vg_core.runs import experiments
 from vg_core.runs.experiments import histories, recall_table, run, sweep
 from vg_core.runs.record import Job
 from vg_core.system import paths
@@ -26,7 +26,7 @@ def no_training(*_):
 
 def test_finished_runs_are_read_back(street, monkeypatch):
     first = run(SHORT)
-    monkeypatch.setattr(runs, "train", no_training)
+    monkeypatch.setattr(experiments, "train", no_training)
     again = run(SHORT)
     assert again.id == first.id
     assert again.ranks.equals(first.ranks)
@@ -37,7 +37,7 @@ def test_finished_runs_are_read_back(street, monkeypatch):
 
 def test_another_test_size_trains_nothing(street, monkeypatch):
     first = run(SHORT)
-    monkeypatch.setattr(runs, "train", no_training)
+    monkeypatch.setattr(experiments, "train", no_training)
     larger = run(SHORT.replace(test_image_size=(48, 64)))
     assert larger.id == first.id
     assert larger.card["image_size"] == [48, 64]
@@ -154,8 +154,8 @@ def kill_a_busy_worker(cluster):
 
 def test_recall_at_any_threshold_trains_and_describes_nothing(street, monkeypatch):
     run(SHORT)
-    monkeypatch.setattr(runs, "train", no_training)
-    monkeypatch.setattr(runs, "evaluate", no_training)
+    monkeypatch.setattr(experiments, "train", no_training)
+    monkeypatch.setattr(experiments, "evaluate", no_training)
     ranks = sweep({"GeM": SHORT}, cluster="here")
     recalls = [recall_table(ranks, at=(1,), threshold=metres).recall.iloc[0] for metres in (0.5, 4, 25, 300)]
     assert recalls == sorted(recalls)

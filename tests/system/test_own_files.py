@@ -30,8 +30,7 @@ from vg_core.models.checkpoint import whitened_file
 from vg_core.retrieval.descriptor_store import DescriptorStore
 from vg_core.retrieval.locating import locate
 from vg_core.retrieval.whitened import whiten
-from vg_core.runs import experiments as runs
-from vg_core.runs import probes
+from vg_core.runs import experiments, probes
 from vg_core.runs.record import Job, restore_best
 from vg_core.system import files, own_files, paths
 from vg_core.system.own_files import Damaged
@@ -133,7 +132,7 @@ def shelf(tmp_path_factory):
         patch.setenv("VG_DATA", str(root / "data"))
         patch.setenv("VG_CACHE", str(root / "cache"))
         make_street(root / "data" / "street")
-        runs.run(SHORT)
+        experiments.run(SHORT)
     return root
 
 
@@ -291,8 +290,12 @@ WRITERS = {
     "vg_core.system.own_files:write": after(
         lambda world: own_files.write(world.out / "table.parquet", TABLE), lambda world: world.out / "table.parquet"
     ),
-    "vg_core.runs.experiments:_train": after(lambda world: runs._train(world.job), lambda w: w.tables / "history.csv"),
-    "vg_core.runs.experiments:_test": after(lambda world: runs._test(world.job), lambda world: world.job.retrieved),
+    "vg_core.runs.experiments:_train": after(
+        lambda world: experiments._train(world.job), lambda w: w.tables / "history.csv"
+    ),
+    "vg_core.runs.experiments:_test": after(
+        lambda world: experiments._test(world.job), lambda world: world.job.retrieved
+    ),
     "vg_core.training.estimate:save": after(foresee, lambda world: world.tables / estimate.FILE),
     "vg_core.training.estimate:_set_beside": after(
         lambda world: estimate.after_test(world.tables, "any", 60.0), lambda world: world.tables / estimate.FILE
@@ -426,12 +429,12 @@ def die_at(moment: str, patch, die) -> None:
 def run_again(world):
     """Ranks of the run, which is not trained for it."""
     world.patch.setattr(Trainer, "training_round", lambda *_: pytest.fail("trained again"))
-    found = runs.run(SHORT)
+    found = experiments.run(SHORT)
     return pd.concat([found.ranks, found.history.loss, found.validation, pd.Series(found.card["checkpoint"])], axis=1)
 
 
 def describe_by(world):
-    return runs.run(SHORT).model().state_dict()
+    return experiments.run(SHORT).model().state_dict()
 
 
 def guesses(world):
@@ -448,7 +451,7 @@ READERS = {
     "config.json": (lambda world: world.tables / "config.json", run_again),
     "card.json": (lambda world: world.tested / "card.json", run_again),
     "ranks.parquet": (lambda world: world.tested / "ranks.parquet", run_again),
-    "retrieved images": (lambda world: world.job.retrieved, lambda world: runs.run(SHORT).retrieved()),
+    "retrieved images": (lambda world: world.job.retrieved, lambda world: experiments.run(SHORT).retrieved()),
     "best.safetensors": (lambda world: world.best, describe_by),
     "whitening": (lambda world: whitened_file(world.best), lambda world: whiten(world.best) or describe_by(world)),
     "range of rates": (lay_range, lambda world: probes.learning_rate_range(SHORT)),
@@ -484,13 +487,13 @@ def test_a_folder_in_the_place_of_a_file_is_a_sentence(world, name):
 
 def test_a_lost_state_says_which_folder_to_delete(world):
     """It is needed only where the best model or a table of the training is lost, too."""
-    expected = runs.run(SHORT).ranks
+    expected = experiments.run(SHORT).ranks
     (world.checkpoints / "state.pt").write_bytes(b"damaged")
-    assert runs.run(SHORT).ranks.equals(expected)
+    assert experiments.run(SHORT).ranks.equals(expected)
     world.best.unlink()
     (world.tested / "ranks.parquet").unlink()
     with pytest.raises(Damaged, match=rf"state\.pt is damaged.*; delete {world.checkpoints} to train it again"):
-        runs.run(SHORT)
+        experiments.run(SHORT)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -498,15 +501,15 @@ def test_a_lost_best_model_is_no_dead_end(world, damage):
     """The same command restores it; without the state it says what to delete, and that helps."""
     content = world.best.read_bytes()
     damage(world.best)
-    runs.run(SHORT)
+    experiments.run(SHORT)
     assert world.best.read_bytes() == content
     (world.checkpoints / "state.pt").unlink()
     damage(world.best)
-    assert runs.run(SHORT).id == world.name  # its tables are whole
+    assert experiments.run(SHORT).id == world.name  # its tables are whole
     assert command_line.main(["test", "--model", str(world.best)]) == 1
     assert f"delete runs/{world.name} and run its training's command again" in world.capsys.readouterr().err
     shutil.rmtree(world.tables)
-    runs.run(SHORT)
+    experiments.run(SHORT)
     assert load_model(world.best).dim
 
 
@@ -514,7 +517,7 @@ def test_a_damaged_best_model_is_restored_before_a_training_goes_on(world):
     content = world.best.read_bytes()
     (world.tables / "config.json").unlink()  # as long as it is not there, the training is not finished
     one_bit(world.best)
-    runs.run(SHORT)
+    experiments.run(SHORT)
     assert world.best.read_bytes() == content
 
 

@@ -27,7 +27,7 @@ from vg_core.retrieval.strategies import STRATEGIES
 from vg_core.runs.experiments import read_back, run
 from vg_core.runs.record import Job
 from vg_core.system import paths, processes
-from vg_core.training import objectives as tasks
+from vg_core.training import objectives
 from vg_core.training.step import check_resources
 
 CONFIG = TINY.replace(freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
@@ -160,7 +160,7 @@ KEPT = """
 from dataclasses import replace
 import torch
 from tests.tiny import TINY
-from vg_core.retrieval import feature_cache as stem_cache
+from vg_core.retrieval import feature_cache
 from vg_core.system import processes
 from vg_core.models import build_model
 from vg_core.datasets.places import PlaceSet
@@ -169,8 +169,8 @@ from vg_core.retrieval.descriptors import photographs_of
 
 with processes.joined():
     photographs = photographs_of(PlaceSet.load("street", "val"), (32, 32))
-    stem_cache.free_memory = lambda device: 10**9 if processes.first() else 0
-    (kept,) = stem_cache.keep_stems(build_model(TINY.replace(layer="layer2", freeze="layer1")), [photographs], 5)
+    feature_cache.free_memory = lambda device: 10**9 if processes.first() else 0
+    (kept,) = feature_cache.keep_stems(build_model(TINY.replace(layer="layer2", freeze="layer1")), [photographs], 5)
     stem, made = kept.stem, []
     kept.stem = lambda pixels: made.append(len(pixels)) or stem(pixels)
     parts = torch.arange(32).split(5)
@@ -178,9 +178,9 @@ with processes.joined():
     assert torch.equal(next(kept.batches([range(32)])), alone)
     assert made == ([5, 5, 5], [5, 5, 5, 2])[processes.rank()]
 
-    stem_cache.pixels_fit = lambda *_: processes.first()
-    pixels = stem_cache.keep_pixels(photographs, torch.device("cpu"), 40)  # fewer batches than processes
-    assert isinstance(pixels, stem_cache.DeviceCache)
+    feature_cache.pixels_fit = lambda *_: processes.first()
+    pixels = feature_cache.keep_pixels(photographs, torch.device("cpu"), 40)  # fewer batches than processes
+    assert isinstance(pixels, feature_cache.DeviceCache)
     assert torch.equal(next(pixels.batches([range(32)])), photographs.batch(range(32)))
 """
 
@@ -197,7 +197,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from tests.tiny import TINY
-from vg_core.retrieval import descriptors, ranking as retrieval
+from vg_core.retrieval import descriptors, ranking
 from vg_core.system import processes
 from vg_core.retrieval.engines import DescriptorStore
 from vg_core.evaluation.ranks import Within
@@ -208,12 +208,12 @@ from vg_core.retrieval.strategies import STRATEGIES
 described, cut = [], descriptors._pictures
 descriptors._pictures = lambda path, **options: described.append(path) or cut(path, **options)
 written, write = [], DescriptorStore.write
-retrieval.DescriptorStore.write = lambda file, parts, shape: written.append(file) or write(file, parts, shape)
-retrieval.MEMORY_SHARE, retrieval.STORED_AT_ONCE = 0, 5
+ranking.DescriptorStore.write = lambda file, parts, shape: written.append(file) or write(file, parts, shape)
+ranking.MEMORY_SHARE, ranking.STORED_AT_ONCE = 0, 5
 with processes.joined():
     for name, strategy in {"plain": None, "crops": STRATEGIES["five_crops"]}.items():
         asked = build_model(TINY), PlaceSet.load("street", "test"), (32, 32), Within(25.0), 6
-        found = retrieval.evaluate(*asked, strategy)
+        found = ranking.evaluate(*asked, strategy)
         done = f"{name}, process {processes.rank()}, {len(written)} written, {len(described)} cut"
         np.savez(Path(sys.argv[1]) / f"{done}.npz", distances=found.distances, ranks=found.ranks["rank"])
 """
@@ -273,9 +273,9 @@ from pathlib import Path
 import torch
 from tests.tiny import TINY, TakingTurns, fit
 from vg_core.system import processes
-from vg_core.training import objectives as tasks, trainer as training
+from vg_core.training import objectives, trainer as training
 
-tasks.OBJECTIVES["taking_turns"], step, steps = TakingTurns, training.Trainer.step, []
+objectives.OBJECTIVES["taking_turns"], step, steps = TakingTurns, training.Trainer.step, []
 config, folder = TINY.replace(loss="taking_turns", train_batch_size=3), Path(sys.argv[1])
 
 def interrupted(trainer, pixels, rows):
@@ -309,7 +309,7 @@ def test_a_classifier_that_rests_rests_in_all_processes(street, tmp_path, monkey
         assert all(torch.equal(whole[part][name], stopped[part][name]) for name in whole[part])
     assert torch.equal(whole["objective"]["odd.weight"], half["objective"]["odd.weight"])
     assert not torch.equal(whole["objective"]["head.weight"], half["objective"]["head.weight"])
-    monkeypatch.setitem(tasks.OBJECTIVES, "taking_turns", TakingTurns)
+    monkeypatch.setitem(objectives.OBJECTIVES, "taking_turns", TakingTurns)
     alone = fit(TINY.replace(loss="taking_turns", train_batch_size=3), tmp_path / "alone")
     np.testing.assert_allclose(
         [row["loss"] for row in whole["history"]], [row["loss"] for row in alone.history], rtol=1e-2

@@ -14,9 +14,8 @@ from vg_core.datasets.places import PlaceSet
 from vg_core.runs.experiments import compared, run
 from vg_core.system import own_files
 from vg_core.system.devices import PEAK
-from vg_core.training import cost
+from vg_core.training import cost, trainer
 from vg_core.training import estimate as module
-from vg_core.training import trainer as training
 from vg_core.training.cost import Cost
 from vg_core.training.estimate import after_test, after_training, comparison, estimate, expected
 
@@ -46,7 +45,7 @@ def sets(street):
 def test_counts_are_those_of_the_run(sets, tmp_path, monkeypatch, mining):
     config, described, learned = TINY.replace(mining=mining), [], []
     takes = Cost(config, sets[:2], CPU)
-    step, describe = training.Trainer.step, training.Trainer.describe
+    step, describe = trainer.Trainer.step, trainer.Trainer.describe
 
     def counted_step(self, pixels, rows):
         learned.append(rows.size)
@@ -56,8 +55,8 @@ def test_counts_are_those_of_the_run(sets, tmp_path, monkeypatch, mining):
         described.append(len(wanted))
         return describe(self, wanted)
 
-    monkeypatch.setattr(training.Trainer, "step", counted_step)
-    monkeypatch.setattr(training.Trainer, "describe", counted)
+    monkeypatch.setattr(trainer.Trainer, "step", counted_step)
+    monkeypatch.setattr(trainer.Trainer, "describe", counted)
     fit(config, tmp_path / "run")
     assert takes.rows.size * 6 == sum(learned) and len(described) == 6
     assert takes.mined == max(described) if mining == "full" else abs(takes.mined - max(described)) <= 8
@@ -95,10 +94,10 @@ def test_measuring_leaves_no_trace(sets, tmp_path):
 
 @pytest.mark.parametrize("free", [PLENTY["RAM"], 10**5])
 def test_more_than_a_few_images_are_tried_only_where_they_fit(sets, monkeypatch, free):
-    tried, step = [], training.Trainer.step
+    tried, step = [], trainer.Trainer.step
     monkeypatch.setattr(cost, "free_memory", lambda _device: free)
     monkeypatch.setattr(
-        training.Trainer, "step", lambda self, pixels, rows: tried.append(len(pixels)) or step(self, pixels, rows)
+        trainer.Trainer, "step", lambda self, pixels, rows: tried.append(len(pixels)) or step(self, pixels, rows)
     )
     takes = Cost(TINY, sets[:2], CPU)
     assert tried[:3] == [3, 3, 6] and tried[3:] == [12 if free > 10**5 else 6]
@@ -202,7 +201,7 @@ def test_a_training_says_what_it_took_and_goes_on_whatever_the_estimate(street, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as meanwhile, pytest.raises(KeyboardInterrupt):
-        meanwhile.setattr(training.Trainer, "training_round", interrupted)
+        meanwhile.setattr(trainer.Trainer, "training_round", interrupted)
         run(config)
     assert compared(config).taken.isna().all()
     with monkeypatch.context() as meanwhile:

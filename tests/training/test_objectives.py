@@ -17,7 +17,7 @@ from vg_core.models import build_model, load_model
 from vg_core.models.network import Encoded
 from vg_core.runs.experiments import histories, run, sweep, with_untrained
 from vg_core.runs.probes import learning_rate_range
-from vg_core.training import trainer as training
+from vg_core.training import trainer
 from vg_core.training.objectives import GeoClassification, Objective, RoundKey, hard_positives, make_objective
 from vg_core.training.step import follow_schedule, make_optimizer
 
@@ -222,13 +222,13 @@ def test_the_optimiser_follows_the_schedule(street, tmp_path):
 
 def test_validation_sees_the_same_few_queries_each_time(street, tmp_path, monkeypatch):
     seen = []
-    original = training.evaluate
+    original = trainer.evaluate
 
     def record(model, places, *rest, **given):
         seen.append(places)
         return original(model, places, *rest, **given)
 
-    monkeypatch.setattr(training, "evaluate", record)
+    monkeypatch.setattr(trainer, "evaluate", record)
     fit(TINY.replace(val_queries=5), tmp_path / "one")
     fit(TINY.replace(val_queries=5, seed=1, pooling="max"), tmp_path / "other")
     everything = PlaceSet.load("street", "val")

@@ -16,7 +16,7 @@ from tests.tiny import TINY, TakingTurns, fit
 from vg_core.datasets.places import PlaceSet
 from vg_core.models import load_model
 from vg_core.system import own_files
-from vg_core.training import objectives as tasks
+from vg_core.training import objectives
 from vg_core.training import trainer as training
 from vg_core.training.step import follow_schedule, make_optimizer
 from vg_core.training.trainer import Diverged
@@ -107,7 +107,7 @@ def rounds_on_disk(folder):
 @pytest.fixture
 def taking_turns(monkeypatch):
     """The loss of that name."""
-    monkeypatch.setitem(tasks.OBJECTIVES, "taking_turns", TakingTurns)
+    monkeypatch.setitem(objectives.OBJECTIVES, "taking_turns", TakingTurns)
 
 
 @pytest.mark.usefixtures("taking_turns")
@@ -167,13 +167,14 @@ def test_one_optimizer_with_groups_is_one_for_each_group(optimizer, weight_decay
     together, apart = layers(), layers()
     for one, other in zip(together, apart, strict=True):
         other.load_state_dict(one.state_dict())
-    objective = tasks.Objective()
+    objective = objectives.Objective()
     objective.parameter_groups = lambda: [
         {"params": list(layer.parameters()), "lr": lr} for layer, lr in zip(together[1:], rates[1:], strict=True)
     ]
     whole = make_optimizer(config, together[0], objective)
     single = [
-        make_optimizer(config.replace(lr=lr), layer, tasks.Objective()) for layer, lr in zip(apart, rates, strict=True)
+        make_optimizer(config.replace(lr=lr), layer, objectives.Objective())
+        for layer, lr in zip(apart, rates, strict=True)
     ]
     for step, turn in enumerate(turns):
         inputs = torch.randn(7, 5)
@@ -225,7 +226,7 @@ def test_early_stop_follows_the_recall_that_selects(street, tmp_path, monkeypatc
 
 def test_a_loss_that_is_not_finite_names_the_batch(street, tmp_path, monkeypatch):
     undefined = SimpleNamespace(whole=lambda tuples: (tuples * float("nan")).sum())
-    monkeypatch.setattr(tasks, "make_loss", lambda *_: undefined)
+    monkeypatch.setattr(objectives, "make_loss", lambda *_: undefined)
     with pytest.raises(Diverged, match=r"epoch 1, round 1, batch 1 \(with @04.*lower lr"):
         fit(TINY, tmp_path / "run")
 
