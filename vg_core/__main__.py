@@ -38,7 +38,7 @@ Positional, subcommand = tyro.conf.Positional, tyro.conf.subcommand
 
 
 class _Command:
-    """One of the commands; its options are checked before anything is read."""
+    """One of the commands; the bounds of its options are checked before anything is read."""
 
     def __post_init__(self):
         check_numbers(self)
@@ -49,13 +49,11 @@ class Train(ClassOptions, TupleOptions, Config):
     """Train on a dataset, keep the model with the best recall@5 on val, test it once; goes on if it was interrupted."""
 
     task: tyro.conf.Suppress[None] = None  # its options are those of this command
-    loss: str = (
-        TupleOptions.loss
-    )  # a key of vg_core.losses.LOSSES, or "geo_classification": cells of the map told apart
+    loss: str = TupleOptions.loss  # a key of vg_core.losses.LOSSES, or "geo_classification": tells map cells apart
     preset: Literal[*PRESETS] = "none"  # settings of a paper to start from; other options replace single ones
 
     def __post_init__(self):
-        self.config()  # complains
+        self.config()  # raises what is wrong with the options
 
     def config(self) -> Config:
         """The profile with its preset, and what was given in place of theirs."""
@@ -87,7 +85,7 @@ class Test(_Command):
     test_method: str = "hard_resize"  # how queries are shown: single_query, five_crops, nearest_crop+multi_scale, …
     whitened_dim: int = 0  # values of a PCA-whitened descriptor, learned once on the training split; 0 is no whitening
     val_positives_dist_threshold: float = 25.0  # metres
-    ranks: Path | None = None  # also write one row a query to this .csv
+    ranks: Path | None = None  # also write one row per query to this .csv
 
     def __call__(self) -> None:
         model = load_model(self.model)
@@ -115,7 +113,7 @@ class Benchmark(_Command):
     model: Path  # checkpoint (.safetensors)
     whitened_dim: tuple[int, ...] = ()  # values of PCA-whitened descriptors, one or several; none is no whitening
     batch_size: int = 4  # photographs of 1024 x 768 pixels described at a time
-    output: Path | None = None  # also write one row a query to this .csv
+    output: Path | None = None  # also write one row per query to this .csv
 
     def __call__(self) -> None:
         if self.whitened_dim:

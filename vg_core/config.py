@@ -11,7 +11,7 @@ from vg_core.system.bounds import check, shortened
 
 @dataclass(frozen=True)
 class TupleOptions:
-    """What a training needs that learns from mined tuples: a query, its positive and its negatives."""
+    """Options of a training that learns from mined tuples: a query, its positive and its negatives."""
 
     loss: str = "triplet"  # a name of LOSSES; "geo_classification" tells cells of the map apart
     margin: float = 0.1  # of the triplet losses
@@ -19,7 +19,7 @@ class TupleOptions:
     mining: Literal["full", "partial", "random"] = "full"  # candidates: drawn per query, shared by all, not compared
     negs_num_per_query: int = 10  # the nearest of the candidates
     neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
-    train_positives_dist_threshold: float = 10.0  # metres; hard positives
+    train_positives_dist_threshold: float = 10.0  # metres; hard positives (learned from) lie within
     train_positives_min_dist: float = 0.0  # metres; hard positives lie farther off than this; 0 leaves none out
 
     def __post_init__(self):
@@ -41,7 +41,7 @@ class TupleOptions:
 
 @dataclass(frozen=True)
 class ClassOptions:
-    """What a training needs that tells classes of photographs apart."""
+    """Options of a training that learns to tell classes of photographs apart."""
 
     loss: str = "geo_classification"  # cells of 25 m, told apart by a linear layer
     images_per_row: int = 12  # photographs that count as one of train_batch_size, queries_per_epoch, cache_refresh_rate
@@ -55,7 +55,7 @@ class ClassOptions:
 
 
 CLASSES = ("geo_classification",)  # losses that tell classes apart; all others learn from tuples
-# options that never retrain
+# options of the test alone: to change one never retrains
 TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")
 
 
@@ -71,7 +71,7 @@ class Config:
 
     # --- network ---
     backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"  # of torchvision
-    layer: str = "layer3"  # last layer kept; layer3 is "conv4" of the literature
+    layer: str = "layer3"  # last layer used; layer3 is "conv4" of the literature
     freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
     weights: str = "imagenet"  # "imagenet", "none" (random), or a file of weights, of a model of ours or of others
     pooling: Literal["average", "max", "gem", "netvlad"] = "gem"  # feature maps to one descriptor
@@ -121,8 +121,8 @@ class Config:
 
     @classmethod
     def of(cls, profile: str, /, preset: str = "none", **options) -> "Config":
-        """Config of a profile, then of a preset, with some options replaced; ValueError names what is unknown and what
-        is known.
+        """The configuration of a profile, changed by a preset and then by single options; ValueError names what is
+        unknown and what is known.
         """
         for what, name, known in (("profile", profile, PROFILES), ("preset", preset, PRESETS)):
             if name not in [*known]:  # from a file it may be anything, which need not be hashable
@@ -132,8 +132,8 @@ class Config:
         return cls().replace(**PROFILES[profile] | PRESETS[preset]).replace(**options)
 
     def replace(self, **options) -> "Config":
-        """The configuration with some options replaced, those of its task by their own names, too. Another kind of loss
-        comes with its own options and as many images in a row. ValueError for an option that there is not.
+        """The configuration with some options replaced, those inside ``task`` by their own names, too. A loss of the
+        other kind starts from its defaults, with as many images per row. ValueError for an option that there is not.
         """
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         kind = ClassOptions if options.get("loss", self.task.loss) in CLASSES else TupleOptions
@@ -145,7 +145,7 @@ class Config:
         return replace(self, task=replace(task, **own), **options)
 
     def options(self) -> dict[str, object]:
-        """All options by name, those of the task among the others."""
+        """All options by name in one dict, those inside ``task`` among the others."""
         return {name: getattr(self, name) for name in names(type(self))} | asdict(self.task)
 
     @property
@@ -157,11 +157,11 @@ class Config:
         return self.test_image_size or self.image_size
 
     def training(self) -> "Config":
-        """The part that decides the weights: what only concerns the test is reset."""
+        """The configuration with the options of the test reset to their defaults: what decides the weights."""
         return replace(self, **{name: getattr(Config, name) for name in TESTING})
 
     def changed(self) -> dict[str, object]:
-        """The options that differ from their defaults."""
+        """The options that differ from their defaults, by name."""
         default = type(self)(task=type(self.task)()).options()
         return {name: value for name, value in self.options().items() if value != default[name]}
 
@@ -170,7 +170,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> "Config":
-        """Config of a JSON object that ``to_json`` made; ValueError, in a sentence, for any other text."""
+        """The configuration that ``to_json`` wrote; ValueError, in a sentence, for any other text."""
         try:
             options = json.loads(text, object_pairs_hook=_each_once)
         except (ValueError, RecursionError) as error:
@@ -181,12 +181,12 @@ class Config:
 
 
 def names(kind: type) -> list[str]:
-    """Names of the options of a class, without the task that holds others."""
+    """Names of the options of a dataclass, without ``task``, which holds options of its own."""
     return [one.name for one in fields(kind) if one.name != "task"]
 
 
 def _unknown(name: str, task: type) -> str:
-    """Sentence about an option that there is not, or not for this task."""
+    """Sentence about an option that there is not, or not for this kind of loss."""
     if name in {*names(TupleOptions), *names(ClassOptions)}:
         learned = "classes" if task is ClassOptions else "tuples"
         return f"{name} does nothing to a loss of {learned}; leave it out"

@@ -24,12 +24,12 @@ SLUG = re.compile(r"\d\d_[a-z0-9_]+")  # of a notebook
 NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a figure, a table or a number: it becomes a file name or a Typst field
 JPEG_BYTES = 200_000  # at most, for a picture that shows photographs
 JPEG_DPI = 200
-SIGNIFICANT = "%.6g"  # digits kept: what lies below is noise of the machine, and would show in every diff
+SIGNIFICANT = "%.6g"  # significant digits: what lies below is noise of the machine, and would show in every diff
 SOFTWARE = ("numpy", "pandas", "scipy", "matplotlib", "torch", "torchvision", "faiss-cpu")
 
 
 class Page:
-    """A notebook's page of the PDF: figures and tables are kept as they are shown, all is written when it is closed.
+    """A notebook's page of the PDF: figures and tables are collected as they are shown, and written when it is closed.
 
     What cannot be printed is a ValueError or TypeError, in a sentence, where it is given.
     """
@@ -54,7 +54,7 @@ class Page:
         return table
 
     def close(self, *sources: pd.DataFrame | Mapping, **numbers) -> Path:
-        """Folder ``assets/<slug>/`` of the profile, written anew as a whole: what was there before is gone.
+        """Write everything to the profile's folder ``assets/<slug>/`` and return it: what was there before is gone.
 
         ``sources`` say where results come from: ranks of ``sweep``, tables of ``exported``, or {"datasets": {name:
         fingerprint}, "runs": [run id]}; theory, which looks at no photographs, gives ``{}``. ``numbers``, which may be
@@ -187,7 +187,7 @@ def _origin(slug: str, profile: str, sources: Sequence[pd.DataFrame | Mapping]) 
 
 
 def _joined(origins: Sequence[Mapping]) -> dict:
-    """Datasets and runs of several origins."""
+    """Datasets and runs of several origins in one; TypeError or ValueError for what is no origin."""
     datasets, runs = {}, set()
     for origin in origins:
         more, made = origin.get("datasets", {}), origin.get("runs", [])

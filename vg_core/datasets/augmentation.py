@@ -129,12 +129,12 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def _turn_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Through hue in sixths of a turn, lowest channel and chroma: at least twice as fast as by HSV."""
-    red, green, blue = images.float().split(1, dim=1)
-    highest = torch.maximum(torch.maximum(red, green), blue)
+    """Images whose hue is turned by ``turns`` (B, 1, 1, 1), by way of sixths of a turn, lowest channel and chroma."""
+    red, green, blue = images.float().split(1, dim=1)  # (B, 1, H, W) each
+    highest = torch.maximum(torch.maximum(red, green), blue)  # (B, 1, H, W)
     lowest = torch.minimum(torch.minimum(red, green), blue)
     chroma = highest - lowest
-    is_red, is_green = highest == red, highest == green
+    is_red, is_green = highest == red, highest == green  # (B, 1, H, W) each
     sixths = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green))
     sixths /= chroma.clamp(min=1)  # greys have chroma 0 and no hue; colours at least 1
     sixths += torch.where(is_red, 0.0, torch.where(is_green, 2.0, 4.0)) + 6 * turns
@@ -146,9 +146,9 @@ def _turn_hue(images: Tensor, turns: Tensor) -> Tensor:
 def _turn(images: Tensor, angles: Tensor) -> Tensor:
     """Images turned counterclockwise about their centre by angles (B, 1, 1, 1) in radians."""
     height, width = images.shape[-2:]
-    cos, sin = angles.view(-1).cos(), angles.view(-1).sin()
+    cos, sin = angles.view(-1).cos(), angles.view(-1).sin()  # (B,) each
     across = torch.stack([cos, -sin, (width - width * cos + height * sin) / 2], dim=1)
-    down = torch.stack([sin, cos, (height - width * sin - height * cos) / 2], dim=1)
+    down = torch.stack([sin, cos, (height - width * sin - height * cos) / 2], dim=1)  # (B, 3), as the others
     same = torch.tensor([0.0, 0.0, 1.0], device=images.device).expand_as(down)
     return _warp(images, torch.stack([across, down, same], dim=1))
 
@@ -161,11 +161,11 @@ def _warp(images: Tensor, matrices: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     x = torch.arange(width, device=images.device) + 0.5
     y = torch.arange(height, device=images.device)[:, None] + 0.5
-    by_x, by_y, shift = matrices[..., None, None].unbind(2)
-    x, y, scale = (by_x * x + by_y * y + shift).unbind(1)
-    grid = torch.stack([x / scale * (2 / width) - 1, y / scale * (2 / height) - 1], dim=-1)
+    by_x, by_y, shift = matrices[..., None, None].unbind(2)  # (B, 3, 1, 1) each
+    x, y, scale = (by_x * x + by_y * y + shift).unbind(1)  # (B, H, W) each
+    grid = torch.stack([x / scale * (2 / width) - 1, y / scale * (2 / height) - 1], dim=-1)  # (B, H, W, 2)
     # the border fades to black by the share of a pixel that was photographed, and by it again: as torchvision's
-    marked = torch.cat([images, torch.ones_like(images[:, :1])], dim=1).float()
+    marked = torch.cat([images, torch.ones_like(images[:, :1])], dim=1).float()  # (B, 4, H, W)
     found = grid_sample(marked, grid, align_corners=False)
     return _pixels(found[:, :3] * found[:, 3:])
 
@@ -179,7 +179,7 @@ def _split(adjust: Callable[[Tensor, Tensor], Tensor], images: Tensor, parameter
 
 def _half(change: Augmentation, images: Tensor) -> Tensor:
     """``change`` applied to each image with probability 1/2."""
-    chosen, images = torch.rand(len(images)) < 0.5, images.clone()
+    chosen, images = torch.rand(len(images)) < 0.5, images.clone()  # (B,), (B, 3, H, W)
     images[chosen] = change(images[chosen])
     return images
 

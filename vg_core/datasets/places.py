@@ -47,7 +47,7 @@ class PlaceSet:
 
     @classmethod
     def from_folders(cls, database, queries=None, name: str = "photographs", split: str = "test") -> "PlaceSet":
-        """PlaceSet of two folders, searched recursively, or of a database alone. Raises OSError or ValueError as
+        """The set of two folders, searched recursively, or of a database alone. Raises OSError or ValueError as
         `read_folder` does.
         """
         tables = [read_folder(folder) for folder in (database, queries) if folder is not None]
@@ -58,7 +58,7 @@ class PlaceSet:
 
     @classmethod
     def load(cls, name: str, split: str, skip_unreadable: bool = False, queries: str = "queries") -> "PlaceSet":
-        """PlaceSet of ``<VG_DATA>/<name>/images/<split>``; ``name`` may also be the path of a dataset folder.
+        """The set in ``<VG_DATA>/<name>/images/<split>``; ``name`` may also be the path of a dataset folder.
 
         A split is a folder ``database`` and one of ``queries``, which may have another name, such as queries_v1 or
         night. A train split may hold photographs directly (as that of SF-XL): all are database, and there are no
@@ -147,7 +147,7 @@ class PlaceSet:
         return digest.hexdigest()[:12]
 
     def card(self, threshold_m: float) -> dict:
-        """The protocol that a recall on this set depends on, for printing beside every number."""
+        """Facts of the protocol that a recall on this set depends on, for printing beside every number."""
         return {
             "dataset": self.name,
             "split": self.split,
@@ -174,7 +174,7 @@ def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> li
     Views that share a position are searched once: panoramas give dozens of images the same coordinates.
     """
     spots, spot_of = np.unique(_as_numbers(queries), return_inverse=True)  # (S,) (Q,)
-    numbers = _as_numbers(database)
+    numbers = _as_numbers(database)  # (N,)
     images = np.argsort(numbers, kind="stable")  # (N,) grouped by place
     places, first = np.unique(numbers[images], return_index=True)  # (P,) and the first image of each in that order
     there = _links(images, np.append(first, len(images)), len(images))  # (P, N)

@@ -30,8 +30,8 @@ def recall_table(ranks: pd.DataFrame, at: Sequence[int] = AT, threshold: float |
         most = _database(ranks[ranks["variant"] == variant])
         told = [n for n in at if n < most] or [min(at)]
         hits, index, _ = _hits(ranks, variant, told, threshold)  # (Q, n, seeds)
-        sums, sizes = by_place(hits.mean(axis=2), index)
-        low, high = 100.0 * recall_interval(sums, sizes)
+        sums, sizes = by_place(hits.mean(axis=2), index)  # (places, n), (places,)
+        low, high = 100.0 * recall_interval(sums, sizes)  # (n,) each
         recalls = 100.0 * hits.mean(axis=0)  # (n, seeds)
         spread = recalls.std(axis=1, ddof=1) if recalls.shape[1] > 1 else np.full(len(recalls), np.nan)
         columns = {"n": told, "recall": recalls.mean(axis=1), "low": low, "high": high, "seed_std": spread}
@@ -54,7 +54,7 @@ def paired_gain(
     Bouthillier et al., 2021).
     Raises ValueError when the variants differ in queries or threshold.
     """
-    hits_a, index, seeds_a = _hits(ranks, a, [n], threshold)
+    hits_a, index, seeds_a = _hits(ranks, a, [n], threshold)  # (Q, 1, seeds)
     hits_b, other, seeds_b = _hits(ranks, b, [n], threshold)
     if not index.equals(other):
         raise ValueError(f"'{a}' and '{b}' were tested on different queries: a paired gain needs the same ones")
@@ -65,8 +65,8 @@ def paired_gain(
     recalls_a, recalls_b = hits_a.mean(axis=(0, 1)), hits_b.mean(axis=(0, 1))  # (seeds,)
     per_seed = [recalls_a - recalls_b] if seeds_a.equals(seeds_b) else [recalls_a, recalls_b]
     own_noise = [(seeds.var(ddof=1) / len(seeds), len(seeds) - 1) for seeds in per_seed if len(seeds) > 1]
-    sums, sizes = by_place(hits_a.mean(axis=2) - hits_b.mean(axis=2), index)
-    gain, samples = gain_samples(sums, sizes, [noise] if noise else own_noise)
+    sums, sizes = by_place(hits_a.mean(axis=2) - hits_b.mean(axis=2), index)  # (places, 1), (places,)
+    gain, samples = gain_samples(sums, sizes, [noise] if noise else own_noise)  # scalar, (draws,)
     low, high = np.quantile(samples, [LEVEL / 2, 1 - LEVEL / 2]).clip(-1, 1).tolist()
     tail = 1 + int(min((samples <= 0).sum(), (samples >= 0).sum()))
     counts = {"queries": len(index), "places": len(sizes), "seeds": min(len(seeds_a), len(seeds_b))}
@@ -85,9 +85,9 @@ def compare_all(ranks: pd.DataFrame, baseline: str, n: int = 1, threshold: float
     others = [variant for variant in ranks["variant"].unique() if variant != baseline]
     if not others:
         raise ValueError(f"there is no variant to compare with the baseline '{baseline}'")
-    hits = {variant: _hits(ranks, variant, [n], threshold) for variant in [baseline, *others]}
+    hits = {variant: _hits(ranks, variant, [n], threshold) for variant in [baseline, *others]}  # (Q, 1, seeds)
     whole = [v for v in others if hits[v][2].equals(hits[baseline][2])]
-    noise = seed_noise(np.stack([hits[v][0].mean(axis=(0, 1)) for v in [baseline, *whole]]))
+    noise = seed_noise(np.stack([hits[v][0].mean(axis=(0, 1)) for v in [baseline, *whole]]))  # from (variants, seeds)
     rows = []
     for variant in others:
         gain = paired_gain(ranks, variant, baseline, n, threshold, noise if variant in whole else None)
@@ -103,7 +103,7 @@ def compare_all(ranks: pd.DataFrame, baseline: str, n: int = 1, threshold: float
 
 
 def seed_noise(recalls: np.ndarray) -> SeedNoise | None:
-    """What seeds add to the variance of the difference of two variants' means, from recalls (variants, seeds).
+    """Variance that seeds add to the difference of two variants' means, from recalls (variants, seeds).
 
     The variance comes with its degrees of freedom, (V - 1)(S - 1): the residual of a two-way layout, in which a seed
     may be a lucky one for all variants alike (Fisher, The Design of Experiments, 1935). It takes the noise as equally
@@ -159,10 +159,10 @@ def mcnemar(hits_a: np.ndarray, hits_b: np.ndarray) -> float:
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """p values adjusted for testing all of them at once, in the given order (Holm, Scand. J. Statistics 1979)."""
-    p = np.asarray(p_values, dtype=float)
+    p = np.asarray(p_values, dtype=float)  # (tests,)
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError(f"p values must lie in 0…1, got {p[~((p >= 0) & (p <= 1))][0]:g}")
-    order = np.argsort(p, kind="stable")
+    order = np.argsort(p, kind="stable")  # (tests,)
     adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
     return adjusted

@@ -29,15 +29,15 @@ def recall_interval(sums: np.ndarray, sizes: np.ndarray, draws: int = DRAWS, see
     are places, which holds however strongly queries of a place agree; that one also stands in where every query is a
     hit (or a miss) and the bootstrap sees no spread.
     """
-    share, error = (row[0] for row in _ratios(np.ones((1, len(sizes))), sums, sizes))
-    drawn, errors = _resampled(sums, sizes, draws, seed)
-    angle = np.arcsin(np.sqrt(share))
+    share, error = (row[0] for row in _ratios(np.ones((1, len(sizes))), sums, sizes))  # (n,) each
+    drawn, errors = _resampled(sums, sizes, draws, seed)  # (draws, n) each
+    angle = np.arcsin(np.sqrt(share))  # (n,)
     with np.errstate(divide="ignore", invalid="ignore"):
         pivots = (np.arcsin(np.sqrt(drawn)) - angle) / (_arcsine_slope(drawn) * errors)
         # a sample without spread says nothing about its own error: as far out as can be, on its side
         pivots = np.where(np.isfinite(pivots), pivots, np.sign(drawn - share) * 1e9)
-        lower, upper = np.quantile(pivots, [1 - LEVEL / 2, LEVEL / 2], axis=0)
-        angles = angle - np.stack([lower, upper]) * _arcsine_slope(share) * error
+        lower, upper = np.quantile(pivots, [1 - LEVEL / 2, LEVEL / 2], axis=0)  # (n,) each
+        angles = angle - np.stack([lower, upper]) * _arcsine_slope(share) * error  # (2, n)
     widest = _wilson(share, *_effective(sizes))
     ends = (np.sin(angles.clip(0, np.pi / 2)) ** 2).clip(*widest)
     return np.where(np.ptp(drawn, axis=0) < ROUNDING, widest, ends)
@@ -52,7 +52,7 @@ def gain_samples(
     of what the seeds add to the error of the mean.
     """
     gain, error = (float(row.item()) for row in _ratios(np.ones((1, len(sizes))), sums, sizes))
-    deviations = _resampled(sums, sizes, draws, seed)[0][:, 0] - gain
+    deviations = _resampled(sums, sizes, draws, seed)[0][:, 0] - gain  # (draws,)
     effective, quantile = _effective(sizes)
     if np.ptp(deviations) > ROUNDING:
         deviations /= deviations.std()
@@ -68,10 +68,10 @@ def gain_samples(
 def _ratios(weights: np.ndarray, sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means and leave-one-place-out standard errors, (draws, n), of places taken ``weights`` (draws, places) times."""
     totals = weights @ sizes  # (draws,)
-    means = weights @ sums / totals[:, None]
+    means = weights @ sums / totals[:, None]  # (draws, n)
     left = (totals[:, None] - sizes) ** 2  # 0 where one place is all there is
-    influence = np.divide(weights, left, out=np.zeros_like(weights), where=left > 0)
-    crossed = 2 * means * (influence @ (sizes[:, None] * sums))
+    influence = np.divide(weights, left, out=np.zeros_like(weights), where=left > 0)  # (draws, places)
+    crossed = 2 * means * (influence @ (sizes[:, None] * sums))  # (draws, n)
     squares = means**2 * (influence @ sizes**2)[:, None] - crossed + influence @ sums**2
     return means, np.sqrt(squares.clip(min=0) * (len(sizes) - 1) / len(sizes))
 
@@ -82,7 +82,7 @@ def _resampled(sums: np.ndarray, sizes: np.ndarray, draws: int, seed: int) -> tu
     parts, block = [], max(1, BLOCK_ENTRIES // places)
     for start in range(0, draws, block):
         rows = min(block, draws - start)
-        chosen = rng.integers(places, size=(rows, places)) + places * np.arange(rows)[:, None]
+        chosen = rng.integers(places, size=(rows, places)) + places * np.arange(rows)[:, None]  # (rows, places)
         weights = np.bincount(chosen.ravel(), minlength=rows * places).reshape(rows, places).astype(float)
         parts.append(_ratios(weights, sums, sizes))
     return tuple(map(np.concatenate, zip(*parts, strict=True)))  # (draws, n) each
@@ -104,4 +104,4 @@ def _wilson(share: np.ndarray, count: float, quantile: float) -> np.ndarray:
     """(2, n) ends of Wilson's interval (JASA 1927) of shares among ``count`` independent trials."""
     weight = quantile**2 / count
     half = np.sqrt(weight * share * (1 - share) + weight**2 / 4)
-    return np.stack([share + weight / 2 - half, share + weight / 2 + half]) / (1 + weight)
+    return np.stack([share + weight / 2 - half, share + weight / 2 + half]) / (1 + weight)  # (2, n)

@@ -39,7 +39,7 @@ class Within:
         indices = np.asarray(indices)[:, : max(AT)]
         if not indices.size or (indices[:, 0] < 0).any():
             raise ValueError(f"nothing to rank: {len(queries)} queries, {len(database)} database images")
-        here, there = (t[["easting", "northing"]].to_numpy(float) for t in (queries, database))
+        here, there = (t[["easting", "northing"]].to_numpy(float) for t in (queries, database))  # (Q, 2), (N, 2)
         metres = np.linalg.norm(there[indices] - here[:, None], axis=2)  # (Q, K)
         metres = np.where(indices < 0, np.inf, metres.round(6))  # 25.00 m stays within 25 m, as for the positives
         closest = np.minimum.accumulate(metres, axis=1)  # (Q, K)
@@ -65,7 +65,7 @@ def recall(indices: np.ndarray, positives: Sequence[np.ndarray], at: Sequence[in
             f"recall@{max(at)} needs {max(at)} retrieved images for each query, there are {np.shape(indices)[1]}: "
             "retrieve more, or use a database of at least as many images"
         )
-    first = first_hits(np.asarray(indices)[:, : max(at)], positives)
+    first = first_hits(np.asarray(indices)[:, : max(at)], positives)  # (Q,)
     return {n: 100.0 * float(((first > 0) & (first <= n)).mean()) for n in at}
 
 
@@ -84,15 +84,15 @@ def average_precisions(
     that are not retrieved count as never found, so K should be the whole database. Precision is averaged over both ends
     of every step of recall (trapezoids): Philbin et al., CVPR 2007.
     """
-    counts = np.array([len(p) for p in positives])
+    counts = np.array([len(p) for p in positives])  # (Q,)
     if not counts.all():
         raise ValueError(f"query {counts.argmin()} has no positives, so no average precision: leave it out")
-    hits = _members(indices, positives)
+    hits = _members(indices, positives)  # (Q, K)
     counted = np.asarray(indices) >= 0  # (Q, K)
     if junk is not None:
         counted &= ~_members(indices, junk)
     hits &= counted
-    queries, columns = np.nonzero(hits)
+    queries, columns = np.nonzero(hits)  # (M,) each: the hits
     ranks = (counted.cumsum(axis=1) - 1)[queries, columns]  # from 0
     found = (hits.cumsum(axis=1) - 1)[queries, columns]  # positives of the query before this one
     before = np.divide(found, ranks, out=np.ones(len(ranks)), where=ranks > 0)  # precision above the step
@@ -107,13 +107,13 @@ def panorama_nms(indices: np.ndarray, panorama_ids: np.ndarray, k: int) -> np.nd
     indices = np.asarray(indices)
     panoramas = np.unique(np.asarray(panorama_ids), return_inverse=True)[1][indices]  # (Q, K)
     panoramas[indices < 0] = -1
-    order = np.argsort(panoramas, axis=1, kind="stable")
-    grouped = np.take_along_axis(panoramas, order, axis=1)
+    order = np.argsort(panoramas, axis=1, kind="stable")  # (Q, K)
+    grouped = np.take_along_axis(panoramas, order, axis=1)  # (Q, K)
     opens = np.ones_like(grouped, dtype=bool)  # the best ranked image of its panorama
     opens[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
     first = np.zeros_like(opens)
     np.put_along_axis(first, order, opens & (grouped >= 0), axis=1)
-    best = np.full((len(indices), k), -1)
+    best = np.full((len(indices), k), -1)  # (Q, k)
     queries, columns = np.nonzero(first & (first.cumsum(axis=1) <= k))
     best[queries, (first.cumsum(axis=1) - 1)[queries, columns]] = indices[queries, columns]
     return best

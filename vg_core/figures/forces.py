@@ -86,7 +86,7 @@ def force_field(forces: pd.DataFrame) -> Figure:
 
 
 def move_forces(figure: Figure, forces: pd.DataFrame) -> None:
-    """Moves points and arrows of a ``force_field`` to where another table of the same tuple has them; axes stay."""
+    """Move points and arrows of a ``force_field`` to where another table of the same tuple has them; axes stay."""
     for axes, (_, name, rows) in zip(figure.axes, variants(forces), strict=False):
         (arrows,) = axes.collections
         arrows.set_offsets(rows[["x", "y"]])
@@ -117,7 +117,7 @@ def _edges(values: pd.Index) -> tuple[float, float]:
 
 
 def _points(axes: Axes, rows: pd.DataFrame) -> None:
-    """Arrows without length and points, as far around the query as its tuple reaches."""
+    """Draw arrows without length, and points, on axes around the query as wide as its tuple reaches."""
     colours = [ink(ROLES[role][1]) for role in rows.role]
     arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.01, "zorder": 2.5}
     axes.quiver(rows.x, rows.y, 0 * rows.x, 0 * rows.y, color=colours, **arrows)

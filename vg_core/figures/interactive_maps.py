@@ -151,7 +151,7 @@ def _thumbnail(path: str | Path, pixels: int) -> tuple[str, str]:
 
 
 def _dot(row, facts: Sequence[str], pictures: Mapping[int, tuple], number: str = "") -> dict:
-    """Where a row is, and its pop-up: pairs of an HTML tag and a text, the first fact in bold, a picture, the name."""
+    """A dot: its place, and its pop-up as pairs of an HTML tag and a text: facts, the first in bold, picture, name."""
     said = [("b", facts[0]), *(("span", fact) for fact in facts[1:])]
     said += [pictures[row.Index]] if row.Index in pictures else []
     said += [("small", printable(Path(row.path).name))]

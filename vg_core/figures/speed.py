@@ -20,7 +20,7 @@ TRAINING = {  # columns of a history without "seconds_", in the order of an epoc
 PHASES = TRAINING | {"search": ("search in validation", "purple"), "validation": ("rest of validation", "purple")}
 PALE = 0.5  # opacity of a part that has the colour of the whole
 WRITTEN = 7.0  # %; a narrower part has no room for its share
-KINDS = {  # of a bar: columns of its value, its ends, the bar, and what is said behind the row's name
+KINDS = {  # of a goal: columns of the value, its ends, the goal ("bar"), and what is said behind the row's name
     "time": ("ratio", "ratio_low", "ratio_high", "bar", ""),
     "floor": ("floor_ratio", "floor_ratio", "floor_ratio", "floor_bar", ", over its floor"),
     "memory": ("memory_ratio", "memory_ratio", "memory_ratio", "memory_bar", ", memory"),
@@ -80,9 +80,9 @@ def seconds_per_epoch(history: pd.DataFrame, validation: pd.DataFrame | None = N
 
 @plot()
 def speed_ratios(results: pd.DataFrame) -> Figure:
-    """Ours over the reference, one line per bar of ``goals``: a point with its range (logarithmic), the bar as a tick.
+    """Ours over the reference, one line per row of ``goals``: a point with its range (logarithmic), the goal as a tick.
 
-    Left of its tick a bar is met, which colour and shape say, too.
+    Left of its tick a goal is met, which colour and shape say, too.
     """
     table = goals(results)
     figure, axes = plt.subplots(figsize=(COLUMN, 0.75 + 0.15 * max(2, len(table))))
@@ -101,7 +101,7 @@ def speed_ratios(results: pd.DataFrame) -> Figure:
 
 
 def goals(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per bar of a benchmark's results: row, kind, name, ratio with its range (low, high), bar, verdict.
+    """One row per goal of a benchmark's results: row, kind, name, ratio with its range (low, high), bar, verdict.
 
     Kinds are time over the reference's, time over the least that the work could take (floor), and peak memory over the
     reference's; only the first has a range. Rows measured quickly, at tiny shapes, are "not judged". ``results`` has at

@@ -25,7 +25,7 @@ ROUNDING_METRES = 1e-6  # the radius is inclusive; names carry centimetres
 def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m: float = 25.0) -> Figure:
     """A map for each split, name -> (database, queries): database pale, queries strong, without positives crossed.
 
-    Tables need the columns easting and northing (metres, one UTM zone a split). A query has no positives when no
+    Tables need the columns easting and northing (metres, one UTM zone per split). A query has no positives when no
     database image of its split lies within ``radius_m`` metres. Photographs that share a position are one dot.
     """
     dots = {name: [_metres(table) for table in tables] for name, tables in splits.items()}

@@ -38,7 +38,7 @@ TOLERANCE = 1e-12  # float64 carries 16 digits; rounding of a few operations sta
 
 # --- table 1: one negative; a and b of any shape -------------------------------------------------------------------
 def _triplet_squared(a: Tensor, b: Tensor) -> Forces:
-    active = (MARGIN + a.square() - b.square() > 0).to(a)
+    active = (MARGIN + a.square() - b.square() > 0).to(a)  # 1 where the hinge is not zero
     return active * 2 * a, active * 2 * b
 
 

@@ -174,7 +174,7 @@ def _parts(tuples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _precise(x: Tensor) -> Tensor:
-    """The same in float32 or float64."""
+    """The same numbers in float32, or float64 as they are."""
     return x if x.dtype == torch.float64 else x.float()
 
 
@@ -190,8 +190,8 @@ def _log1pexp(x: Tensor) -> Tensor:
 
 def _joint(exponents: Tensor, normaliser: Normaliser) -> Tensor:
     """Sum over queries of log(1 + sum_k e^x_k) for x (B, N), divided as ``normaliser`` says."""
-    parts = {"pairs": exponents.numel(), "queries": len(exponents)}[normaliser]
-    return _log1pexp(exponents.logsumexp(dim=1)).sum() / parts
+    parts = {"pairs": exponents.numel(), "queries": len(exponents)}[normaliser]  # B · N or B
+    return _log1pexp(exponents.logsumexp(dim=1)).sum() / parts  # of (B,)
 
 
 # --- by name -------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def nearest_positives(query_descriptors: Array, database_descriptors: Array, har
     hard = _Pairs(hard_positives, queries, database)
     require(hard.counts, 1, "hard positives", NO_POSITIVE)
     with true_float32(queries.device):
-        scores, largest = pair_scores(queries, database, hard.rows, hard.ids)
+        scores, largest = pair_scores(queries, database, hard.rows, hard.ids)  # (M,), ()
         return _nearest_pairs(queries, database, (hard.rows, hard.ids), scores, magnitude(queries, largest)).cpu()
 
 
@@ -93,18 +93,18 @@ def hardness(
 
 
 class _Pairs:
-    """The (query, database image) pairs of ragged lists, each once, sorted, on the descriptors' device."""
+    """The M (query, database image) pairs of ragged lists, each once, sorted, on the descriptors' device."""
 
     def __init__(self, lists: Lists, queries: Tensor, database: Tensor):
         if len(lists) != len(queries):
             raise ValueError(f"{len(lists)} lists of database indices for {len(queries)} query descriptors")
-        rows, ids = np.divmod(pair_keys(lists, len(database)), len(database))
-        self.counts = np.bincount(rows, minlength=len(lists))
-        self.starts = np.concatenate([[0], np.cumsum(self.counts)])
+        rows, ids = np.divmod(pair_keys(lists, len(database)), len(database))  # (M,) each
+        self.counts = np.bincount(rows, minlength=len(lists))  # (Q,)
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)])  # (Q + 1,)
         self.rows, self.ids = (torch.from_numpy(part).to(queries.device) for part in (rows, ids))
 
     def of(self, block: slice) -> RowsIds:
-        """The pairs of a block of queries, rows counted from its start."""
+        """(rows, database indices) of the pairs of a block of queries; rows count from its start."""
         part = slice(self.starts[block.start], self.starts[min(block.stop, len(self.counts))])
         return self.rows[part] - block.start, self.ids[part]
 
@@ -119,7 +119,7 @@ class _Candidates:
             raise ValueError(f"pool indices {pool.min()}…{pool.max()} do not fit a database of {len(database)} images")
         device, self.database, self.count, self.own = database.device, database, count, pool.ndim == 2
         self.pool = torch.from_numpy(pool if self.own else np.unique(pool)).to(device)  # (Q, P) or (P,)
-        self.table = database if self.own else database[self.pool]  # rows of the matrix product
+        self.table = database if self.own else database[self.pool]  # rows of the matrix product; (N, D) or (P, D)
         ids = torch.arange(len(database), device=device) if self.own else torch.cat([self.pool, previous]).unique()
         self.width = max(len(ids), count) + 1
         self.column = torch.full((len(database),), self.width - 1, device=device)  # (N,)
@@ -164,7 +164,7 @@ def _nearest_pairs(queries: Tensor, database: Tensor, pairs: RowsIds, scores: Te
     lowest = queries.new_full((len(queries),), torch.inf).scatter_reduce(0, rows, scores, "amin")  # (B,)
     near = scores <= (lowest + slack(queries, lowest, magnitudes))[rows]  # (M,)
     rows, ids = rows[near], ids[near]
-    rivals = torch.bincount(rows)[rows] > 1
+    rivals = torch.bincount(rows)[rows] > 1  # (M,)
     exact = scores.new_zeros(len(rows), dtype=torch.float64)  # whoever has no rival is the nearest
     exact[rivals] = pair_distances(queries, database, rows[rivals], ids[rivals], torch.float64)
     return _first(rows, ids, exact, 1)[:, 0]
@@ -172,11 +172,11 @@ def _nearest_pairs(queries: Tensor, database: Tensor, pairs: RowsIds, scores: Te
 
 def _first(rows: Tensor, ids: Tensor, distances: Tensor, count: int) -> Tensor:
     """(B, count) ids of the smallest distances (M,) in each row; pairs come sorted by row, then id."""
-    order = torch.argsort(distances, stable=True)
+    order = torch.argsort(distances, stable=True)  # (M,)
     order = order[torch.argsort(rows[order], stable=True)]
     counts = torch.bincount(rows)  # (B,)
     starts = counts.cumsum(0) - counts  # (B,)
-    return ids[order][starts[:, None] + torch.arange(count, device=ids.device)]
+    return ids[order][starts[:, None] + torch.arange(count, device=ids.device)]  # (B, count)
 
 
 def _descriptors(queries: Array, database: Array) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ FEWER = "ask for fewer negatives"
 
 
 class TooFew(ValueError):
-    """A query has too few images to choose from; ``row`` is its index."""
+    """Raised for a query with too few images to choose from; ``row`` is its index."""
 
     def __init__(self, sentence: str, row: int):
         super().__init__(sentence)
@@ -28,7 +28,7 @@ def draw_pool(mining: str, queries: int, database: int, size: int, rng: np.rando
     if 2 * size <= database:
         drawn = _distinct(rows, database, size, untaken, rng)
     else:  # draw what is left out instead: distinct indices run short near the end
-        chosen = np.ones((rows, database), dtype=bool)
+        chosen = np.ones((rows, database), dtype=bool)  # (rows, N)
         np.put_along_axis(chosen, _distinct(rows, database, database - size, untaken, rng), False, axis=1)
         drawn = np.nonzero(chosen)[1].reshape(rows, size)  # (rows, P)
     return drawn if mining == "full" else drawn[0]
@@ -37,7 +37,7 @@ def draw_pool(mining: str, queries: int, database: int, size: int, rng: np.rando
 def random_negatives(soft_positives: Lists, database: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """(Q, count) distinct random database indices, sorted per query, none of them a soft positive; raises TooFew."""
     soft = pair_keys(soft_positives, database)
-    left = database - np.bincount(soft // database, minlength=len(soft_positives))
+    left = database - np.bincount(soft // database, minlength=len(soft_positives))  # (Q,)
     require(left, count, "candidate negatives", FEWER)
     return _distinct(len(soft_positives), database, count, soft, rng)
 
@@ -54,7 +54,7 @@ def excluded(soft_positives: Lists, pool: np.ndarray, kept: np.ndarray, database
 
 def pair_keys(lists: Lists, size: int) -> np.ndarray:
     """The (row, index) pairs of ragged lists as sorted, distinct numbers row * size + index; -1 is left out."""
-    rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+    rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])  # (M,)
     ids = np.concatenate([[], *lists], dtype=np.int64, casting="unsafe")
     if ids.max(initial=-1) >= size:
         raise ValueError(f"index {ids.max()} does not fit a database of {size} images")
@@ -85,11 +85,11 @@ def _distinct(rows: int, database: int, size: int, taken: np.ndarray, rng: np.ra
 
     What repeats or is taken is drawn again until nothing is: work grows with the sample, not with the database.
     """
-    drawn = np.sort(rng.integers(database, size=(rows, size)), axis=1)
+    drawn = np.sort(rng.integers(database, size=(rows, size)), axis=1)  # (rows, size)
     again = np.arange(rows)  # rows that may still hold something to draw again
     while len(again):
-        part = drawn[again]
-        wrong = is_among(again[:, None] * database + part, taken)
+        part = drawn[again]  # (again, size)
+        wrong = is_among(again[:, None] * database + part, taken)  # (again, size)
         wrong[:, 1:] |= part[:, 1:] == part[:, :-1]
         part[wrong] = rng.integers(database, size=wrong.sum())
         again = again[wrong.any(axis=1)]

@@ -32,7 +32,7 @@ def pair_scores(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor) ->
 
     Queries of one place, which share their images, go into one product, and what they share is read once.
     """
-    scores, largest = queries.new_empty(len(rows)), queries.new_zeros(())
+    scores, largest = queries.new_empty(len(rows)), queries.new_zeros(())  # (M,), ()
     device, count = queries.device, len(queries)
     first = torch.full((count,), len(database), device=device).scatter_reduce(0, rows, ids, "amin")  # (B,)
     order = first.argsort(stable=True)  # (B,) neighbours behind each other
@@ -51,7 +51,7 @@ def pair_scores(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor) ->
 
 def pair_distances(queries: Tensor, database: Tensor, rows: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:
     """Euclidean distances (M,) of the pairs queries[rows], database[ids], computed in ``dtype``, a chunk at a time."""
-    distances = torch.empty(len(rows), dtype=dtype, device=queries.device)
+    distances = torch.empty(len(rows), dtype=dtype, device=queries.device)  # (M,)
     step = max(1, CHUNK_BYTES // (queries.shape[1] * dtype.itemsize))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)

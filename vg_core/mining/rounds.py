@@ -46,8 +46,8 @@ def mine_round(
         needed = np.unique(np.concatenate([pool.ravel(), *start.hard, previous[previous >= 0]]))
     if mining == "full":
         needed = np.arange(size)
-    found = describe(np.concatenate([needed, size + start.queries]))
-    database, queries = found[: len(needed)], found[len(needed) :]
+    found = describe(np.concatenate([needed, size + start.queries]))  # (M + Q, D)
+    database, queries = found[: len(needed)], found[len(needed) :]  # (M, D), (Q, D)
     place = np.full(size + 1, -1)  # of each image in ``needed``; the last is that of -1, no image
     place[needed] = np.arange(len(needed))
     hard, soft = ([place[images] for images in lists] for lists in (start.hard, start.soft))

@@ -30,7 +30,7 @@ class Backbone(nn.Sequential):
 
     @property
     def frozen_layers(self) -> nn.Sequential:
-        """The first layers; empty when all are trained."""
+        """The layers that are not trained, the first ones; empty when all are trained."""
         return nn.Sequential(*list(self)[: self.frozen])
 
     @torch.no_grad()
@@ -97,7 +97,7 @@ def all_layers(name: str) -> dict[str, nn.Module]:
 
 
 def layers_of(name: str) -> dict[str, nn.Module]:
-    """All layers of a backbone, with shapes but without memory."""
+    """All layers of a backbone by name, with shapes but without memory."""
     with torch.device("meta"):
         return all_layers(name)
 

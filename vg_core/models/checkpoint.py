@@ -33,7 +33,7 @@ def save_model(model: GeoModel, path, **facts: float) -> None:
 
 
 def model_bytes(model: GeoModel, **facts: float) -> bytes:
-    """What `save_model` writes: the same model gives the same bytes."""
+    """The bytes of the file that `save_model` writes: the same model gives the same bytes."""
     header = {"format": FORMAT, "version": VERSION, "config": json.loads(model.config.to_json()), "facts": facts}
     # one metadata entry only: safetensors writes several in random order
     metadata = {FORMAT: json.dumps(header, sort_keys=True)}

@@ -80,13 +80,13 @@ class GeoModel(nn.Module):
         self.head.whitening = whitening
 
     def stem(self, images: Tensor) -> Tensor:
-        """Output of the frozen layers, a constant of each image that may be kept."""
+        """Output of the frozen layers (B, C, h, w): a constant of each image, which may be cached."""
         return self.backbone.stem(images)
 
     def encode(self, stems: Tensor) -> Encoded:
-        """Descriptors and feature maps from what ``stem`` made."""
-        maps = at_least_float32(self.backbone.tail(stems))
-        return Encoded(self.head(maps), maps)
+        """Descriptors (B, D) and feature maps (B, C, H, W) from what ``stem`` made."""
+        maps = at_least_float32(self.backbone.tail(stems))  # (B, C, H, W)
+        return Encoded(self.head(maps), maps)  # (B, D), (B, C, H, W)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.encode(self.stem(images)).descriptors
@@ -131,7 +131,7 @@ def build_model(config: Config) -> GeoModel:
 
 
 def inference_copy(network: nn.Module) -> nn.Module:
-    """A copy that only describes, sooner: batch norms are folded into convolutions, and weights lie channels last."""
+    """A faster copy for inference: batch norms are folded into convolutions, and weights lie channels last."""
     copy = deepcopy(network).eval().requires_grad_(False)
     for parent in copy.modules():
         for (name, convolution), (behind, norm) in pairwise(list(parent.named_children())):
@@ -142,7 +142,7 @@ def inference_copy(network: nn.Module) -> nn.Module:
 
 
 def frozen_stem(model: GeoModel) -> Callable[[Tensor], Tensor]:
-    """Function that does what ``model.stem`` does, sooner. It holds copies: make it when the weights are in place."""
+    """Function that does what ``model.stem`` does, faster. It holds copies: make it when the weights are in place."""
     layers = inference_copy(model.backbone.frozen_layers)
 
     def stem(images: Tensor) -> Tensor:

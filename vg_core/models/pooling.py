@@ -105,7 +105,7 @@ def _sharpness(cosines: Tensor) -> float:
     if cosines.shape[1] == 1:
         return 1.0  # a single cluster takes everything, whatever its weight
     first, second = cosines.topk(2, dim=1).values.double().unbind(1)  # (M,), (M,)
-    gap = float((first - second).mean())
+    gap = float((first - second).mean())  # of (M,)
     if gap < 1e-6:
         raise ValueError("the local descriptors are all alike, their clusters cannot be told apart: give other images")
     return math.log(100) / gap

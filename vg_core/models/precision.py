@@ -1,4 +1,4 @@
-"""What networks are fed with, and in which precision they compute."""
+"""Normalised pixels for networks, and the precision in which networks compute."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ def network_dtype(device: torch.device) -> torch.dtype:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """Context in which a network computes in ``network_dtype``, and what needs float32 in that."""
+    """Autocast context: a network computes in ``network_dtype``, and in float32 where that is needed."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=network_dtype(device) is torch.bfloat16)
 
 
@@ -25,7 +25,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def normalise(images: Tensor) -> Tensor:
     """float32 (B, 3, H, W) with ImageNet mean and standard deviation from uint8; keeps device and memory layout."""
-    scale = 255.0 * torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1)
+    scale = 255.0 * torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1)  # (1, 3, 1, 1)
     shift = -torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1) * 255.0 / scale
-    pixels = images.to(torch.float32, copy=True)
+    pixels = images.to(torch.float32, copy=True)  # (B, 3, H, W)
     return torch.addcmul(shift, pixels, 1.0 / scale, out=pixels)  # in place: fresh memory costs more than arithmetic

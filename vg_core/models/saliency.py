@@ -35,7 +35,7 @@ def gradient_map(model: GeoModel, image: Tensor, reference: Tensor | np.ndarray)
     is zero everywhere, since longer activations change nothing.
     """
     network, image, reference = _ready(model, image, reference)
-    weights = _location_weights(network, image, reference)
+    weights = _location_weights(network, image, reference)  # (h, w)
     weights *= weights.numel()  # a share of the similarity at every location as large as over the whole image
     return _scaled(F.interpolate(weights[None, None], tuple(image.shape[1:]), mode="bilinear")[0, 0])
 
@@ -94,9 +94,9 @@ def _location_weights(network: GeoModel, image: Tensor, reference: Tensor) -> Te
     points, shares = np.polynomial.legendre.leggauss(STEPS)  # on -1…1; shares add up to 2
     along = torch.from_numpy((points + 1) / 2).to(present).view(-1, 1, 1, 1)
     line = (absent + along * (present - absent)).requires_grad_()  # (STEPS, C, h, w)
-    similarities = F.normalize(network.encode(line).descriptors, dim=1) @ reference
+    similarities = F.normalize(network.encode(line).descriptors, dim=1) @ reference  # (STEPS,)
     (gradients,) = torch.autograd.grad(similarities @ torch.from_numpy(shares / 2).to(similarities), line)
-    return (gradients.sum(0) * (present - absent)).sum(0)
+    return (gradients.sum(0) * (present - absent)).sum(0)  # (h, w)
 
 
 @torch.inference_mode()
@@ -106,7 +106,7 @@ def _similarities(network: GeoModel, images: Tensor, reference: Tensor) -> Tenso
 
 
 def _mean_colour(image: Tensor) -> Tensor:
-    """uint8 (3, 1, 1)."""
+    """uint8 (3, 1, 1): mean colour of the image."""
     return image.float().mean((1, 2), keepdim=True).round().to(torch.uint8)
 
 

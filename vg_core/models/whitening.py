@@ -13,7 +13,7 @@ from vg_core.models.precision import at_least_float32
 # own code: faiss.PCAMatrix copies the descriptors twice, 3.8 GB of 10,000 x 32,768 in place of less than 1, in float32
 LEARNED_ON = 10_000  # descriptors at most
 SMALLEST_VARIANCE = 1e-9  # added to every variance before its root divides
-EXACT = 4096  # scatter matrices up to this size are kept and solved in float64; larger ones take half the memory
+EXACT = 4096  # scatter matrices up to this size are stored and solved in float64; larger ones take half the memory
 BLOCK = 5_000_000  # float64 numbers of a block of centred descriptors: 40 MB, which the allocator gives back at once
 LIBRARIES = 8 * 2**20  # bytes that NumPy and LAPACK take for themselves; 1 MiB was seen, 5 on another processor
 
@@ -53,15 +53,15 @@ class Whitening(nn.Module):
             )
         centred = _Centred(descriptors)
         values, vectors = _leading(centred, dim)  # of the scatter, which is n - 1 covariances
-        scale = 1 / np.sqrt(values / (n - 1) + SMALLEST_VARIANCE)
+        scale = 1 / np.sqrt(values / (n - 1) + SMALLEST_VARIANCE)  # (dim,)
         whitening = cls(in_dim, dim)
-        weight, bias = whitening.weight.numpy(), whitening.bias.numpy()
+        weight, bias = whitening.weight.numpy(), whitening.bias.numpy()  # (dim, D), (dim,)
         if centred.dual:
-            vectors *= scale / np.sqrt(np.maximum(values, (n - 1) * SMALLEST_VARIANCE))
+            vectors *= scale / np.sqrt(np.maximum(values, (n - 1) * SMALLEST_VARIANCE))  # (n, dim)
             for columns in _blocks(in_dim, n):
                 weight[:, columns] = _product(centred.across(columns), vectors).T[::-1]  # U = Xᵀ V Θ^-1/2
         else:
-            weight[:] = (vectors * scale).T[::-1]
+            weight[:] = (vectors * scale).T[::-1]  # (dim, D)
         for rows in _blocks(dim, in_dim):
             bias[rows] = -(weight[rows] @ centred.mean)
         return whitening
@@ -103,14 +103,14 @@ class _Centred:
         return (self.raw[:, some] - self.shift[:, some]).T
 
     def scatter(self) -> np.ndarray:
-        """X Xᵀ (n, n) if D > n, else Xᵀ X (D, D); summed in float64, kept in float32 above EXACT."""
+        """X Xᵀ (n, n) if D > n, else Xᵀ X (D, D); summed in float64, stored in float32 above EXACT."""
         size, width = sorted(self.table.shape)
         scatter = np.empty((size, size), np.float64 if size <= EXACT else np.float32, order="F")
         blocks = list(_blocks(size, width))
         for i, here in enumerate(blocks):
-            left = self.along(here)
+            left = self.along(here)  # (b, width)
             for there in blocks[i:]:
-                scatter[here, there] = left @ self.along(there).T
+                scatter[here, there] = left @ self.along(there).T  # (b, b)
                 scatter[there, here] = scatter[here, there].T
         return scatter
 
@@ -120,27 +120,27 @@ def _leading(centred: _Centred, dim: int) -> tuple[np.ndarray, np.ndarray]:
     scatter = centred.scatter()
     if scatter.dtype == np.float64:
         values, vectors = np.linalg.eigh(scatter)
-        return values[-dim:].clip(min=0), vectors[:, -dim:]
+        return values[-dim:].clip(min=0), vectors[:, -dim:]  # (dim,), (size, dim)
     # all vectors, though dim are wanted: asked for a part, LAPACK's float32 solver loses some of close eigenvalues
-    vectors = scipy.linalg.eigh(scatter, overwrite_a=True, check_finite=False, driver="evr")[1]
+    vectors = scipy.linalg.eigh(scatter, overwrite_a=True, check_finite=False, driver="evr")[1]  # (size, size)
     del scatter  # each step makes room for the next
     vectors = vectors[:, -dim:].copy()  # (size, dim)
     # The eigenpairs of (Vᵀ S V, Vᵀ V), Ritz pairs, undo what float32 mixed within the span of V. The scatter S itself
     # is not needed: the first is Yᵀ Y with Y = X V, or Y = Xᵀ V if D > n.
-    projected, overlap = np.zeros((2, dim, dim))
+    projected, overlap = np.zeros((2, dim, dim))  # (dim, dim) each
     for some in _blocks(*sorted(centred.table.shape)[::-1]):
         _add_gram(projected, _product(centred.across(some), vectors))
     for rows in _blocks(*vectors.shape):
         _add_gram(overlap, vectors[rows].astype(np.float64))
     values, rotation = scipy.linalg.eigh(projected.T, overlap.T, overwrite_a=True, overwrite_b=True)
     for rows in _blocks(*vectors.shape):
-        vectors[rows] = vectors[rows] @ rotation
+        vectors[rows] = vectors[rows] @ rotation  # (b, dim)
     return values.clip(min=0), vectors
 
 
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """left (b, size) @ right (size, dim) in float64, without a float64 copy of all of ``right``."""
-    return sum(left[:, rows] @ right[rows] for rows in _blocks(*right.shape))
+    return sum(left[:, rows] @ right[rows] for rows in _blocks(*right.shape))  # (b, dim)
 
 
 def _add_gram(total: np.ndarray, block: np.ndarray) -> None:

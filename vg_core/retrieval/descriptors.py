@@ -1,4 +1,4 @@
-"""Photographs in, descriptors out: each whole and once, from decoded pixels, or as several views cut from its file."""
+"""Photographs in, descriptors out: each photograph whole, from decoded pixels, or as several views of its file."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,20 +49,20 @@ class Strategy:
 
     @property
     def is_plain(self) -> bool:
-        """Is each photograph shown whole and once? Then nothing is merged, and decoded pixels will do."""
+        """True when each photograph is shown whole and once: nothing is merged, and decoded pixels will do."""
         return (self.views, self.scales, self.flip, self.read) == (whole, (1.0,), False, read_image)
 
     def of_database(self) -> "Strategy":
-        """The same for images that are shown whole, as those of the database are."""
+        """The strategy for the database: the same scales and mirroring, but images are shown whole."""
         return replace(self, views=whole)
 
     def width(self, dim: int) -> int:
-        """Values of a descriptor when a network gives ``dim`` for one picture."""
+        """Length of a descriptor when the network gives ``dim`` values for one picture."""
         return dim * (len(self.scales) if self.concatenate else 1)
 
 
 class TwoSizes:
-    """Photographs of a database at one size and of queries, numbered behind, at another; asked for one kind at once."""
+    """Database photographs at one size and queries, numbered behind them, at another; a call asks for one kind only."""
 
     def __init__(self, database: Photographs, queries: Photographs):
         self.database, self.queries = database, queries
@@ -71,7 +71,7 @@ class TwoSizes:
         return len(self.database) + len(self.queries)
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
-        """One tensor for each list of indices, as `Photographs.batches` gives them."""
+        """One tensor (B, 3, H, W) for each list of indices, as from `Photographs.batches`."""
         indices, count = list(indices), len(self.database)
         of_queries = bool(indices) and indices[0][0] >= count
         source, start = (self.queries, count) if of_queries else (self.database, 0)
@@ -113,13 +113,13 @@ def describe_photographs(
     indices = np.arange(len(photographs)) if indices is None else np.asarray(indices)
     network, device = inference_copy(model), next(model.parameters()).device
     descriptors, share = torch.empty(len(indices), model.dim, device=device), processes.share(len(indices), batch_size)
-    own, found = indices[share], descriptors[share]
-    batches = photographs.batches(in_parts(own, batch_size))
+    own, found = indices[share], descriptors[share]  # (n,), (n, D): those of this process
+    batches = photographs.batches(in_parts(own, batch_size))  # (B, 3, H, W) each
     with mixed_precision(device), bar(wanted=progress, total=len(own), desc="descriptors", unit="image") as done:
         for start, batch in zip(range(0, len(own), batch_size), batches, strict=True):
             found[start : start + len(batch)] = descriptors_of(network, batch.to(device, non_blocking=True))
             done.update(len(batch))
-    return processes.complete(descriptors, batch_size)
+    return processes.complete(descriptors, batch_size)  # (N, D)
 
 
 @torch.inference_mode()
@@ -137,7 +137,7 @@ def local_descriptors(
     found = []
     for pixels in photographs.batches(in_parts(chosen, batch_size)):
         maps = model.backbone(normalise(pixels.to(device))).flatten(2).transpose(1, 2).cpu()  # (B, M, C)
-        found += [one[torch.from_numpy(rng.permutation(len(one))[:locations])] for one in maps]
+        found += [one[torch.from_numpy(rng.permutation(len(one))[:locations])] for one in maps]  # (n, C)
     return torch.cat(found)
 
 
@@ -161,7 +161,7 @@ def describe_views(
 def described_views(
     model: GeoModel, paths: Sequence, image_size: Size, strategy: Strategy, batch_size: int, progress: bool = False
 ) -> Iterator[np.ndarray]:
-    """Descriptors (B, V, D) of consecutive parts of the photographs, which hold one batch of each process."""
+    """Descriptors (B, V, D) of consecutive parts of the photographs; a part holds one batch per process."""
     network, device = inference_copy(model), next(model.parameters()).device
     cut = partial(_pictures, image_size=image_size, strategy=strategy)
     shape = len(strategy.views(image_size, image_size)), strategy.width(model.dim)  # each photograph has as many views
@@ -174,9 +174,9 @@ def described_views(
         for part, share, following in zip(parts, shares, [*own[1:], []], strict=True):
             photographs = list(coming)
             coming = pool.map(cut, following)  # read while the network works
-            found = torch.empty(len(part), *shape)
+            found = torch.empty(len(part), *shape)  # (B, V, D)
             if photographs:
-                pictures = [picture for some, _ in photographs for picture in some]
+                pictures = [picture for some, _ in photographs for picture in some]  # (H, W, 3) each
                 descriptors = _describe_pictures(network, device, pictures, batch_size * math.prod(image_size))
                 found[share] = torch.from_numpy(_views_of(descriptors, [order for _, order in photographs], strategy))
             done.update(len(photographs))
@@ -184,7 +184,7 @@ def described_views(
 
 
 def _pictures(path: str, image_size: Size, strategy: Strategy) -> tuple[list[np.ndarray], list[int]]:
-    """uint8 (H, W, 3) pictures of the distinct views, by view, scale and mirroring; which of these each view is."""
+    """(uint8 (H, W, 3) pictures of distinct views, by view, scale and mirroring; per view, which of these it is)."""
     photo = Image.fromarray(strategy.read(path))
     views = strategy.views((photo.height, photo.width), image_size)
     distinct = list(dict.fromkeys(views))
@@ -199,39 +199,39 @@ def _pictures(path: str, image_size: Size, strategy: Strategy) -> tuple[list[np.
 
 def _describe_pictures(network: GeoModel, device: torch.device, pictures: list[np.ndarray], pixels: int) -> np.ndarray:
     """float32 (P, D) descriptors of pictures of any shapes, at most ``pixels`` pixels at a time."""
-    descriptors = np.empty((len(pictures), network.dim), dtype=np.float32)
+    descriptors = np.empty((len(pictures), network.dim), dtype=np.float32)  # (P, D)
     shapes: dict[tuple, list[int]] = {}
     for number, picture in enumerate(pictures):
         shapes.setdefault(picture.shape, []).append(number)
     for (height, width, _), numbers in shapes.items():
         for part in in_parts(numbers, max(1, pixels // (height * width))):
             images = torch.from_numpy(np.stack([pictures[number] for number in part])).permute(0, 3, 1, 2)
-            descriptors[part] = network(normalise(images.to(device))).float().cpu().numpy()
+            descriptors[part] = network(normalise(images.to(device))).float().cpu().numpy()  # (b, D)
     return descriptors
 
 
 def _views_of(descriptors: np.ndarray, orders: list[list[int]], strategy: Strategy) -> np.ndarray:
-    """(B, V, D) of the B photographs whose distinct pictures were described as (P, D)."""
+    """Descriptors (B, V, D) of the B photographs whose distinct pictures were described as (P, D)."""
     count, mirrored = len(strategy.scales), 1 + strategy.flip
     scales = mean_direction(descriptors.reshape(-1, count, mirrored, descriptors.shape[1]), axis=2)  # (distinct, S, D)
     joined = scales.reshape(len(scales), -1) / math.sqrt(count)  # unit vectors stay unit vectors
-    views = joined if strategy.concatenate else mean_direction(scales, axis=1)
-    starts = np.cumsum([0, *(max(order) + 1 for order in orders[:-1])])
-    return views[np.add(orders, starts[:, None])]
+    views = joined if strategy.concatenate else mean_direction(scales, axis=1)  # (distinct, D)
+    starts = np.cumsum([0, *(max(order) + 1 for order in orders[:-1])])  # (B,)
+    return views[np.add(orders, starts[:, None])]  # (B, V, D)
 
 
 def mean_direction(descriptors: np.ndarray, axis: int) -> np.ndarray:
     """Mean direction with the mean length: unit vectors give a unit vector, others stay comparable with their kind."""
-    mean = descriptors.mean(axis)
+    mean = descriptors.mean(axis)  # (…, D)
     length = np.linalg.norm(descriptors, axis=-1, keepdims=True).mean(axis)
     return mean * (length / np.linalg.norm(mean, axis=-1, keepdims=True).clip(min=1e-12))
 
 
 def filled(parts: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """float32 ``shape`` of the rows of consecutive parts; to concatenate them would hold all rows twice."""
+    """float32 array of this ``shape`` from the rows of consecutive parts; to concatenate them would hold all twice."""
     return np.fromiter(chain.from_iterable(parts), np.dtype((np.float32, shape[1:])), shape[0])
 
 
 def in_parts(indices: Sequence, size: int) -> Iterator:
-    """Consecutive parts of at most ``size`` entries."""
+    """The indices in consecutive parts of at most ``size`` each."""
     return (indices[start : start + size] for start in range(0, len(indices), size))

@@ -26,10 +26,10 @@ def exact(queries: np.ndarray, database: Database, k: int, memory_bytes: int = M
     same_width(queries, database)
     k = min(k, len(database))
     if isinstance(database, np.ndarray):
-        squared, indices = faiss.knn(queries, database, k)
+        squared, indices = faiss.knn(queries, database, k)  # (Q, K) each
     else:
         at_once = evenly(len(queries), (memory_bytes - WORKSPACE_BYTES) // (2 * BYTES_A_RESULT * k))
-        squared, indices = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        squared, indices = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)  # (Q, K)
         for start in range(0, len(queries), at_once):
             part = slice(start, start + at_once)
             squared[part], indices[part] = _in_blocks(queries[part], database, k, memory_bytes)
@@ -43,9 +43,9 @@ def evenly(count: int, most: int) -> int:
 
 def blocks(database: Database, rows: int) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, float32 (at most ``rows``, D)) of consecutive blocks; a block is overwritten by the next."""
-    full = np.empty((min(rows, len(database)), database.shape[1]), dtype=np.float32)
+    full = np.empty((min(rows, len(database)), database.shape[1]), dtype=np.float32)  # (rows, D)
     for start in range(0, len(database), len(full)):
-        part = full[: len(database) - start]
+        part = full[: len(database) - start]  # (b, D)
         part[:] = database[start : start + len(part)]
         yield start, part
 
@@ -82,9 +82,9 @@ def _in_blocks(queries: np.ndarray, store: DescriptorStore, k: int, memory_bytes
             f"{memory_bytes / 2**20:,.0f} MiB cannot hold one database image and what is found for a query: "
             f"give at least {fixed / 2**20 + 1:,.0f} MiB"
         )
-    best = faiss.ResultHeap(len(queries), k)
+    best = faiss.ResultHeap(len(queries), k)  # (Q, k)
     for start, part in blocks(store, evenly(len(store), rows)):
-        squared, indices = faiss.knn(queries, part, min(k, len(part)))
+        squared, indices = faiss.knn(queries, part, min(k, len(part)))  # (Q, k) each
         indices += start
         best.add_result(squared, indices)
     best.finalize()

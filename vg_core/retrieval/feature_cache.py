@@ -1,4 +1,4 @@
-"""What is constant is made once and kept in memory where it fits: the frozen layers' output, pixels on a GPU."""
+"""What never changes is made once and stays in memory where it fits: the frozen layers' output, pixels on a GPU."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
@@ -16,7 +16,7 @@ from vg_core.system.progress_bar import bar
 
 STEMS_SHARE = 0.5  # of what is free on the network's device; the other half is for training
 PIXELS_SHARE = 0.25  # of what is free on a GPU, beside the frozen layers' output of other photographs
-COMPILED_AT_MOST = 64  # forms of a network: of each architecture of a sweep some, by batch, mode and gradient
+COMPILED_AT_MOST = 64  # compiled forms of a network: some per architecture of a sweep, by batch, mode and gradient
 Stem = Callable[[Tensor], Tensor]  # images to the frozen layers' output
 
 
@@ -32,10 +32,10 @@ class DeviceCache:
 
     def __init__(self, photographs: Photographs, device: torch.device, batch_size: int):
         self.photographs, self.device, self.batch_size = photographs, device, batch_size
-        self.one = self.make(torch.zeros(1, 3, *photographs.size, dtype=torch.uint8))
+        self.one = self.make(torch.zeros(1, 3, *photographs.size, dtype=torch.uint8))  # (1, C, H, W)
 
     def make(self, pixels: Tensor) -> Tensor:
-        """What lies in the cache, (B, C, H, W) on the device, of pixels (B, 3, H, W)."""
+        """(B, C, H, W) on the device: what the cache holds of pixels (B, 3, H, W)."""
         return pixels.to(self.device)
 
     def __len__(self) -> int:
@@ -48,15 +48,15 @@ class DeviceCache:
 
     @cached_property
     def maps(self) -> Tensor:
-        """(N, H, W, C): channels last, as networks compute."""
+        """(N, H, W, C): everything in the cache, channels last, as networks compute."""
         _, channels, height, width = self.one.shape
-        own = np.arange(len(self))[processes.share(len(self), self.batch_size)]
+        own = np.arange(len(self))[processes.share(len(self), self.batch_size)]  # (n,)
         parts = [own[start : start + self.batch_size] for start in range(0, len(own), self.batch_size)]
         with torch.inference_mode(False):  # asked for by inference or not, a training step must be able to use them
             maps = torch.empty(len(self), height, width, channels, dtype=self.one.dtype, device=self.device)
             batches = self.photographs.batches(parts)
             for part, images in zip(bar(parts, desc=self.label), batches, strict=True):
-                maps[part[0] : part[-1] + 1] = self.make(images).permute(0, 2, 3, 1)
+                maps[part[0] : part[-1] + 1] = self.make(images).permute(0, 2, 3, 1)  # (B, H, W, C)
             return processes.complete(maps, self.batch_size)
 
     def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Tensor]:
@@ -108,7 +108,7 @@ def keep_stems(
 
 
 def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_size: int) -> Photographs | DeviceCache:
-    """Photographs with their pixels on the device if that is a GPU with room for them; a StemCache as it is."""
+    """A DeviceCache of photographs if the device is a GPU with room for them; else, or of a StemCache, the source."""
     if isinstance(source, StemCache):
         return source
     fit = processes.agreed(pixels_fit(source.nbytes, device, free_memory(device)))  # all make them together, or none
@@ -116,12 +116,12 @@ def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_siz
 
 
 def pixels_fit(nbytes: int, device: torch.device, free: float) -> bool:
-    """Is there room for decoded photographs of ``nbytes`` on a device with so many bytes free?"""
+    """True when decoded photographs of ``nbytes`` have room on a GPU with so many bytes free."""
     return device.type == "cuda" and nbytes <= PIXELS_SHARE * free
 
 
 def descriptors_of(network: GeoModel, batch: Tensor, stem: Stem | None = None) -> Tensor:
-    """(B, D) of pixels, which are uint8, or of what the network's frozen layers made of them, as a StemCache keeps.
+    """Descriptors (B, D) of uint8 pixels (B, 3, H, W), or of what the frozen layers made of them, as in a StemCache.
 
     ``stem`` stands in for the network's own frozen layers. Compiled if the network's configuration asks for it; copies
     of a network share what was compiled.
@@ -131,7 +131,7 @@ def descriptors_of(network: GeoModel, batch: Tensor, stem: Stem | None = None) -
 
 
 def encoded(network: GeoModel, batch: Tensor, stem: Stem | None = None) -> Encoded:
-    """Descriptors as of ``descriptors_of`` with the maps that they were pooled from."""
+    """Descriptors (B, D) as from ``descriptors_of``, and the maps (B, C, H, W) that they were pooled from."""
     work = _compiled(_encoded) if network.config.compile else _encoded
     return work(network, batch, stem or network.stem)
 

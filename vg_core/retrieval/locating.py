@@ -24,15 +24,15 @@ def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: i
     network, table = load_model(model), read_folder(database)
     if sentence := squashed([str(photo), *table.path], network.config.image_size):
         print(sentence, flush=True)
-    query = describe(network, [photo], network.config.image_size, 1, progress=False)
-    distances, indices = search(query, _described(network, model, table, batch_size), top)
+    query = describe(network, [photo], network.config.image_size, 1, progress=False)  # (1, D)
+    distances, indices = search(query, _described(network, model, table, batch_size), top)  # (1, top) each
     guesses = table.iloc[indices[0]].assign(distance=distances[0])
     east, north = (guesses[axis] - guesses[axis].iloc[0] for axis in ("easting", "northing"))
     return guesses.assign(metres=np.hypot(east, north))
 
 
 def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, batch_size: int) -> np.ndarray:
-    """(N, D) descriptors of the photographs of a table, made once for their contents and this checkpoint."""
+    """(N, D) descriptors of a table's photographs, made once for their contents and this checkpoint."""
     key = digest_of(table.path)[:10] + checkpoint_hash(checkpoint)[:10]
     file = paths.cache_root() / "descriptors" / f"{key}.npy"
     return own_files.read_or_make(file, lambda: describe(network, table.path, network.config.image_size, batch_size))

@@ -64,7 +64,7 @@ def search(queries: np.ndarray | Tensor, database: Descriptors, k: int) -> Ranki
 
 @torch.inference_mode()
 def nearest_on_device(queries: Tensor, database: Tensor, k: int) -> Ranking:
-    """What ``search`` gives, of tensors (Q, D) and (N, D): neither is copied to the CPU.
+    """(distances, indices) as from ``search``, of tensors (Q, D) and (N, D): neither is copied to the CPU.
 
     Products are in true float32, in blocks of at most ``products.BLOCK_BYTES``. ValueError for a descriptor that is not
     finite.
@@ -75,10 +75,10 @@ def nearest_on_device(queries: Tensor, database: Tensor, k: int) -> Ranking:
     with products.true_float32(queries.device):
         for part in queries.split(max(1, products.BLOCK_BYTES // (4 * len(database)))):
             scores, largest = products.table_scores(part, database)  # (B, N)
-            products.magnitude(part, largest)  # complains
-            found.append(scores.topk(min(k, len(database)), largest=False))
+            products.magnitude(part, largest)  # raises for a database that is not finite
+            found.append(scores.topk(min(k, len(database)), largest=False))  # (B, K) each
     scores, indices = (torch.cat(parts) for parts in zip(*found, strict=True))  # (Q, K)
-    squared = scores + torch.linalg.vector_norm(queries, dim=1, keepdim=True).square()
+    squared = scores + torch.linalg.vector_norm(queries, dim=1, keepdim=True).square()  # (Q, K)
     return squared.clamp_min(0).sqrt().cpu().numpy(), indices.cpu().numpy()
 
 
@@ -92,7 +92,7 @@ def evaluate(
     photographs: Source | None = None,
     database_size: tuple[int, int] | None = None,
 ) -> Evaluation:
-    """Evaluation of a model on the database and queries of a set.
+    """Evaluation of a model on one set: descriptors, search, and a table with one row per query.
 
     The ``protocol`` says what is right, how many images are retrieved, and what the table tells (see `Within`). Queries
     are shown by a ``strategy`` (of ``strategies``), by default resized to ``image_size`` as the database is;
@@ -105,10 +105,10 @@ def evaluate(
         photographs = photographs_of(places, image_size, database_size)
     started = time.monotonic()
     if plain:
-        queries, database = _whole(model, shape[0], photographs, batch_size)
+        queries, database = _whole(model, shape[0], photographs, batch_size)  # (Q, D), (N, D)
         in_memory = isinstance(database, Tensor)
     else:
-        queries = describe_views(model, places.queries.path, image_size, strategy, batch_size)
+        queries = describe_views(model, places.queries.path, image_size, strategy, batch_size)  # (Q, V, D)
         shown = database_size or image_size, strategy.of_database(), batch_size
         database = (part[:, 0] for part in described_views(model, places.database.path, *shown))
         shape = shape[0], strategy.width(model.dim)
@@ -116,7 +116,7 @@ def evaluate(
     with _table(database, shape, in_memory) as table:
         described = time.monotonic()
         find, k = search if plain else strategy.merge, protocol.how_many(shape[0])
-        distances, indices = processes.agreed(find(queries, table, k) if processes.first() else None)
+        distances, indices = processes.agreed(find(queries, table, k) if processes.first() else None)  # (Q, K)
         seconds = {"describe": described - started, "search": time.monotonic() - described}
     ranks = protocol.ranks(places.queries, places.database, indices, places.positives(protocol))
     return Evaluation(ranks, indices, distances, seconds)
@@ -129,19 +129,19 @@ def _whole(
     the latter in parts where memory has no room for all.
     """
     describe = partial(describe_photographs, model, photographs, batch_size)
-    images = np.arange(len(photographs))
+    images = np.arange(len(photographs))  # (N + Q,)
     fits = processes.agreed(has_room(len(images) * model.dim, next(model.parameters()).device))  # all do the same
     if fits and not isinstance(photographs, TwoSizes):
         return describe(images).split([count, len(images) - count])[::-1]
-    queries = describe(images[count:])
+    queries = describe(images[count:])  # (Q, D)
     if fits:
-        return queries, describe(images[:count])
+        return queries, describe(images[:count])  # (Q, D), (N, D)
     return queries, (describe(some).cpu().numpy() for some in in_parts(images[:count], STORED_AT_ONCE))
 
 
 # --- where descriptors lie: in memory while they have room there, on disk when they have not ------------------------
 def has_room(values: int, device: torch.device) -> bool:
-    """Do so many float32 values fit in MEMORY_SHARE of what is free, both on the device and in RAM?"""
+    """True when so many float32 values fit in MEMORY_SHARE of what is free, both on the device and in RAM."""
     return 4 * values <= MEMORY_SHARE * min(map(free_memory, {device, torch.device("cpu")}))
 
 

@@ -58,12 +58,12 @@ def _rectangle(photo: Size, part: tuple[float, float], down: float = 0.5, across
 # --- one ranking from views: (queries (Q, V, D), database (N, D), k) -> ranking, K = min(k, N) ----------------------
 def average(queries: np.ndarray, database: np.ndarray, k: int) -> Ranking:
     """Ranking by the mean descriptor of each query's views."""
-    return search(mean_direction(queries, axis=1), database, k)
+    return search(mean_direction(queries, axis=1), database, k)  # of (Q, D)
 
 
 def nearest(queries: np.ndarray, database: np.ndarray, k: int) -> Ranking:
     """Ranking by the distance from each database image to the closest of the query's views."""
-    distances, indices = _search_views(queries, database, k)
+    distances, indices = _search_views(queries, database, k)  # (Q, V, K) each
     return _closest(distances, distances, indices, k)
 
 
@@ -74,19 +74,19 @@ def majority(queries: np.ndarray, database: np.ndarray, k: int, weight: float = 
     The distances that come back are those to the winning view, so they need not grow along a row.
     """
     distances, indices = _search_views(queries, database, max(k, *levels))  # the votes do not depend on k
-    votes = np.zeros_like(distances)
-    rows = len(database) * np.arange(len(queries))[:, None, None]
+    votes = np.zeros_like(distances)  # (Q, V, K)
+    rows = len(database) * np.arange(len(queries))[:, None, None]  # (Q, 1, 1)
     for n in levels:
         first = rows + indices[:, :, :n]  # one number for each pair of query and image
         _, which, counts = np.unique(first, return_inverse=True, return_counts=True)
-        views = counts[which.reshape(first.shape)]
+        views = counts[which.reshape(first.shape)]  # (Q, V, n): how many views agree
         votes[:, :, :n] += np.where(views > 1, weight * views / n, 0.0)
     return _closest(distances**2 - votes, distances, indices, k)
 
 
 def _search_views(queries: np.ndarray, database: np.ndarray, k: int) -> Ranking:
-    """(Q, V, K) of both. An image among the first k by its best view is among the first k of that view."""
-    distances, indices = search(queries.reshape(-1, queries.shape[-1]), database, k)
+    """(distances, indices), (Q, V, K) each: who is among the first k by its best view is so within that view."""
+    distances, indices = search(queries.reshape(-1, queries.shape[-1]), database, k)  # (Q · V, K)
     shape = (*queries.shape[:2], -1)
     return distances.reshape(shape), indices.reshape(shape)
 
@@ -95,13 +95,13 @@ def _closest(scores: np.ndarray, distances: np.ndarray, indices: np.ndarray, k: 
     """The k images of lowest score, each once, from (Q, V, K) of all three; k at most the images of one view."""
     k = min(k, indices.shape[2])
     scores, distances, indices = (table.reshape(len(table), -1) for table in (scores, distances, indices))
-    order = np.argsort(scores, axis=1, kind="stable")
+    order = np.argsort(scores, axis=1, kind="stable")  # (Q, V · K)
     distances, indices = (np.take_along_axis(table, order, axis=1) for table in (distances, indices))
-    by_image = np.argsort(indices, axis=1, kind="stable")
-    images = np.take_along_axis(indices, by_image, axis=1)
-    again = np.zeros(images.shape, dtype=bool)
+    by_image = np.argsort(indices, axis=1, kind="stable")  # (Q, V · K)
+    images = np.take_along_axis(indices, by_image, axis=1)  # (Q, V · K), repeats side by side
+    again = np.zeros(images.shape, dtype=bool)  # (Q, V · K): a better view had the image
     np.put_along_axis(again, by_image[:, 1:], images[:, 1:] == images[:, :-1], axis=1)
-    first = np.argsort(again, axis=1, kind="stable")[:, :k]
+    first = np.argsort(again, axis=1, kind="stable")[:, :k]  # (Q, k)
     return np.take_along_axis(distances, first, axis=1), np.take_along_axis(indices, first, axis=1)
 
 

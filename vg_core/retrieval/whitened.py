@@ -31,7 +31,7 @@ def whiten(checkpoint: Path) -> None:
     config, places = model.config, load_places(model.config, "train")
     chosen = np.random.default_rng(config.seed).permutation(len(places.database))[:LEARNED_ON]
     images = photographs_of(places, config.image_size)  # as in the training: these pixels are decoded already
-    descriptors = describe_photographs(model, images, config.infer_batch_size, np.sort(chosen))
+    descriptors = describe_photographs(model, images, config.infer_batch_size, np.sort(chosen))  # (n, D)
     learned = Whitening.learn(descriptors.cpu().numpy(), widest(model.pooled_dim, len(places.database)))
     model.cpu().whiten(learned)
     if processes.first():
@@ -40,12 +40,12 @@ def whiten(checkpoint: Path) -> None:
 
 
 def widest(values: int, images: int) -> int:
-    """Values of the longest whitened descriptor, from descriptors of so many values of so many database images."""
+    """Length of the longest whitened descriptor, from descriptors of so many values of so many database images."""
     return min(WIDEST, values, min(images, LEARNED_ON) - 1)
 
 
 def check_whitened_dim(config: Config) -> None:
-    """Nothing, or a ValueError for more values than whitening will have: it must show before hours of training."""
+    """Raises ValueError, before hours of training, for a ``whitened_dim`` above what whitening can have."""
     if not config.whitened_dim:
         return
     values, images = build_model(config.replace(weights="none")).dim, len(load_places(config, "train").database)

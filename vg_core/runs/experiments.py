@@ -84,14 +84,14 @@ def compared(config: Config) -> pd.DataFrame:
 
 
 def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: str = "auto") -> pd.DataFrame:
-    """The ranks of every variant and seed in one table, with columns ``variant`` and ``seed``.
+    """The ranks of every variant and seed in one table: one row per query, with columns ``variant`` and ``seed``.
 
     ``cluster`` says where missing runs are made: "here" one by one, "local" by one worker process for each core, or by
     the workers of a Dask scheduler (Slurm, Kubernetes, …) at this address, which must see the same folders. "auto" is
     "here" with a GPU and "local" without. A worker that dies is replaced; its run goes on from its last mining round.
 
     A variant that fails does not stop the others: it is reported, and listed in ``attrs["failed"]`` as (variant, seed,
-    sentence). ``attrs["origin"]`` names the runs and datasets, for ``export``.
+    sentence). ``attrs["origin"]`` names the runs and datasets, for ``Page.close``.
     """
     members, opened = _members(variants, seeds), {}
     outcomes = {member: _attempt(read_back, config, opened) for member, config in members.items()}
@@ -155,7 +155,7 @@ def _one_by_one(missing: Mapping[Member, Config], opened: Opened) -> Iterator[tu
 
 
 def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
-    """Members and their outcomes as workers finish them; closing the client stops what still waits.
+    """(member, outcome) pairs as workers finish them; closing the client stops what still waits.
 
     Tests of one trained network go to one worker: on several, each would train it.
     """
@@ -179,8 +179,8 @@ def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tupl
 
 
 def _logged(configs: Sequence[Config]) -> list[Run | str | None]:
-    """Runs of one trained network in a worker process; their lines go to ``log.txt`` beside its checkpoints, since
-    several networks are made at once.
+    """Outcomes of runs of one trained network, in a worker process; what they print goes to ``log.txt`` beside its
+    checkpoints, since several networks are made at once.
     """
     opened: Opened = {}
     folder = Job.open(configs[0], opened).checkpoints
@@ -213,7 +213,7 @@ def _train(job: Job) -> None:
 
 
 def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluation, dict]:
-    """Evaluation of a checkpoint as ``config`` says, and the protocol that it depends on."""
+    """(evaluation of a checkpoint on a set as ``config`` says, card of the protocol that its numbers depend on)."""
     if config.whitened_dim:
         whiten(checkpoint)
     model = load_model(checkpoint, config.whitened_dim).to(pick_device())

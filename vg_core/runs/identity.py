@@ -38,16 +38,13 @@ def test_id(config: Config) -> str:
     """Readable name of a test among those of one trained model, and a hash of its options that differ from their
     defaults and of the modules that test. Which photographs it saw stands in its card.
     """
-    same = {
-        "test_dataset": config.tested_on,
-        "test_image_size": config.tested_at,
-    }  # whether said or left at its default
+    same = {"test_dataset": config.tested_on, "test_image_size": config.tested_at}  # said, or left at its default
     facts = {name: value for name, value in (config.changed() | same).items() if name in TESTING}
     return f"{test_name(config)}-{_hash([DEFAULTS, facts, code_digest(TESTER)])[:6]}"
 
 
 def test_name(config: Config) -> str:
-    """What a reader should know of a test: dataset, other queries, size, how queries are shown, whitening."""
+    """Readable part of a test's name: dataset, other queries, size, how queries are shown, whitening."""
     height, width = config.tested_at
     queries = "" if config.test_queries == "queries" else f"-{printable(config.test_queries)}"
     whitened = f"-whitened{config.whitened_dim}" if config.whitened_dim else ""

@@ -1,4 +1,4 @@
-"""Short looks at a training that keep no weights: which learning rates it bears, and what mining hands to it."""
+"""Short looks at a training that save no weights: which learning rates it bears, and what mining hands to it."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -23,7 +23,7 @@ from vg_core.training.trainer import Trainer
 def learning_rate_range(config: Config, low: float = 1e-6, high: float = 1.0, steps: int = 60) -> pd.DataFrame:
     """Loss at each learning rate of a short training in which it grows at every step; columns of ``range_test``.
 
-    Tuples are mined once, with the untrained network. Weights are not kept, the curve is: asked again, it is read back.
+    Tuples are mined once, with the untrained network. The curve is saved, no weights are: asked again, it is read back.
     """
     job = Job.open(config)
     file = paths.cache_root() / "ranges" / f"{job.id}-{low:g}-{high:g}-{steps}.csv"
@@ -47,21 +47,21 @@ def _range_curve(job: Job, low: float, high: float, steps: int) -> pd.DataFrame:
 
 
 def mined_positives(model: GeoModel, config: Config) -> pd.DataFrame:
-    """What mining with this model picks for each training query: columns query, positive (paths), metres, distance.
+    """One row per training query, with what mining by this model picks: query, positive (paths), metres, distance.
 
     It is the nearest by descriptor within ``train_positives_dist_threshold``; ``distance`` is between descriptors. A
     query without an image that near has an empty path and NaN: it cannot be trained on.
     """
     places = load_places(config, "train")
-    hard = hard_positives(config, places)
-    rows = np.flatnonzero([len(near) for near in hard])
+    hard = hard_positives(config, places)  # Q lists
+    rows = np.flatnonzero([len(near) for near in hard])  # (R,) queries that have one
     table = pd.DataFrame({"query": places.queries.path, "positive": "", "metres": np.nan, "distance": np.nan})
     if not len(rows):
         return table
     images = Photographs([*places.database.path, *places.queries.path[rows]], config.image_size, mapped=True)
-    found = describe_photographs(model, images, config.infer_batch_size)
-    database, queries = found[: len(places.database)], found[len(places.database) :]
-    chosen = nearest_positives(queries, database, [hard[row] for row in rows]).numpy()
+    found = describe_photographs(model, images, config.infer_batch_size)  # (N + R, D)
+    database, queries = found[: len(places.database)], found[len(places.database) :]  # (N, D), (R, D)
+    chosen = nearest_positives(queries, database, [hard[row] for row in rows]).numpy()  # (R,)
     here, there = (t[["easting", "northing"]].to_numpy() for t in (places.queries.iloc[rows], places.database))
     table.loc[rows, "positive"] = places.database.path.to_numpy()[chosen]
     table.loc[rows, "metres"] = np.linalg.norm(here - there[chosen], axis=1)

@@ -29,7 +29,7 @@ class Job:
 
     @classmethod
     def open(cls, config: Config, opened: Opened | None = None) -> "Job":
-        """The job of a configuration; sets that are in ``opened`` are not read again, others are put there. Raises
+        """The job of a configuration. Sets that are in ``opened`` are not read again, others are put there. Raises
         OSError or ValueError as ``PlaceSet.load`` does.
         """
         opened = {} if opened is None else opened
@@ -68,14 +68,14 @@ class Job:
         return self.checkpoints / f"{identity.test_id(self.config)}.npy"
 
     def is_trained(self) -> bool:
-        """Are the tables of a finished training and its best model there, and whole?"""
+        """True when the tables of a finished training and its best model are there, and whole."""
         files = ("config.json", "history.csv", "validation.csv")
         return restore_best(self.checkpoints) and all(own_files.is_intact(self.tables / file) for file in files)
 
     def finished(self) -> "Run | None":
         """The run if it is finished and saw the photographs that the test set holds now.
 
-        A file of it that is damaged is said: what it holds has to be made again.
+        A damaged file of it is named on the screen: what it holds has to be made again.
         """
         again = "it is made again"
         if not (self.test_tables / "ranks.parquet").exists():  # which is written last
@@ -125,7 +125,7 @@ class Run:
         Each row has query (path), and of the first ``shown`` images retrieved (paths), metres and correct.
         """
         places, indices = load_places(self.config, "test"), self.retrieved()[:, :shown]
-        right = (self.ranks["rank"] == 1).to_numpy()
+        right = (self.ranks["rank"] == 1).to_numpy()  # (Q,)
         chosen = np.concatenate([_spread(np.flatnonzero(group), count // 2) for group in (right, ~right)])
         there = places.database[["easting", "northing"]].to_numpy()[indices[chosen]]  # (count, shown, 2)
         here = places.queries[["easting", "northing"]].to_numpy()[chosen]  # (count, 2)
@@ -142,7 +142,7 @@ class Run:
 
 
 def restore_best(folder: Path) -> bool:
-    """Is the best model in a folder of checkpoints whole? One that is not is taken from the training's state."""
+    """True when the best model in a folder of checkpoints is whole; if not, the training's state restores it."""
     best, state = folder / "best.safetensors", folder / "state.pt"
     if not own_files.is_intact(best) and own_files.is_intact(state):
         saved = own_files.read(state)["best_model"]

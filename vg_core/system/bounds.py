@@ -33,7 +33,7 @@ shortened = _short.repr
 
 
 def allowed_bytes(variable: str, default: int = 0) -> int:
-    """What an environment variable allows, or the default where it is not set; ValueError where it is no number."""
+    """Bytes that an environment variable allows, or the default where it is not set; ValueError if it is no number."""
     text = os.environ.get(variable, str(default))
     if not re.fullmatch("[0-9]{1,18}", text):
         raise ValueError(f"{variable}={text!r} must be a whole number of bytes, e.g. {variable}=8000000000")
@@ -41,8 +41,8 @@ def allowed_bytes(variable: str, default: int = 0) -> int:
 
 
 def check(options: object) -> None:
-    """Nothing, or a ValueError for an option of a dataclass that has another type than its field, none of the field's
-    choices, or a number outside its ``BOUNDS``.
+    """Raises ValueError for an option of a dataclass that has another type than its field, none of the field's choices,
+    or a number outside its ``BOUNDS``.
     """
     for name, hint in get_type_hints(type(options)).items():
         value, choices = getattr(options, name), get_args(hint) if get_origin(hint) is Literal else ()
@@ -55,7 +55,7 @@ def check(options: object) -> None:
 
 
 def check_numbers(options: object) -> None:
-    """Nothing, or a ValueError for a number (one of several, where an option has them) outside its ``BOUNDS``."""
+    """Raises ValueError for a number (one of several, where an option has them) outside its ``BOUNDS``."""
     for name, (low, high) in BOUNDS.items():
         value = vars(options).get(name)
         numbers = value if isinstance(value, tuple) else () if value is None else (value,)
@@ -65,7 +65,7 @@ def check_numbers(options: object) -> None:
 
 
 def _is_of(value: object, hint: object) -> bool:
-    """Has the value the type of a hint? Whole numbers are numbers, but true is no number."""
+    """True when the value has the type of a hint. Whole numbers are numbers, but true is no number."""
     if get_origin(hint) is UnionType:
         return any(_is_of(value, one) for one in get_args(hint))
     if get_origin(hint) is tuple:

@@ -1,4 +1,4 @@
-"""What lies in the cache folder, and freeing of it what is soon made again. Nothing outside that folder is touched."""
+"""What lies in the cache folder, and how to free what is soon made again. Nothing outside that folder is touched."""
 
 import os
 import re
@@ -91,6 +91,6 @@ def _belongs(path: str) -> tuple[str, str]:
 
 
 def _is_finished(state: str) -> bool:
-    """Has the training that wrote this state written its tables, too?"""
+    """True when the training that wrote this state has written its tables, too."""
     _, profile, run, _ = state.split("/")
     return (paths.runs_folder(profile) / run / "config.json").exists()

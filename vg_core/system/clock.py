@@ -1,4 +1,4 @@
-"""Where the time of a training goes: seconds by phase, no second counted twice."""
+"""A clock for the phases of a training: seconds per phase, no second counted twice."""
 
 import time
 from collections.abc import Iterable, Iterator

@@ -19,7 +19,7 @@ class ByName(dict):
 
 
 def has_sentence(error: BaseException) -> bool:
-    """Is there a ``sentence`` about the error?"""
+    """True when ``sentence`` can say what is wrong: a user can do something about the error."""
     return isinstance(error, KINDS) and (not isinstance(error, RuntimeError) or _lacks_memory(error))
 
 

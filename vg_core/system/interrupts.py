@@ -22,5 +22,5 @@ def once() -> None:
 
 
 def no_more() -> None:
-    """From here on, as the last thing before the command ends, nothing is stopped."""
+    """Ignore Ctrl-C from here on: the last thing that a command does before it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

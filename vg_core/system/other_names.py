@@ -1,4 +1,4 @@
-"""What users of the field's other programs type, in the words of this one: ``other_names.toml`` beside this file."""
+"""Option names of the field's other programs, translated into ours: ``other_names.toml`` beside this file."""
 
 import tomllib
 from itertools import chain, pairwise

@@ -90,7 +90,7 @@ def read_or_make(path, make: Callable[[], object]):
 
 
 def require(path: Path, remedy: str) -> None:
-    """Nothing, or Damaged, with the remedy, where the file is not intact."""
+    """Raises Damaged, with the remedy, where the file is not intact."""
     if not is_intact(path):
         what = "is damaged: it does not hold what was written" if path.exists() else "is missing"
         raise Damaged(f"{path} {what}; {remedy}")
@@ -103,13 +103,13 @@ def require_folder(folder: Path, remedy: str) -> None:
 
 
 def is_intact(path) -> bool:
-    """Does the file hold what `write` once wrote under its name?"""
+    """True when the file holds what `write` once wrote under its name."""
     path = Path(path)
     return path.is_file() and _line(digest(path), path.name) in _sums(path.parent)
 
 
 def has_digest(path) -> bool:
-    """Is there a digest of a file of this name beside it? Files that came from elsewhere have none."""
+    """True when there is a digest of a file of this name beside it: files that came from elsewhere have none."""
     return f"  {Path(path).name}\n" in _sums(Path(path).parent)
 
 

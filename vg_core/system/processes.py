@@ -42,7 +42,7 @@ def on_this_machine() -> int:
 
 
 def first() -> bool:
-    """Is this the process that writes?"""
+    """True in the first process, the only one that writes."""
     return rank() == 0
 
 
@@ -79,7 +79,7 @@ def joined() -> Iterator[None]:
 
 
 def share(count: int, unit: int = 1) -> slice:
-    """This process's part of ``count`` things in order. Parts differ by one unit at most; only the last one is cut."""
+    """Slice of this process's part of ``count`` things. Parts differ by one unit at most; only the last one is cut."""
     return _parts(count, unit)[rank()]
 
 
@@ -119,7 +119,7 @@ def mean(value: Tensor) -> Tensor:
 
 
 def agreed(value: object) -> object:
-    """What the first process has."""
+    """The value that the first process has, on every process."""
     values = [value]
     if size() > 1:
         dist.broadcast_object_list(values)
@@ -127,7 +127,7 @@ def agreed(value: object) -> object:
 
 
 def wait() -> None:
-    """Until all processes are here."""
+    """Return when all processes have come here."""
     if size() > 1:
         dist.barrier()
 

@@ -1,4 +1,4 @@
-"""Is somebody looking? Bars with time left for a terminal and JupyterLab, nothing that moves for logs."""
+"""Progress bars with time left where somebody looks, in a terminal or JupyterLab; nothing that moves in logs."""
 
 import os
 import sys

@@ -1,1 +1,1 @@
-"""The loop: rounds of images to learn from, steps, validations, exact resume."""
+"""The training loop: rounds of images to learn from, steps, validations, exact resume."""

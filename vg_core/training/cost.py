@@ -28,10 +28,10 @@ MARGIN = 1.3  # on bytes that follow from those of few images, or are counted: m
 
 
 class Cost:
-    """Cost of a training on the sets train and val: bytes of the memory that the network lies in, seconds of one image
-    by all processes together.
+    """What a training on the sets train and val costs: bytes of the memory that the network lies in, seconds per image
+    of all processes together.
 
-    Nothing stays of measuring it, no file and no random number. Raises torch.OutOfMemoryError where a GPU does not hold
+    Nothing stays of it, no file and no random number. Raises torch.OutOfMemoryError where a GPU does not hold
     a few images.
     """
 
@@ -41,7 +41,7 @@ class Cost:
 
         self.device = device
         with redirect_stdout(io.StringIO()), torch.random.fork_rng([device] if device.type == "cuda" else []):
-            config = config.replace(compile=False)  # what the trainer says, the training says again
+            config = config.replace(compile=False)  # silent: what the trainer says, the training says again
             self.trainer = trainer = Trainer(config.replace(accumulate=1), Path(), *sets, undecoded)
             self.dim = trainer.model.dim  # values of a descriptor
             self.images = len(trainer.images), len(trainer.val_images)
@@ -57,12 +57,12 @@ class Cost:
             self.beside = sum(one.nbytes for one in beside)  # bytes that only a training needs
 
     def _draw(self) -> tuple[np.ndarray, int]:
-        """Rows of a round and how many images are described for it, when each of its queries has come up before."""
+        """(R, P) rows of a round, and how many images are described for it once its queries have previous negatives."""
         described = [0]
 
         def describe(wanted: np.ndarray) -> Tensor:
             described.append(len(wanted))
-            return torch.randn(len(wanted), 8, device=self.device)
+            return torch.randn(len(wanted), 8, device=self.device)  # (M, 8)
 
         for _ in range(2):
             rows, _ = self.trainer.objective.draw(FIRST, np.random.default_rng(self.trainer.config.seed), describe)
@@ -70,10 +70,10 @@ class Cost:
 
     def _measure(self, config: Config, stems: Sequence[StemCache | None]) -> None:
         some, started = [[image] for image in self.rows.ravel()[:SHOWN]], time.monotonic()
-        pixels = torch.cat(list(self.trainer.images.batches(some)))
+        pixels = torch.cat(list(self.trainer.images.batches(some)))  # (SHOWN, 3, H, W)
         self.decode = (time.monotonic() - started) / len(some)  # seconds, by all threads
         cache = stems[0] or stems[1]
-        maps = cache.make(pixels) if cache else pixels
+        maps = cache.make(pixels) if cache else pixels  # (SHOWN, C, h, w)
         described = min(config.infer_batch_size, self.images[0])
         self.describing, _, whole = self._spent(partial(self._describe, pixels), described)  # bytes, of a batch
         rest = self._spent(partial(self._describe, maps), described)[2] if cache else whole
@@ -84,19 +84,19 @@ class Cost:
         self.row = each * width  # bytes that a row takes of those of a step
 
     def _describe(self, images: Tensor, count: int) -> None:
-        """Describe so many images, of each process."""
+        """Describe ``count`` images in each process."""
         source = SimpleNamespace(batches=lambda parts: (_repeated(images, len(part)) for part in parts))
         describe_photographs(self.trainer.model, source, count, np.arange(count * processes.size()))
 
     def _learn(self, images: Tensor, count: int) -> None:
-        """Take a step with so many images of each process, in rows of a FEW of them."""
-        rows = self.rows[:, :FEW]
+        """Take a training step with ``count`` images in each process, in rows of FEW images."""
+        rows = self.rows[:, :FEW]  # (R, FEW)
         rows = np.resize(rows, (processes.size() * max(1, count // rows.shape[1]), rows.shape[1]))
         self.trainer.model.train()
         self.trainer.step(_repeated(images, rows.size // processes.size()), rows)
 
     def _spent(self, work: Callable[[int], None], count: int) -> tuple[float, float, float]:
-        """Bytes that work on so many images takes, bytes and seconds of one of them."""
+        """(bytes that ``work`` on ``count`` images takes, bytes per image, seconds per image)."""
         work(FEW)  # libraries, gradients and moments are there afterwards
         less, more = (peak_of(partial(work, few), self.device) for few in (FEW, 2 * FEW))
         each = MARGIN * max(0, more - less) / FEW
@@ -112,5 +112,5 @@ class Cost:
 
 
 def _repeated(images: Tensor, count: int) -> Tensor:
-    """So many images, the given ones again and again."""
+    """(count, C, H, W): the given images again and again."""
     return images[torch.arange(count) % len(images)].contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What a run will need, said before it starts: memory, disk and minutes, from what its trainer was seen to cost."""
+"""What a run will need, said before it starts: memory, disk and minutes, from what its trainer costs on few images."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ LIBRARIES = 3 * 10**7  # bytes of RAM that libraries keep once they have trained
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes that a run needs of each resource and what is ``free`` of it, minutes of each part of it."""
+    """What a run will need: minutes of each part; of each resource, the bytes ``needed`` and ``free``."""
 
     minutes: Mapping[str, float]
     needed: Mapping[str, float]
     free: Mapping[str, float]
-    remedies: Mapping[str, str]  # where one of them is short
+    remedies: Mapping[str, str]  # what to say where a resource is short
     training: Mapping[str, float]  # beside which ``after_training`` sets what it took
 
     def __str__(self) -> str:
@@ -41,19 +41,19 @@ class Estimate:
         return f"expected minutes, if no early stop: {parts}\nexpected need: {', '.join(needs)}"
 
     def check(self) -> None:
-        """Nothing, or a ValueError that says what is short and what would fit."""
+        """Raises ValueError where a resource is short: it says which, and what would fit."""
         for name, needed in self.needed.items():
             if needed > (free := self.free[name]):
                 raise ValueError(f"{name} is short: {_gb(needed)} needed, {_gb(free)} free{self.remedies[name]}")
 
     def save(self, folder: Path, test: str) -> None:
-        """Write it to the folder of a run's tables, where what the run and its ``test`` take will be set beside it."""
+        """Write the estimate to the folder of a run's tables; what the run and its ``test`` take is added later."""
         foreseen = {**self.training, **_of_test(test, self.minutes["test"], self.needed["disk"])}
         own_files.write(folder / FILE, {"expected": foreseen, "taken": {}, "free_disk": self.free["disk"]})
 
 
 def after_training(folder: Path, history: pd.DataFrame, validation: pd.DataFrame) -> None:
-    """Set the minutes and the memory that a training took beside the estimate in its folder, if one is there."""
+    """Add the minutes and the memory that a training took to the estimate in its folder, if one is there."""
     if own_files.is_intact(folder / FILE):
         minutes = history.seconds_decode.sum() / 60, (history.seconds.sum() + validation.seconds.sum()) / 60
         memory, peak = _memory_of(pick_device()), history.peak_bytes.max()
@@ -61,8 +61,8 @@ def after_training(folder: Path, history: pd.DataFrame, validation: pd.DataFrame
 
 
 def after_test(folder: Path, test: str, seconds: float) -> None:
-    """Set the time of a test, and by how much less disk is free than before its training, beside the estimate in the
-    run's folder, if one is there and for this test.
+    """Add the time of a test, and by how much less disk is free than before its training, to the estimate in the run's
+    folder, if one is there and for this test.
     """
     if own_files.is_intact(folder / FILE):
         filled = max(0, own_files.read(folder / FILE)["free_disk"] - _free_disk())  # others write and remove, too
@@ -70,7 +70,7 @@ def after_test(folder: Path, test: str, seconds: float) -> None:
 
 
 def comparison(folder: Path) -> pd.DataFrame:
-    """What the run whose tables lie in a folder was ``expected`` to take and what was ``taken``, a row for each thing.
+    """What the run whose tables lie in a folder was ``expected`` to take and what was ``taken``, one row per quantity.
 
     Damaged, in a sentence, for a run that has no estimate, such as one that trained nothing.
     """
@@ -79,7 +79,7 @@ def comparison(folder: Path) -> pd.DataFrame:
 
 
 def _set_beside(folder: Path, taken: Mapping[str, float]) -> None:
-    """Say what was taken of that which a folder's estimate expects, and add it to its file."""
+    """Print what was taken of each quantity that a folder's estimate expects, and add it to its file."""
     record = own_files.read(folder / FILE)
     found = {name: amount for name, amount in taken.items() if name in record["expected"]}
     for name, amount in found.items():
@@ -93,7 +93,7 @@ def _of_training(epochs: int, once: float, minutes: float, memory: str, peak: fl
 
 
 def _of_test(test: str, minutes: float, disk: float) -> dict[str, float]:
-    """One training may have several tests."""
+    """Quantities of a test by names that contain its own, since one training may have several tests."""
     return {f"minutes of test {test}": minutes, f"GB of disk with test {test}": disk / 1e9}
 
 
@@ -153,10 +153,10 @@ def estimate(config: Config, sets: Sequence[PlaceSet], cost: Cost, free: Mapping
 
 
 def _minutes(config: Config, cost: Cost, mapped: bool) -> dict[str, float]:
-    """Of what is done once, and of a training's rounds and validations."""
+    """Minutes of what is done once, and of a training's rounds and validations."""
     rounds = config.epochs_num * config.queries_per_epoch // config.cache_refresh_rate
     described = np.array([rounds * cost.mined, (1 + config.epochs_num) * cost.images[1]])  # images of train and of val
-    learned, each = rounds * cost.rows.size, np.array(cost.describe[:2])
+    learned, each = rounds * cost.rows.size, np.array(cost.describe[:2])  # (2,), seconds per image
     decoded = np.array(cost.cached) + mapped > 0  # are their photographs decoded once?
     frozen = np.maximum(0, cost.describe[2] - each)  # seconds in layers whose output is cached
     once = np.dot(cost.images, cost.decode * decoded + frozen)
@@ -165,7 +165,7 @@ def _minutes(config: Config, cost: Cost, mapped: bool) -> dict[str, float]:
 
 
 def _remedy(config: Config, cost: Cost, of_network: bool, over: float) -> str:
-    """What to change where a run lacks memory, of which its training needs so many bytes too many."""
+    """End of a sentence: what to change where memory is short, by ``over`` bytes for the training alone."""
     if over <= 0:
         return "; its test: lower infer_batch_size, test_image_size or whitened_dim, or choose another test_method"
     if not of_network:

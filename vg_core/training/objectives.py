@@ -1,7 +1,7 @@
 """Objectives, what a training learns from: mined tuples, or photographs and the cells of the map they lie in.
 
-An objective hands out image numbers in rows, database first (N of them), queries behind, and gives the loss of rows.
-All have rows of about as many images: every loss sees as many in a step, in a round and in an epoch as any other.
+An objective draws rows of image numbers (database images first, N of them, queries behind) and computes their loss.
+Rows of all objectives hold about as many images: every loss sees as many per step, per round and per epoch.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Encode = Callable[[Tensor], Encoded]  # pixels (M, 3, H, W), or the frozen layer
 
 
 class RoundKey(NamedTuple):
-    """Which round of a training; both are counted from 1."""
+    """Which round of a training: both numbers are counted from 1."""
 
     epoch: int
     number: int  # in its epoch
@@ -60,7 +60,7 @@ class Objective(nn.Module):
 
 
 class Tuples(Objective):
-    """Rows of a query, its positive and its negatives, mined with the network as it is. Only queries are augmented."""
+    """Objective of mined tuples: rows of a query, its positive and its negatives. Only queries are augmented."""
 
     def __init__(self, config: Config, places: PlaceSet, _dim: int):
         super().__init__()
@@ -78,8 +78,8 @@ class Tuples(Objective):
         self.register_buffer("previous", previous)  # negatives of each query's last visit, -1 where there is none
 
     def draw(self, _key: RoundKey, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
-        """Tuples of queries drawn at random, and how hard they are."""
-        task, chosen = self.config.task, rng.permutation(self.trainable)[: self.rows_per_round]
+        """(R, P) tuples of queries drawn at random, and facts that say how hard they are."""
+        task, chosen = self.config.task, rng.permutation(self.trainable)[: self.rows_per_round]  # (R,)
         hard, soft = ([lists[q] for q in chosen] for lists in (self.hard, self.soft))
         start = Round(self.database, chosen, hard, soft, self.previous[chosen].cpu().numpy())
         try:
@@ -89,15 +89,15 @@ class Tuples(Objective):
             raise self._too_few(chosen[error.row], f"neg_samples_num={task.neg_samples_num}", remedy) from error
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        positives, negatives, facts = found
+        positives, negatives, facts = found  # (R,), (R, count), dict
         self.previous[chosen] = negatives.to(self.previous.device)
-        return np.column_stack([self.database + chosen, positives, negatives]), facts
+        return np.column_stack([self.database + chosen, positives, negatives]), facts  # (R, P)
 
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
         return self.loss_of.whole(encode(pixels).descriptors.view(*rows.shape, -1))
 
     def _check(self) -> None:
-        """ValueError, in a sentence, for photographs that no tuple, or for some query none, can be made of."""
+        """Raises ValueError, in a sentence, when there is no query to learn from, or one with too few negatives."""
         task = self.config.task
         if not len(self.photographs):
             raise ValueError(f"{self.name}: mined tuples need queries, and there are none; choose a loss of classes")
@@ -120,7 +120,7 @@ class Tuples(Objective):
 
 
 class GeoClassification(Objective):
-    """Rows of images drawn at random, told apart by the cell of 25 m they lie in; all of them are augmented.
+    """Objective of classes: random images, told apart by the cell of 25 m they lie in; all of them are augmented.
 
     Classes are the cells that hold a database image. Queries in these cells are learned from like database images, as
     tuples have both (the paper, SARE appendix B, does not say); others belong to no class and are left out. The linear
@@ -134,16 +134,16 @@ class GeoClassification(Objective):
         cells = geo_classes(*(np.concatenate([table[axis] for table in tables]) for axis in ("easting", "northing")))
         classes = np.unique(cells[: len(places.database)])  # (C,)
         labels = np.where(np.isin(cells, classes), np.searchsorted(classes, cells), -1)  # (N + Q,)
-        self.images = np.flatnonzero(labels >= 0)
+        self.images = np.flatnonzero(labels >= 0)  # image numbers
         if config.epochs_num and len(classes) < 2:
             raise ValueError(f"{places.name} train: all database images lie in one cell of 25 m, nothing to tell apart")
         self.register_buffer("labels", torch.from_numpy(labels), persistent=False)  # of all images, -1 is no class
         self.head = GeoHead(dim, len(classes), torch.Generator().manual_seed(config.seed))
 
     def draw(self, _key: RoundKey, rng: np.random.Generator, _describe: Describe) -> tuple[np.ndarray, dict]:
-        """Images in random order, none twice before all have been drawn."""
+        """(R, P) images in random order, none twice before all have been drawn; no facts."""
         count = self.rows_per_round * self.images_per_row
-        orders = [rng.permutation(self.images) for _ in range(-(-count // len(self.images)))]
+        orders = [rng.permutation(self.images) for _ in range(-(-count // len(self.images)))]  # (M,) each
         return np.concatenate(orders)[:count].reshape(self.rows_per_round, self.images_per_row), {}
 
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
@@ -165,7 +165,7 @@ def make_objective(config: Config, places: PlaceSet, dim: int) -> Objective:
 
 
 def hard_positives(config: Config, places: PlaceSet) -> list[np.ndarray]:
-    """For each query the sorted database images that it may be pulled to: no farther and, if asked for, no nearer."""
+    """For each query the sorted database images it may be pulled to: near enough and, if asked for, not too near."""
     near, least = places.neighbours(config.task.train_positives_dist_threshold), config.task.train_positives_min_dist
     if not least:
         return near
@@ -173,11 +173,11 @@ def hard_positives(config: Config, places: PlaceSet) -> list[np.ndarray]:
 
 
 def shared_mine(queries: Tensor, database: Tensor, hard, soft, pool: np.ndarray, count: int, previous: np.ndarray):
-    """What ``mine`` finds; each process mines for its share of the queries, and all have all tuples at the end."""
+    """(positives, negatives) as from ``mine``: each process mines for its share of queries, all have all at the end."""
     own = processes.share(len(queries))
     pool = pool[own] if pool.ndim == 2 else pool  # "full" mining has one pool per query
     try:
-        found = mine(queries[own], database, hard[own], soft[own], pool, count, previous[own])
+        found = mine(queries[own], database, hard[own], soft[own], pool, count, previous[own])  # (q,), (q, count)
     except TooFew as error:
         raise TooFew(str(error), own.start + error.row) from error
     return tuple(processes.together(part, len(queries)) for part in found)

@@ -1,4 +1,4 @@
-"""How a long training talks: a live curve in JupyterLab, a bar with time left in a terminal, plain lines elsewhere."""
+"""Progress of a training: a live curve in JupyterLab, a bar with time left in a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ from vg_core.system.progress_bar import bar, in_notebook, watched
 
 
 class Progress:
-    """Says how far one run is: of ``total`` rounds at most, ``done`` were finished before it was resumed."""
+    """Shows how far one run is: of ``total`` rounds at most, ``done`` were finished before it was resumed."""
 
     def __init__(self, name: str, total: int, done: int = 0):
         self.name, self.total, self.done = name, total, done
@@ -19,7 +19,7 @@ class Progress:
         self.display = None
 
     def round(self, history: list[dict], validation: list[dict]) -> None:
-        """One round is finished; only mined ones have active tuples."""
+        """Show that a round is finished; only mined ones have active tuples."""
         self.done, last = self.done + 1, history[-1]
         shown = {"loss": f"{last['loss']:.4f}"} | ({"active": f"{last['active']:.0%}"} if "active" in last else {})
         self.bar.set_postfix(shown)
@@ -34,7 +34,7 @@ class Progress:
             print(f"{self.name}: epoch {last['epoch']} round {last['round']} {facts}, {left} left", flush=True)
 
     def epoch(self, validation: list[dict]) -> None:
-        """One validation is finished."""
+        """Show the recalls of a finished validation."""
         last = validation[-1]
         recalls = ", ".join(f"R@{n} {last[f'recall_{n}']:.1f}" for n in (1, 5, 10, 20) if f"recall_{n}" in last)
         self.bar.write(f"{self.name}: after epoch {last['epoch']} val {recalls}", file=sys.stdout)

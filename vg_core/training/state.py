@@ -19,7 +19,7 @@ class State:
 
     epoch: int = 0  # epochs validated; 0 is the untrained network
     round: int = 0  # rounds done in the epoch under way
-    best: float = -1.0  # of the recalls on val that choose the model, in percent
+    best: float = -1.0  # best recall on val so far, of the kind that chooses the model, in percent
     best_epoch: int = 0
     not_improved: int = 0  # epochs since the best one
     finished: bool = False
@@ -28,7 +28,7 @@ class State:
     best_model: bytes = field(default=b"", repr=False)  # its file; the first process alone has it
 
     def improves(self, recall: float) -> bool:
-        """Is the recall of this epoch the best so far? Keeps which was, and how long ago."""
+        """True when the recall of this epoch is the best so far; remembers which epoch was best, and how long ago."""
         improved = recall > self.best
         self.not_improved = 0 if improved else self.not_improved + 1
         if improved:
@@ -36,7 +36,7 @@ class State:
         return improved
 
     def save(self, file: Path, parts: Mapping[str, object]) -> None:
-        """Write it with the states of what learns, by name; only the first process does."""
+        """Write the state, with the state dict of each of the ``parts`` by name; only the first process does."""
         if not processes.first():
             return
         saved = {name: part.state_dict() for name, part in parts.items()} | asdict(self)
@@ -45,7 +45,7 @@ class State:
 
     @classmethod
     def load(cls, file: Path, parts: Mapping[str, object]) -> "State":
-        """What ``save`` wrote; the parts go on from there, too."""
+        """The state that ``save`` wrote; the ``parts`` get their state dicts back."""
         saved = own_files.read(file, f"delete {file.parent} to train it again from the start")
         for name, part in parts.items():
             part.load_state_dict(saved.pop(name))

@@ -1,4 +1,4 @@
-"""What is learned in a step: the function of a batch that is differentiated, and the optimizer that follows it."""
+"""One training step: the loss of a batch as one module, its gradients slice by slice, optimizer and learning rate."""
 
 import os
 import shutil
@@ -43,19 +43,19 @@ def add_gradients(
     """Gradient accumulation: forward and backward over ``parts`` slices of the rows (B, P), so that only one slice at a
     time takes memory. Returns the sum of their losses, each times its number of rows times ``weight``.
     """
-    slices, losses = np.array_split(rows, parts), []
+    slices, losses = np.array_split(rows, parts), []  # (b, P) each
     for part, images in zip(slices, pixels.split([part.size for part in slices]), strict=True):
         with clock.phase("forward"):
-            loss = learner(images, part) * (weight * len(part))
+            loss = learner(images, part) * (weight * len(part))  # ()
         with clock.phase("backward"):
             loss.backward()
         losses.append(loss.detach())
-    return torch.stack(losses).sum()
+    return torch.stack(losses).sum()  # of (parts,)
 
 
 def make_optimizer(config: Config, model: nn.Module, objective: Objective) -> torch.optim.Optimizer:
-    """The configured optimizer: the network's trained parameters first, then the objective's groups. What a group
-    starts with stays in its "initial_lr".
+    """The configured optimizer: the network's trained parameters first, then the objective's groups. Each group has the
+    learning rate that it starts with in "initial_lr".
     """
     groups = [{"params": [p for p in model.parameters() if p.requires_grad]}, *objective.parameter_groups()]
     groups = [{"lr": config.lr} | group for group in groups]
@@ -77,12 +77,12 @@ def follow_schedule(optimizer: torch.optim.Optimizer, config: Config, epoch: int
 
 
 def can_compile() -> bool:
-    """Is there the C++ compiler that torch.compile needs?"""
+    """True where there is the C++ compiler that torch.compile needs."""
     return any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++")))
 
 
 def check_resources(config: Config, rows: int) -> None:
-    """ValueError where a batch has fewer ``rows`` than it is cut into parts, or where nothing can be compiled."""
+    """Raises ValueError where a batch has fewer ``rows`` than it is cut into parts, or nothing can be compiled."""
     if config.compile and processes.size() > 1:
         raise ValueError("compile=True does not go with several processes; leave it out")
     if config.compile and not can_compile():

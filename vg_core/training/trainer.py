@@ -1,4 +1,4 @@
-"""The loop: rounds of images to learn from, a validation after each epoch, early stop, exact resume from a round."""
+"""The training loop: rounds of images to learn from, validation after each epoch, early stop, exact resume."""
 
 import time
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Diverged(FloatingPointError):
 
 
 def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet, progress: Callable) -> State:
-    """State of the finished run, whose best model lies at ``folder/best.safetensors``.
+    """Train, and return the state of the finished run, whose best model lies at ``folder/best.safetensors``.
 
     A run that was stopped at any moment goes on from its last round, with the same numbers as if it had never stopped.
     Several processes (``processes``) share out describing, mining and the rows of each batch: they learn from the same
@@ -85,14 +85,14 @@ class Trainer:
 
     @cached_property
     def sources(self) -> tuple[Timed, Photographs | StemCache]:
-        """What training and validation are fed with: their photographs, or what the frozen layers made of them."""
+        """(images of training, images of validation): photographs, or what the frozen layers made of them."""
         fixed, size = [self.images] * (self.config.augmentation == "none"), self.config.infer_batch_size
         with self.clock.phase("decode"):
             *stems, validation = keep_stems(self.model, [*fixed, self.val_images], size)  # augmented ones are others
             return Timed(keep_pixels(stems[0] if stems else self.images, self.device, size), self.clock), validation
 
     def fill(self, source: Timed | Photographs | StemCache) -> None:
-        """Make now what one of the ``sources`` keeps in memory, else the phase that asks for its first batch would."""
+        """Load now what one of the ``sources`` holds in memory; else the phase that asks for its first batch would."""
         with self.clock.phase("decode"):
             list(source.batches([]))
 
@@ -125,7 +125,7 @@ class Trainer:
         self.state.save(self.folder / "state.pt", self.parts)
 
     def run(self, rounds: int) -> None:
-        """Everything that is left to do."""
+        """Train and validate until the last epoch, or until none was better for ``patience`` epochs."""
         state = self.state
         if not state.finished:
             self.fill(self.sources[1])
@@ -174,7 +174,7 @@ class Trainer:
         return list(in_parts(rows, size))[: len(rows) // size]
 
     def fit(self, rows: np.ndarray) -> float:
-        """Mean loss of one pass over the rows."""
+        """Train once on each batch of the rows; returns the mean of their losses."""
         batches = self.batches(rows)
         self.model.train()
         images = self.sources[0].batches([batch[processes.share(len(batch))].ravel() for batch in batches])
@@ -189,10 +189,10 @@ class Trainer:
         return float(losses.mean())
 
     def step(self, pixels: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
-        """Loss of one optimizer step on rows (B, P), from the pixels (B x P, 3, H, W) of this process's share of them,
-        or from their frozen layers' maps.
+        """Take one optimizer step on rows (B, P) and return their loss. ``pixels`` (b x P, 3, H, W), or the frozen
+        layers' maps of them, are those of this process's share b of the rows.
         """
-        own = rows[processes.share(len(rows))]
+        own = rows[processes.share(len(rows))]  # (b, P)
         with self.clock.phase("forward"):
             self.optimizer.zero_grad(set_to_none=True)
             pixels = pixels.to(self.device, non_blocking=True)
@@ -205,12 +205,12 @@ class Trainer:
         return processes.mean(loss)
 
     def validate(self) -> None:
-        """Recalls on val; keep the best model so far by ``selected_by``, stop when none was better for long enough."""
+        """Compute recalls on val, save the best model so far by ``selected_by``, stop when none was better for long."""
         state, config, started = self.state, self.config, time.monotonic()
         self.model.eval()
         facts = config.image_size, Within(config.val_positives_dist_threshold), config.infer_batch_size
         found = evaluate(self.model, self.val_set, *facts, photographs=self.sources[1])
-        needed = 5, int(config.selected_by.removeprefix("recall_"))  # others tell something below all of the database
+        needed = 5, int(config.selected_by.removeprefix("recall_"))  # others only below all of the database
         at = [n for n in (1, 5, 10, 20) if n in needed or n < len(self.val_set.database)]
         shares = {f"recall_{n}": found.ranks["rank"].between(1, n).mean() for n in at}
         recalls = processes.agreed({name: 100.0 * float(share) for name, share in shares.items()})

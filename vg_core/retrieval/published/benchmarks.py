@@ -64,9 +64,9 @@ def benchmark(
 
 
 def scores(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per width, part and measure of what `benchmark` returned.
+    """One row per descriptor width, part and metric of what `benchmark` returned.
 
-    Columns dataset, part, dim, measure ("mAP", or "R@1" and so on), value, low, high (%), queries, places, as in
+    Columns dataset, part, dim, measure (a metric: "mAP" or "R@1" …), value, low, high (%), queries, places, as in
     ``reports/published_sare.csv``. Part "all" is the queries of all times. The 95 % intervals are those of
     `recall_interval`, which resamples places (11 landmarks of Oxford, and of Paris); they hold for mAP too, since
     values in 0…1 vary no more than hits with the same mean.
@@ -78,7 +78,7 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
             parts = {"all": shown} | parts
         for part, some in parts.items():
             hits = {f"R@{n}": some["rank"].between(1, n) for n in AT} if "rank" in some else None
-            values = pd.DataFrame(hits or {"mAP": some["average_precision"]})  # (Q, measures), 0…1
+            values = pd.DataFrame(hits or {"mAP": some["average_precision"]})  # (Q, metrics), 0…1
             sums, sizes = by_place(values.to_numpy(float), pd.MultiIndex.from_frame(some[["place"]]))
             low, high = 100.0 * recall_interval(sums, sizes)
             names = {"dataset": some["dataset"].iloc[0], "part": part, "dim": dim, "measure": values.columns}
