@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vg_core.retrieval.engines import ENGINES, Index, SyntheticPlaces, compare_disk
-from vg_core.retrieval.engines.index import cells, subspaces
+from vg_core.retrieval.engines.index import inverted_cells, subspaces
 from vg_core.retrieval.engines.scale import Sample, tune
 
 CITY = SyntheticPlaces(dim=64)
@@ -85,7 +85,7 @@ def test_bytes_are_those_of_the_codes():
     table = unit(10_000, 64)
     flat = {name: round(Index.build(name, table).bytes_per_image()) for name in ("exact", "float16", "int8")}
     assert flat == {"exact": 256, "float16": 128, "int8": 64}
-    centroids = cells(10_000) * 64 * 4 / 10_000
+    centroids = inverted_cells(10_000) * 64 * 4 / 10_000
     coded = Index.build("ivf_pq", table).bytes_per_image() - centroids  # 16 codes of 4 bits, and a number
     assert 8 + 8 < coded < 8 + 8 + 8  # lists are filled up to blocks of 32
 
@@ -98,7 +98,7 @@ def test_subspaces_divide_the_dimensions(dim):
 @pytest.mark.parametrize("engine", ["exact", "ivf_flat", "ivf_pq_refined", "hnsw"])
 def test_efforts_grow(engine, database):
     efforts = Index.build(engine, database).efforts()
-    last = {"exact": 0, "hnsw": 1024}.get(engine, cells(2000))
+    last = {"exact": 0, "hnsw": 1024}.get(engine, inverted_cells(2000))
     assert efforts == sorted(set(efforts)) and efforts[-1] == last
 
 

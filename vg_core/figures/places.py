@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vg_core.evaluation.ranks import CELL_METRES
 from vg_core.figures.house_style import COLUMN, FULL, GROUPS, count, ink, plot, remark, variants
 
 FARTHEST_M = 50  # metres; everything beyond shares the last bar
-CELL_M = 25  # metres, the side of a place
 SECTORS = 24  # of 15 degrees
 
 
@@ -39,7 +39,7 @@ def distance_to_positive(places: pd.DataFrame) -> Figure:
 def images_per_place(table: pd.DataFrame) -> Figure:
     """Number of places by how many images each holds; a place is a square of 25 m with any image in it."""
     figure, axes = plt.subplots()
-    cells = table.assign(easting=table.easting // CELL_M, northing=table.northing // CELL_M)
+    cells = table.assign(easting=table.easting // CELL_METRES, northing=table.northing // CELL_METRES)
     places = {name: (colour, rows.groupby(["easting", "northing"]).size()) for name, colour, rows in _groups(cells)}
     most = max((images.max() for _, images in places.values()), default=1)
     width = max(1, round(most / 40))
@@ -49,7 +49,7 @@ def images_per_place(table: pd.DataFrame) -> Figure:
         _histogram(axes, images, edges, colour, label, stat="count")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set(xlabel=f"images in a place of {CELL_M} × {CELL_M} m", ylabel="places")
+    axes.set(xlabel=f"images in a place of {CELL_METRES:g} × {CELL_METRES:g} m", ylabel="places")
     return figure
 
 

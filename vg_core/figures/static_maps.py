@@ -12,11 +12,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from scipy.spatial import cKDTree
 
+from vg_core.evaluation.ranks import CELL_METRES
 from vg_core.figures.house_style import COLUMN, FULL, GROUPS, ink, plot
 from vg_core.system.text import printable
 
 LEGEND = 0.45  # inches, its height
-CELL_M = 25  # metres, the side of a square of the density
 VECTOR_SHAPES = 5000  # dots or cells drawn one by one; more become pixels, or the file grows by megabytes
 ROUNDING_METRES = 1e-6  # the radius is inclusive; names carry centimetres
 
@@ -51,16 +51,16 @@ def density_map(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
     Tables need the columns easting and northing (metres).
     """
-    cells = {name: np.floor(_metres(table) / CELL_M) for name, table in tables.items()}  # (N, 2), counted from 0 m
-    figure, panels = _panels([np.concatenate([at, at + 1]) * CELL_M for at in cells.values()], list(tables))
+    cells = {name: np.floor(_metres(table) / CELL_METRES) for name, table in tables.items()}  # (N, 2), counted from 0 m
+    figure, panels = _panels([np.concatenate([at, at + 1]) * CELL_METRES for at in cells.values()], list(tables))
     scale = LogNorm(0.7, 2)  # a cell of one image differs from the white of none
     for axes, at in zip(panels, cells.values(), strict=True):
-        edges = [np.arange(side.min(), side.max() + 2) * CELL_M for side in at.T]  # eastwards, northwards
+        edges = [np.arange(side.min(), side.max() + 2) * CELL_METRES for side in at.T]  # eastwards, northwards
         look = {"norm": scale, "cmap": "YlGnBu", "cmin": 1, "rasterized": edges[0].size * edges[1].size > VECTOR_SHAPES}
-        counted, *_, mesh = axes.hist2d(*(at.T + 0.5) * CELL_M, edges, **look)
+        counted, *_, mesh = axes.hist2d(*(at.T + 0.5) * CELL_METRES, edges, **look)
         scale.vmax = max(scale.vmax, np.nanmax(counted))
     bar = figure.colorbar(mesh, ax=panels, shrink=0.7, aspect=20, pad=0.02)
-    bar.set_label(f"images in {CELL_M} × {CELL_M} m")
+    bar.set_label(f"images in {CELL_METRES:g} × {CELL_METRES:g} m")
     bar.set_ticks([tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= scale.vmax])
     bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.ax.minorticks_off()

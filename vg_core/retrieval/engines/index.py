@@ -42,7 +42,7 @@ ENGINES = ByName(
 )
 
 
-def cells(images: int) -> int:
+def inverted_cells(images: int) -> int:
     """Cells of an inverted file: 4 √N as Faiss' guidelines have it, or fewer so that each can be trained."""
     return min(int(4 * images**0.5), images // FEWEST_A_CELL)
 
@@ -75,9 +75,9 @@ class Index:
                 "use exact, which is fast at this size"
             )
         started = time.perf_counter()
-        inner = faiss.index_factory(dim, recipe.format(cells=cells(images), parts=subspaces(dim)))
+        inner = faiss.index_factory(dim, recipe.format(cells=inverted_cells(images), parts=subspaces(dim)))
         if not inner.is_trained:
-            count = min(images, max(TRAINED_ON_AT_LEAST, TRAINED_ON * cells(images)))
+            count = min(images, max(TRAINED_ON_AT_LEAST, TRAINED_ON * inverted_cells(images)))
             rows = np.sort(np.random.default_rng(0).choice(images, count, replace=False))
             inner.train(np.ascontiguousarray(database[rows], dtype=np.float32))
         for _, part in blocks(database, max(1, BLOCK_BYTES // (4 * dim))):
@@ -91,7 +91,9 @@ class Index:
         knob = ENGINES[self.engine].knob
         if not knob:
             return [0]
-        first, last = (1, cells(len(self))) if knob == "nprobe" else (16, max(16, min(LARGEST_BEAM, len(self))))
+        first, last = (
+            (1, inverted_cells(len(self))) if knob == "nprobe" else (16, max(16, min(LARGEST_BEAM, len(self))))
+        )
         steps = {int(2 ** (half / 2)) for half in range(2 * last.bit_length())}
         return sorted({step for step in steps if first <= step < last} | {last})
 
