@@ -1,9 +1,8 @@
 """Estimates before a run: counts and bytes as the run has them, refusals that say what fits, no trace left behind."""
 
 import json
-from types import SimpleNamespace
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,23 +15,21 @@ from vg_core.system import own_files
 from vg_core.system.devices import PEAK
 from vg_core.training import cost, trainer
 from vg_core.training import estimate as module
-from vg_core.training.cost import Cost
-from vg_core.training.estimate import after_test, after_training, comparison, estimate, expected
+from vg_core.training.cost import Cost, measure_cost
+from vg_core.training.estimate import after_test, after_training, comparison, expected, from_cost
 
 GB = 10**9
 CPU = torch.device("cpu")
 PLENTY = {"RAM": 100 * GB, "disk": 100 * GB}
 ON_A_GPU = PLENTY | {"GPU memory": 80 * GB}
 FROZEN = TINY.replace(layer="layer2", freeze="layer1")
-TAKES = SimpleNamespace(
-    **{"dim": 64, "model": 4 * 10**6, "beside": 4 * 10**6, "images": (48, 32), "cached": (0, 0), "mined": 32},
-    **{"rows": np.zeros((8, 5)), "describing": 2 * 10**7, "learning": 26 * 10**7, "row": 6 * 10**7},
-    **{"decode": 0.0, "describe": (0.0, 0.0, 0.0), "learn": 0.0},
+TAKES = Cost(
+    **{"values_per_descriptor": 64, "images": (48, 32), "bytes_cached": (0, 0)},
+    **{"images_described_per_round": 32, "images_learned_per_round": 40},
+    **{"bytes_of_model": 4 * 10**6, "bytes_beside_model": 4 * 10**6},
+    **{"bytes_to_describe": 2 * 10**7, "bytes_to_learn": 26 * 10**7, "bytes_to_learn_row": 6 * 10**7},
+    **{"seconds_to_decode": 0.0, "seconds_to_describe": (0.0, 0.0, 0.0), "seconds_to_learn": 0.0},
 )
-
-
-def replace(cost, **other):
-    return SimpleNamespace(**vars(cost) | other)
 
 
 @pytest.fixture
@@ -44,7 +41,7 @@ def sets(street):
 @pytest.mark.parametrize("mining", ["full", "partial", "random"])
 def test_counts_are_those_of_the_run(sets, tmp_path, monkeypatch, mining):
     config, described, learned = TINY.replace(mining=mining), [], []
-    takes = Cost(config, sets[:2], CPU)
+    takes = measure_cost(config, sets[:2], CPU)
     step, describe = trainer.Trainer.step, trainer.Trainer.describe
 
     def counted_step(self, pixels, rows):
@@ -58,20 +55,22 @@ def test_counts_are_those_of_the_run(sets, tmp_path, monkeypatch, mining):
     monkeypatch.setattr(trainer.Trainer, "step", counted_step)
     monkeypatch.setattr(trainer.Trainer, "describe", counted)
     fit(config, tmp_path / "run")
-    assert takes.rows.size * 6 == sum(learned) and len(described) == 6
-    assert takes.mined == max(described) if mining == "full" else abs(takes.mined - max(described)) <= 8
+    assert takes.images_learned_per_round * 6 == sum(learned) and len(described) == 6
+    mined = takes.images_described_per_round
+    assert mined == max(described) if mining == "full" else abs(mined - max(described)) <= 8
     # a second for an image described, a minute for an image learned from
-    found = estimate(config, sets, replace(takes, decode=0, describe=(1.0, 1.0, 1.0), learn=60.0), PLENTY).minutes
-    assert found["training"] == pytest.approx(sum(learned) + (6 * takes.mined + 3 * 32) / 60)
+    takes = replace(takes, seconds_to_decode=0.0, seconds_to_describe=(1.0, 1.0, 1.0), seconds_to_learn=60.0)
+    found = from_cost(config, sets, takes, PLENTY).minutes
+    assert found["training"] == pytest.approx(sum(learned) + (6 * mined + 3 * 32) / 60)
     assert found["test"] == pytest.approx(32 / 60)
 
 
 def test_frozen_layers_output_is_kept_as_the_training_keeps_it(sets):
     one = 4 * 64 * 8 * 8
-    assert Cost(FROZEN, sets[:2], CPU).cached == [48 * one, 32 * one]
-    assert Cost(FROZEN.replace(augmentation="hue"), sets[:2], CPU).cached == [0, 32 * one]
-    classes = Cost(TINY.replace(loss="geo_classification"), sets[:2], CPU)
-    assert classes.cached == [0, 0] and classes.mined == 0
+    assert measure_cost(FROZEN, sets[:2], CPU).bytes_cached == (48 * one, 32 * one)
+    assert measure_cost(FROZEN.replace(augmentation="hue"), sets[:2], CPU).bytes_cached == (0, 32 * one)
+    classes = measure_cost(TINY.replace(loss="geo_classification"), sets[:2], CPU)
+    assert classes.bytes_cached == (0, 0) and classes.images_described_per_round == 0
 
 
 @pytest.mark.skipif(not PEAK.exists(), reason="the system does not forget earlier peaks")
@@ -85,7 +84,7 @@ def test_the_memory_of_a_training_is_foreseen(sets, tmp_path):
 def test_measuring_leaves_no_trace(sets, tmp_path):
     config = TINY.replace(augmentation="hue", pooling="netvlad")
     before = torch.random.get_rng_state()
-    Cost(config, sets[:2], CPU)
+    measure_cost(config, sets[:2], CPU)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.npy"))
     again = fit(config, tmp_path / "after")
@@ -99,9 +98,9 @@ def test_more_than_a_few_images_are_tried_only_where_they_fit(sets, monkeypatch,
     monkeypatch.setattr(
         trainer.Trainer, "step", lambda self, pixels, rows: tried.append(len(pixels)) or step(self, pixels, rows)
     )
-    takes = Cost(TINY, sets[:2], CPU)
+    takes = measure_cost(TINY, sets[:2], CPU)
     assert tried[:3] == [3, 3, 6] and tried[3:] == [12 if free > 10**5 else 6]
-    assert takes.learn > 0 and takes.learning > 0
+    assert takes.seconds_to_learn > 0 and takes.bytes_to_learn > 0
 
 
 def test_memory_that_ends_while_measuring_is_a_refusal(street, monkeypatch):
@@ -115,70 +114,76 @@ def test_memory_that_ends_while_measuring_is_a_refusal(street, monkeypatch):
 
 # --- minutes ----------------------------------------------------------------------------------------------------------
 def test_frozen_layers_run_once_where_their_output_is_cached(sets):
-    takes = replace(TAKES, describe=(0.0, 0.0, 60.0), decode=0.6, cached=(1000, 1000))
-    found = estimate(FROZEN, sets, takes, PLENTY).minutes
+    takes = replace(TAKES, seconds_to_describe=(0.0, 0.0, 60.0), seconds_to_decode=0.6, bytes_cached=(1000, 1000))
+    found = from_cost(FROZEN, sets, takes, PLENTY).minutes
     assert found == pytest.approx({"done once": 80.8, "training": 0, "test": 32.32})
-    of_val = estimate(FROZEN, sets, replace(takes, describe=(60.0, 0.0, 60.0), cached=(0, 1000)), PLENTY)
+    of_val = from_cost(
+        FROZEN, sets, replace(takes, seconds_to_describe=(60.0, 0.0, 60.0), bytes_cached=(0, 1000)), PLENTY
+    )
     assert of_val.minutes["done once"] == pytest.approx(32.8) and of_val.minutes["training"] == 6 * 32
     little = PLENTY | {"disk": 1000.0}  # too small for pixels: decoded where they are needed
-    assert estimate(FROZEN, sets, takes, little).minutes["training"] == 0
-    everything = estimate(FROZEN, sets, replace(takes, describe=(0.0, 0.0, 0.0), cached=(0, 0)), little).minutes
+    assert from_cost(FROZEN, sets, takes, little).minutes["training"] == 0
+    everything = from_cost(
+        FROZEN, sets, replace(takes, seconds_to_describe=(0.0, 0.0, 0.0), bytes_cached=(0, 0)), little
+    ).minutes
     assert everything["done once"] == 0
     assert everything["training"] == pytest.approx((6 * (32 + 40) + 3 * 32) / 100)
 
 
 def test_views_of_queries_count_in_the_test(sets):
-    takes = replace(TAKES, describe=(60.0, 60.0, 60.0), dim=10**6)
+    takes = replace(TAKES, seconds_to_describe=(60.0, 60.0, 60.0), values_per_descriptor=10**6)
     plain, many = (
-        estimate(TINY.replace(test_method=method), sets, takes, PLENTY)
+        from_cost(TINY.replace(test_method=method), sets, takes, PLENTY)
         for method in ("hard_resize", "five_crops+multi_scale_concatenated+flip")
     )
     assert plain.minutes["test"] == 32 and many.minutes["test"] == pytest.approx(7 * (16 + 5 * 16))
     more = 1.3 * 4 * 10**6 * (3 * (16 + 5 * 16) - 32)
-    assert many.needed["RAM"] - plain.needed["RAM"] == pytest.approx(more)
+    assert many.bytes_needed["RAM"] - plain.bytes_needed["RAM"] == pytest.approx(more)
 
 
 # --- bytes, and refusals ----------------------------------------------------------------------------------------------
 def test_a_proposal_fits(sets):
     config = TINY.replace(train_batch_size=40)
-    takes = replace(TAKES, learning=40 * TAKES.row)
-    found = estimate(config, sets, takes, PLENTY)
-    free = PLENTY | {"RAM": 0.5 * found.needed["RAM"]}
+    takes = replace(TAKES, bytes_to_learn=40 * TAKES.bytes_to_learn_row)
+    found = from_cost(config, sets, takes, PLENTY)
+    free = PLENTY | {"RAM": 0.5 * found.bytes_needed["RAM"]}
     with pytest.raises(
         ValueError, match=r"RAM is short: .*train_batch_size=(\d+) instead of 40 would fit, or"
     ) as refused:
-        estimate(config, sets, takes, free).check()
+        from_cost(config, sets, takes, free).check()
     size = int(str(refused.value).split("train_batch_size=")[1].split()[0])
-    estimate(config.replace(train_batch_size=size), sets, replace(takes, learning=size * TAKES.row), free).check()
+    takes = replace(takes, bytes_to_learn=size * TAKES.bytes_to_learn_row)
+    from_cost(config.replace(train_batch_size=size), sets, takes, free).check()
     with pytest.raises(ValueError, match=r"RAM is short: .*lower image_size"):
-        estimate(TINY, sets, TAKES, PLENTY | {"RAM": 10**6}).check()
+        from_cost(TINY, sets, TAKES, PLENTY | {"RAM": 10**6}).check()
 
 
 def test_what_is_short_beside_a_gpu_is_named_with_what_helps(sets):
     config = TINY.replace(train_batch_size=40)
-    takes = replace(TAKES, learning=40 * TAKES.row)
-    need = estimate(config, sets, takes, ON_A_GPU).needed
-    assert list(need) == ["RAM", "GPU memory", "disk"] and need["GPU memory"] > takes.learning > need["RAM"]
+    takes = replace(TAKES, bytes_to_learn=40 * TAKES.bytes_to_learn_row)
+    need = from_cost(config, sets, takes, ON_A_GPU).bytes_needed
+    assert list(need) == ["RAM", "GPU memory", "disk"] and need["GPU memory"] > takes.bytes_to_learn > need["RAM"]
     for short, words in (("GPU memory", r"train_batch_size=\d+ instead of 40"), ("RAM", "decoded batches wait there")):
         with pytest.raises(ValueError, match=f"^{short} is short: .*{words}"):
-            estimate(config, sets, takes, ON_A_GPU | {short: 0.6 * need[short]}).check()
+            from_cost(config, sets, takes, ON_A_GPU | {short: 0.6 * need[short]}).check()
     large = TINY.replace(test_image_size=(640, 640))
     with pytest.raises(ValueError, match=r"RAM is short: .*its test: lower infer_batch_size"):
-        estimate(large, sets, TAKES, ON_A_GPU | {"RAM": 10**8}).check()
+        from_cost(large, sets, TAKES, ON_A_GPU | {"RAM": 10**8}).check()
 
 
 def test_descriptors_without_room_in_memory_count_for_the_disk(sets):
-    takes = replace(TAKES, dim=10**8, mined=0)
-    much, little = (estimate(TINY, sets, takes, PLENTY | {"RAM": memory}) for memory in (10**12, 10**8))
-    assert little.needed["disk"] - much.needed["disk"] == 2 * 32 * 10**8  # as float16
+    takes = replace(TAKES, values_per_descriptor=10**8, images_described_per_round=0)
+    much, little = (from_cost(TINY, sets, takes, PLENTY | {"RAM": memory}) for memory in (10**12, 10**8))
+    assert little.bytes_needed["disk"] - much.bytes_needed["disk"] == 2 * 32 * 10**8  # as float16
 
 
 def test_a_whitening_counts_in_the_test(sets):
-    takes = replace(TAKES, describe=(0.0, 0.0, 60.0), dim=10**6)
-    plain, short = (estimate(TINY.replace(whitened_dim=dim), sets, takes, PLENTY) for dim in (0, 4))
+    takes = replace(TAKES, seconds_to_describe=(0.0, 0.0, 60.0), values_per_descriptor=10**6)
+    plain, short = (from_cost(TINY.replace(whitened_dim=dim), sets, takes, PLENTY) for dim in (0, 4))
     assert short.minutes["test"] - plain.minutes["test"] == 24  # the database of train
-    assert short.needed["disk"] - plain.needed["disk"] == 2 * 4 * 23 * 10**6  # its weights, while they are replaced
-    assert short.needed["RAM"] - plain.needed["RAM"] > 4 * (24 + 23 - 1.3 * 32) * 10**6
+    weights = 4 * 23 * 10**6  # bytes, twice while they are replaced
+    assert short.bytes_needed["disk"] - plain.bytes_needed["disk"] == 2 * weights
+    assert short.bytes_needed["RAM"] - plain.bytes_needed["RAM"] > 4 * (24 + 23 - 1.3 * 32) * 10**6
 
 
 def test_what_has_no_room_is_refused_in_notebooks_and_on_the_command_line(street, monkeypatch, capsys):
@@ -220,7 +225,7 @@ def test_a_training_says_what_it_took_and_goes_on_whatever_the_estimate(street, 
 
 
 def test_what_it_took_stands_beside_what_was_expected(sets, tmp_path, monkeypatch, capsys):
-    found = estimate(TINY, sets, replace(TAKES, learn=60.0, decode=6.0), PLENTY)
+    found = from_cost(TINY, sets, replace(TAKES, seconds_to_learn=60.0, seconds_to_decode=6.0), PLENTY)
     found.save(tmp_path, "street-a")
     monkeypatch.setattr(module, "_free_disk", lambda: PLENTY["disk"] - 3 * GB)
     history = pd.DataFrame({"seconds": [60.0, 90.0], "seconds_decode": [90.0, 0], "peak_bytes": [2 * GB, 3 * GB]})
@@ -234,7 +239,7 @@ def test_what_it_took_stands_beside_what_was_expected(sets, tmp_path, monkeypatc
         "minutes of training: 3.00 taken, 240.00 expected",
         f"GB of RAM in training: 3.00 taken, {need:.2f} expected",
         "minutes of test street-a: 0.50 taken, 3.20 expected",
-        f"GB of disk with test street-a: 3.00 taken, {found.needed['disk'] / GB:.2f} expected",
+        f"GB of disk with test street-a: 3.00 taken, {found.bytes_needed['disk'] / GB:.2f} expected",
     ]
     assert json.loads((tmp_path / "estimate.json").read_text())["taken"]["minutes of training"] == 3
     assert comparison(tmp_path).taken["GB of RAM in training"] == 3

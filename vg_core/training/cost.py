@@ -2,12 +2,12 @@
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -27,90 +27,122 @@ SHOWN = 12  # photographs that are decoded, and timed on a CPU; batches of any s
 MARGIN = 1.3  # on bytes that follow from those of few images, or are counted: memory lies in pieces
 
 
+@dataclass(frozen=True)
 class Cost:
-    """What a training on the sets train and val costs: bytes of the memory that the network lies in, seconds per image
-    of all processes together.
+    """What a training costs: bytes of the memory that the network lies in, seconds per image of all processes."""
 
-    Nothing stays of it, no file and no random number. Raises torch.OutOfMemoryError where a GPU does not hold
-    a few images.
+    values_per_descriptor: int
+    images: tuple[int, int]  # of train and val
+    images_described_per_round: int  # to choose those that the round learns from
+    images_learned_per_round: int
+    bytes_of_model: int
+    bytes_beside_model: int  # that only a training needs: gradients, moments, the objective's weights
+    bytes_cached: tuple[int, int]  # of train and val: the frozen layers' output, or pixels on a GPU
+    bytes_to_describe: float  # a batch
+    bytes_to_learn: float  # from as much of a batch as is in memory at a time
+    bytes_to_learn_row: float
+    seconds_to_decode: float
+    seconds_to_describe: tuple[float, float, float]  # train, val and test: frozen layers only where they are not cached
+    seconds_to_learn: float
+
+
+def measure_cost(config: Config, sets: Sequence[PlaceSet], device: torch.device) -> Cost:
+    """Cost of a training on the sets train and val. Measuring it leaves no file, and the random numbers as they were.
+
+    Raises torch.OutOfMemoryError where a GPU does not hold a few images.
     """
 
-    def __init__(self, config: Config, sets: Sequence[PlaceSet], device: torch.device):
-        def undecoded(places: PlaceSet, size: tuple[int, int]) -> Photographs:
-            return Photographs([*places.database.path, *places.queries.path], size)
+    def undecoded(places: PlaceSet, size: tuple[int, int]) -> Photographs:
+        return Photographs([*places.database.path, *places.queries.path], size)
 
-        self.device = device
-        with redirect_stdout(io.StringIO()), torch.random.fork_rng([device] if device.type == "cuda" else []):
-            config = config.replace(compile=False)  # silent: what the trainer says, the training says again
-            self.trainer = trainer = Trainer(config.replace(accumulate=1), Path(), *sets, undecoded)
-            self.dim = trainer.model.dim  # values of a descriptor
-            self.images = len(trainer.images), len(trainer.val_images)
-            self.rows, self.mined = self._draw()  # (R, P) images of a round; how many it describes to choose them
-            sources = trainer.sources[0].source, trainer.sources[1]
-            # bytes of train and val in memory: frozen layers' output, or pixels on a GPU
-            self.cached = [source.nbytes if isinstance(source, DeviceCache) else 0 for source in sources]
-            self._measure(config, [source if isinstance(source, StemCache) else None for source in sources])
-            moments = [moment for state in trainer.optimizer.state.values() for moment in state.values()]
-            gradients = [p for group in trainer.optimizer.param_groups for p in group["params"]]
-            beside = [*gradients, *moments, *trainer.objective.state_dict().values()]
-            self.model = sum(one.nbytes for one in trainer.model.state_dict().values())
-            self.beside = sum(one.nbytes for one in beside)  # bytes that only a training needs
-
-    def _draw(self) -> tuple[np.ndarray, int]:
-        """(R, P) rows of a round, and how many images are described for it once its queries have previous negatives."""
-        described = [0]
-
-        def describe(wanted: np.ndarray) -> Tensor:
-            described.append(len(wanted))
-            return torch.randn(len(wanted), 8, device=self.device)  # (M, 8)
-
-        for _ in range(2):
-            rows, _ = self.trainer.objective.draw(FIRST, np.random.default_rng(self.trainer.config.seed), describe)
-        return rows, described[-1]
-
-    def _measure(self, config: Config, stems: Sequence[StemCache | None]) -> None:
-        some, started = [[image] for image in self.rows.ravel()[:SHOWN]], time.monotonic()
-        pixels = torch.cat(list(self.trainer.images.batches(some)))  # (SHOWN, 3, H, W)
-        self.decode = (time.monotonic() - started) / len(some)  # seconds, by all threads
-        cache = stems[0] or stems[1]
-        maps = cache.make(pixels) if cache else pixels  # (SHOWN, C, h, w)
-        described = min(config.infer_batch_size, self.images[0])
-        self.describing, _, whole = self._spent(partial(self._describe, pixels), described)  # bytes, of a batch
-        rest = self._spent(partial(self._describe, maps), described)[2] if cache else whole
-        self.describe = np.array([*(rest if stem else whole for stem in stems), whole])  # seconds: mining, val, test
-        rows, width = len(self.trainer.batches(self.rows)[0]), self.rows.shape[1]
-        learned = ceil(rows / processes.size() / config.accumulate) * width
-        self.learning, each, self.learn = self._spent(partial(self._learn, maps if stems[0] else pixels), learned)
-        self.row = each * width  # bytes that a row takes of those of a step
-
-    def _describe(self, images: Tensor, count: int) -> None:
-        """Describe ``count`` images in each process."""
-        source = SimpleNamespace(batches=lambda parts: (_repeated(images, len(part)) for part in parts))
-        describe_photographs(self.trainer.model, source, count, np.arange(count * processes.size()))
-
-    def _learn(self, images: Tensor, count: int) -> None:
-        """Take a training step with ``count`` images in each process, in rows of FEW images."""
-        rows = self.rows[:, :FEW]  # (R, FEW)
-        rows = np.resize(rows, (processes.size() * max(1, count // rows.shape[1]), rows.shape[1]))
-        self.trainer.model.train()
-        self.trainer.step(_repeated(images, rows.size // processes.size()), rows)
-
-    def _spent(self, work: Callable[[int], None], count: int) -> tuple[float, float, float]:
-        """(bytes that ``work`` on ``count`` images takes, bytes per image, seconds per image)."""
-        work(FEW)  # libraries, gradients and moments are there afterwards
-        less, more = (peak_of(partial(work, few), self.device) for few in (FEW, 2 * FEW))
-        each = MARGIN * max(0, more - less) / FEW
-        taken, cuda = less + each * (count - FEW), self.device.type == "cuda"
-        fits = processes.agreed(taken < free_memory(self.device))
-        timed = min(count, count if cuda else SHOWN) if fits else 2 * FEW  # a GPU is hardly slower with many images
-        for _ in range(1 + cuda):  # the first time of so many on a GPU chooses algorithms
-            started = time.monotonic()
-            work(timed)
-            if cuda:
-                torch.cuda.synchronize(self.device)
-        return taken, each, (time.monotonic() - started) / timed / processes.size()
+    silent = redirect_stdout(io.StringIO())  # what the trainer says, the training says again
+    with silent, torch.random.fork_rng([device] if device.type == "cuda" else []):
+        trainer = Trainer(config.replace(compile=False, accumulate=1), Path(), *sets, undecoded)
+        return _measure(trainer, config, device)
 
 
-def _repeated(images: Tensor, count: int) -> Tensor:
-    """(count, C, H, W): the given images again and again."""
-    return images[torch.arange(count) % len(images)].contiguous(memory_format=torch.channels_last)
+def _measure(trainer: Trainer, config: Config, device: torch.device) -> Cost:
+    rows, images_described = _draw(trainer, device)  # (R, P)
+    sources, images = (trainer.sources[0].source, trainer.sources[1]), (len(trainer.images), len(trainer.val_images))
+    stems = [source for source in sources if isinstance(source, StemCache)]
+    few, started = [[image] for image in rows.ravel()[:SHOWN]], time.monotonic()
+    pixels = torch.cat(list(trainer.images.batches(few)))  # (SHOWN, 3, H, W)
+    seconds_to_decode = (time.monotonic() - started) / len(few)
+    maps = stems[0].make(pixels) if stems else pixels  # (SHOWN, C, h, w)
+    batch = min(config.infer_batch_size, images[0])
+    bytes_to_describe, _, seconds_whole = _spent(partial(_describe, trainer, pixels), batch, device)
+    seconds_rest = _spent(partial(_describe, trainer, maps), batch, device)[2] if stems else seconds_whole
+    at_once = ceil(len(trainer.batches(rows)[0]) / processes.size() / config.accumulate) * rows.shape[1]  # images
+    learn = partial(_learn, trainer, maps if sources[0] in stems else pixels, rows)
+    bytes_to_learn, bytes_to_learn_image, seconds_to_learn = _spent(learn, at_once, device)
+    gradients = [weight for group in trainer.optimizer.param_groups for weight in group["params"]]  # as large as these
+    moments = [moment for state in trainer.optimizer.state.values() for moment in state.values()]
+    beside_model = [*gradients, *moments, *trainer.objective.state_dict().values()]
+    return Cost(
+        values_per_descriptor=trainer.model.dim,
+        images=images,
+        images_described_per_round=images_described,
+        images_learned_per_round=rows.size,
+        bytes_of_model=sum(tensor.nbytes for tensor in trainer.model.state_dict().values()),
+        bytes_beside_model=sum(tensor.nbytes for tensor in beside_model),
+        bytes_cached=tuple(source.nbytes if isinstance(source, DeviceCache) else 0 for source in sources),
+        bytes_to_describe=bytes_to_describe,
+        bytes_to_learn=bytes_to_learn,
+        bytes_to_learn_row=bytes_to_learn_image * rows.shape[1],
+        seconds_to_decode=seconds_to_decode,
+        seconds_to_describe=(*(seconds_rest if one in stems else seconds_whole for one in sources), seconds_whole),
+        seconds_to_learn=seconds_to_learn,
+    )
+
+
+def _draw(trainer: Trainer, device: torch.device) -> tuple[np.ndarray, int]:
+    """(R, P) rows of a round, and how many images are described for it once its queries have previous negatives."""
+    counts = [0]
+
+    def describe(wanted: np.ndarray) -> Tensor:
+        counts.append(len(wanted))
+        return torch.randn(len(wanted), 8, device=device)  # (M, 8)
+
+    for _ in range(2):
+        rows, _ = trainer.objective.draw(FIRST, np.random.default_rng(trainer.config.seed), describe)
+    return rows, counts[-1]
+
+
+@dataclass
+class _Repeated:
+    """A source of batches of any size, in which the same images (N, C, H, W) come again and again."""
+
+    images: Tensor
+
+    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        for wanted in indices:
+            yield self.images[torch.from_numpy(wanted) % len(self.images)].contiguous(memory_format=torch.channels_last)
+
+
+def _describe(trainer: Trainer, images: Tensor, count: int) -> None:
+    """Describe ``count`` images in each process."""
+    describe_photographs(trainer.model, _Repeated(images), count, np.arange(count * processes.size()))
+
+
+def _learn(trainer: Trainer, images: Tensor, rows: np.ndarray, count: int) -> None:
+    """Take a training step with ``count`` images in each process, in rows of FEW images."""
+    rows = rows[:, :FEW]  # (R, FEW)
+    rows = np.resize(rows, (processes.size() * max(1, count // rows.shape[1]), rows.shape[1]))
+    trainer.model.train()
+    trainer.step(next(_Repeated(images).batches([np.arange(rows.size // processes.size())])), rows)
+
+
+def _spent(work: Callable[[int], None], count: int, device: torch.device) -> tuple[float, float, float]:
+    """(bytes that ``work`` on ``count`` images takes, bytes per image, seconds per image)."""
+    work(FEW)  # libraries, gradients and moments are there afterwards
+    less, more = (peak_of(partial(work, few), device) for few in (FEW, 2 * FEW))  # bytes
+    bytes_per_image = MARGIN * max(0, more - less) / FEW
+    bytes_of_all, cuda = less + bytes_per_image * (count - FEW), device.type == "cuda"
+    fits = processes.agreed(bytes_of_all < free_memory(device))
+    timed = min(count, count if cuda else SHOWN) if fits else 2 * FEW  # a GPU is hardly slower with many images
+    for _ in range(1 + cuda):  # the first time of so many on a GPU chooses algorithms
+        started = time.monotonic()
+        work(timed)
+        if cuda:
+            torch.cuda.synchronize(device)
+    return bytes_of_all, bytes_per_image, (time.monotonic() - started) / timed / processes.size()
