@@ -123,6 +123,7 @@ def test_workers_train_a_network_once_whatever_it_is_tested_on(street):
     variants = {name: SHORT.replace(test_image_size=size) for name, size in sizes.items()}
     ranks = sweep(variants, cluster="local")
     assert ranks.attrs["failed"] == [] and set(ranks.variant) == set(sizes)
+    assert sweep(variants, cluster="local").equals(ranks)  # there is nothing left for workers
     (log,) = paths.checkpoints_folder("smoke").glob("*/log.txt")
     assert log.read_text().count("after epoch 1") == 1
 

@@ -98,7 +98,8 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
     missing = {member: config for member, config in members.items() if outcomes[member] is None}
     if cluster == "auto":
         cluster = "here" if torch.cuda.is_available() or len(missing) < 2 else "local"
-    made = _one_by_one(missing, opened) if cluster == "here" else _by_workers(missing, cluster)
+    here = cluster == "here" or not missing
+    made = _one_by_one(missing, opened) if here else _by_workers(missing, cluster)
     started = time.monotonic()
     for number, (member, outcome) in enumerate(bar(made, total=len(missing), desc="runs"), 1):
         outcomes[member] = outcome
