@@ -8,12 +8,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from vg_core.config import Config
@@ -26,6 +25,7 @@ from vg_core.system.text import printable
 
 SPLITS = ("train", "val", "test")
 GENERATED = ("toycity", "toycity_drive")  # rendered on first use, nothing is downloaded
+SPOTS_AT_A_TIME = 1024  # whose neighbours are listed together: what the cache of a core holds
 ROUNDING_METRES = 1e-6  # names carry centimetres; binary fractions must not push 25.00 m over the line
 
 
@@ -173,17 +173,28 @@ def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> li
 
     Views that share a position are searched once: panoramas give dozens of images the same coordinates.
     """
-    spots, spot_of = np.unique(_as_numbers(queries), return_inverse=True)  # (S,) (Q,)
     numbers = _as_numbers(database)  # (N,)
     images = np.argsort(numbers, kind="stable")  # (N,) grouped by place
     places, first = np.unique(numbers[images], return_index=True)  # (P,) and the first image of each in that order
-    there = _links(images, np.append(first, len(images)), len(images))  # (P, N)
+    first = np.append(first, len(images))
+    spots, spot_of = np.unique(_as_numbers(queries), return_inverse=True)  # (S,) (Q,)
     tree = cKDTree(_as_points(places), leafsize=64, balanced_tree=False, compact_nodes=False)  # built in half the time
-    near = tree.query_ball_point(_as_points(spots), radius_m + ROUNDING_METRES)  # S lists
-    near = _links([*chain.from_iterable(near)], [0, *accumulate(map(len, near))], len(places))  # (S, P)
-    found = near @ there  # (S, N)
-    parts = [np.sort(part) for part in np.split(found.indices.astype(np.int64), found.indptr[1:-1])]
-    return [parts[spot] for spot in spot_of]
+    near = tree.query_ball_point(_as_points(spots), radius_m + ROUNDING_METRES)  # S lists of places
+    blocks = (near[start : start + SPOTS_AT_A_TIME] for start in range(0, len(near), SPOTS_AT_A_TIME))
+    found = [part for block in blocks for part in _images_at(block, images, first)]
+    return [found[spot] for spot in spot_of]
+
+
+def _images_at(places: Sequence[list[int]], images: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
+    """For each list of places the sorted images there; those of place p are images[first[p] : first[p + 1]]."""
+    flat = np.fromiter(chain.from_iterable(places), dtype=np.int64)  # (F,)
+    sizes = first[flat + 1] - first[flat]  # (F,)
+    ends = np.append(0, sizes.cumsum())  # (F + 1,)
+    found = images[np.arange(ends[-1]) + np.repeat(first[flat] - ends[:-1], sizes)]
+    parts = np.split(found, ends[np.cumsum([len(one) for one in places[:-1]], dtype=int)])
+    for part in parts:
+        part.sort()
+    return parts
 
 
 def find_split(name: str, split: str, queries: str = "queries") -> Path:
@@ -229,8 +240,3 @@ def _as_numbers(positions: np.ndarray) -> np.ndarray:
 
 def _as_points(numbers: np.ndarray) -> np.ndarray:
     return numbers.view(float).reshape(-1, 2)
-
-
-def _links(columns: Sequence[int], ends: Sequence[int], width: int) -> csr_array:
-    """Sparse matrix with True in the columns that row r has: ``columns[ends[r] : ends[r + 1]]``."""
-    return csr_array((np.ones(len(columns), dtype=bool), columns, ends), (len(ends) - 1, width))
