@@ -17,14 +17,14 @@ from torch import Tensor
 
 from benchmarks import reference
 from vg_core.config import Config
-from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.photographs import Photographs, in_parts
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import AT, recall
 from vg_core.mining import draw_pool
 from vg_core.models import GeoModel, build_model
 from vg_core.models.network import Encoded, frozen_stem, inference_copy
 from vg_core.models.precision import mixed_precision, normalise
-from vg_core.retrieval.descriptors import in_parts, local_descriptors
+from vg_core.retrieval.descriptors import local_descriptors
 from vg_core.retrieval.feature_cache import DeviceCache, descriptors_of, keep_pixels
 from vg_core.retrieval.ranking import nearest_on_device, search
 from vg_core.system.clock import Clock

@@ -46,7 +46,7 @@ class _Command:
 
 @dataclass(frozen=True)
 class Train(ClassOptions, TupleOptions, Config):
-    """Train on a dataset, keep the model with the best recall@5 on val, test it once; goes on if it was interrupted."""
+    """Train on a dataset, keep the model with the best recall on val, test it once; goes on if it was interrupted."""
 
     task: tyro.conf.Suppress[None] = None  # its options are those of this command
     loss: str = TupleOptions.loss  # a key of vg_core.losses.LOSSES, or "geo_classification": tells map cells apart

@@ -95,7 +95,7 @@ class Config:
     queries_per_epoch: int = 5000
     cache_refresh_rate: int = 1000  # queries between two mining rounds
     epochs_num: int = 50  # 0 evaluates the network untrained
-    patience: int = 3  # epochs without a better val recall@5 before stopping
+    patience: int = 3  # epochs without a better val recall (`selected_by`) before stopping
     selected_by: Literal["recall_1", "recall_5", "recall_10"] = "recall_5"  # on val: what chooses the model
     compile: bool = False  # torch.compile: minutes before the first steps, faster ones afterwards
     val_queries: int = 0  # queries validated on after each epoch, the same ones in all runs; 0 is all

@@ -30,6 +30,11 @@ def ahead(mapped: bool) -> int:
     return min(2 * WORKERS, AHEAD if mapped else max(AHEAD, WORKERS))
 
 
+def in_parts(indices: Sequence, size: int) -> Iterator:
+    """The indices in consecutive parts of at most ``size`` each."""
+    return (indices[start : start + size] for start in range(0, len(indices), size))
+
+
 def unreadable(paths: Sequence[str]) -> dict[str, str]:
     """The files that cannot be decoded and a sentence about each, in order; reads every file once."""
 

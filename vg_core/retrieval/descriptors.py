@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from vg_core.datasets.images import read_image
-from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.photographs import Photographs, in_parts
 from vg_core.datasets.places import PlaceSet
 from vg_core.models.network import GeoModel, inference_copy
 from vg_core.models.precision import mixed_precision, normalise
@@ -30,6 +30,11 @@ View = tuple[Box, Size]  # a rectangle of a photograph and the size that the net
 def whole(photo: Size, size: Size) -> list[View]:
     """The whole photograph at the configured size, its proportions lost."""
     return [((0.0, 0.0, float(photo[1]), float(photo[0])), size)]
+
+
+def scaled(size: Size, factor: float) -> Size:
+    """The size times a factor, in whole pixels."""
+    return round(size[0] * factor), round(size[1] * factor)
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,7 @@ def _pictures(path: str, image_size: Size, strategy: Strategy) -> tuple[list[np.
     pictures = []
     for box, size in distinct:
         for scale in strategy.scales:
-            width, height = round(size[1] * scale), round(size[0] * scale)
+            height, width = scaled(size, scale)
             picture = np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR, box=box))
             pictures += [picture, picture[:, ::-1]] if strategy.flip else [picture]
     return pictures, [distinct.index(view) for view in views]
@@ -230,8 +235,3 @@ def mean_direction(descriptors: np.ndarray, axis: int) -> np.ndarray:
 def filled(parts: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """float32 array of this ``shape`` from the rows of consecutive parts; to concatenate them would hold all twice."""
     return np.fromiter(chain.from_iterable(parts), np.dtype((np.float32, shape[1:])), shape[0])
-
-
-def in_parts(indices: Sequence, size: int) -> Iterator:
-    """The indices in consecutive parts of at most ``size`` each."""
-    return (indices[start : start + size] for start in range(0, len(indices), size))

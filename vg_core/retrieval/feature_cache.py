@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.photographs import Photographs, in_parts
 from vg_core.models.network import Encoded, GeoModel, frozen_stem
 from vg_core.models.precision import mixed_precision, normalise
 from vg_core.system import processes
@@ -51,7 +51,7 @@ class DeviceCache:
         """(N, H, W, C): everything in the cache, channels last, as networks compute."""
         _, channels, height, width = self.one.shape
         own = np.arange(len(self))[processes.share(len(self), self.batch_size)]  # (n,)
-        parts = [own[start : start + self.batch_size] for start in range(0, len(own), self.batch_size)]
+        parts = list(in_parts(own, self.batch_size))
         with torch.inference_mode(False):  # asked for by inference or not, a training step must be able to use them
             maps = torch.empty(len(self), height, width, channels, dtype=self.one.dtype, device=self.device)
             batches = self.photographs.batches(parts)
@@ -66,7 +66,7 @@ class DeviceCache:
 
 
 class StemCache(DeviceCache):
-    """Photographs as the frozen layers of a network see them, on the network's device; ``GeoModel.tail`` takes them.
+    """Photographs as the frozen layers of a network see them, on the network's device; ``GeoModel.encode`` takes them.
 
     They are float32, or bfloat16 where the network computes in it, as the same layers give in a training step.
     """

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from vg_core.datasets.photographs import in_parts
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
 from vg_core.mining import products
@@ -27,7 +28,6 @@ from vg_core.retrieval.descriptors import (
     describe_views,
     described_views,
     filled,
-    in_parts,
     photographs_of,
 )
 from vg_core.retrieval.exact_search import Ranking, exact

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vg_core.retrieval.descriptors import Box, Size, Strategy, View, mean_direction, whole
+from vg_core.retrieval.descriptors import Box, Size, Strategy, View, mean_direction, scaled, whole
 from vg_core.retrieval.exact_search import Ranking
 from vg_core.retrieval.ranking import search
 from vg_core.system.errors import ByName
@@ -43,11 +43,6 @@ def five_crops(photo: Size, size: Size) -> list[View]:
     places = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5)]  # share of the free room: down, across
     side, seen = (min(photo), min(photo)), (min(size), min(size))
     return [(_rectangle(photo, side, *place), seen) for place in places]
-
-
-def scaled(size: Size, factor: float) -> Size:
-    """The size times a factor, in whole pixels."""
-    return round(size[0] * factor), round(size[1] * factor)
 
 
 def _rectangle(photo: Size, part: tuple[float, float], down: float = 0.5, across: float = 0.5) -> Box:

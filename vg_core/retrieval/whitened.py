@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vg_core.config import Config
-from vg_core.datasets.places import load_places
+from vg_core.datasets.places import PlaceSet, load_places
 from vg_core.models import build_model, load_model
 from vg_core.models.checkpoint import model_bytes, whitened_file
 from vg_core.models.whitening import LEARNED_ON, Whitening
@@ -44,11 +44,11 @@ def widest(values: int, images: int) -> int:
     return min(WIDEST, values, min(images, LEARNED_ON) - 1)
 
 
-def check_whitened_dim(config: Config) -> None:
+def check_whitened_dim(config: Config, train: PlaceSet) -> None:
     """Raises ValueError, before hours of training, for a ``whitened_dim`` above what whitening can have."""
     if not config.whitened_dim:
         return
-    values, images = build_model(config.replace(weights="none")).dim, len(load_places(config, "train").database)
+    values, images = build_model(config.replace(weights="none")).dim, len(train.database)
     if config.whitened_dim > widest(values, images):
         raise ValueError(
             f"whitened_dim={config.whitened_dim} is above {widest(values, images)}, the most that descriptors of "

@@ -54,7 +54,7 @@ def _run(config: Config, opened: Opened) -> Run:
     if finished:
         return finished
     job = Job.open(config, opened)
-    check_whitened_dim(config)
+    check_whitened_dim(config, job.train)
     look_at([job.train, job.val, job.test], config.val_positives_dist_threshold, config.image_size)
     if not job.is_trained():
         _train(job)

@@ -12,13 +12,13 @@ from torch import nn
 
 from vg_core.config import Config
 from vg_core.datasets.augmentation import make_augmentation
-from vg_core.datasets.photographs import Photographs
+from vg_core.datasets.photographs import Photographs, in_parts
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model
 from vg_core.models.checkpoint import model_bytes
 from vg_core.models.norms import share_batch_norms
-from vg_core.retrieval.descriptors import describe_photographs, in_parts, local_descriptors, photographs_of
+from vg_core.retrieval.descriptors import describe_photographs, local_descriptors, photographs_of
 from vg_core.retrieval.feature_cache import StemCache, keep_pixels, keep_stems
 from vg_core.retrieval.ranking import evaluate
 from vg_core.system import own_files, processes

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vg_core.datasets.folders import listed
-from vg_core.retrieval.descriptors import Size, View, whole
+from vg_core.retrieval.descriptors import Size, View, scaled, whole
 from vg_core.retrieval.published.ground_truth import Benchmark, read_holidays, read_landmarks, read_san_francisco
 from vg_core.retrieval.published.tokyo import read_tokyo247, read_tokyo_tm
-from vg_core.retrieval.strategies import own_size, scaled
+from vg_core.retrieval.strategies import own_size
 from vg_core.system.errors import ByName
 
 
