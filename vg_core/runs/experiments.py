@@ -50,10 +50,9 @@ def run(config: Config) -> Run:
 
 
 def _run(config: Config, opened: Opened) -> Run:
-    finished = read_back(config, opened)
+    job, finished = _look_up(config, opened)
     if finished:
         return finished
-    job = Job.open(config, opened)
     check_whitened_dim(config, job.train)
     look_at([job.train, job.val, job.test], config.val_positives_dist_threshold, config.image_size)
     if not job.is_trained():
@@ -64,18 +63,22 @@ def _run(config: Config, opened: Opened) -> Run:
 
 
 def read_back(config: Config, opened: Opened | None = None) -> Run | None:
-    """The run of this configuration if it is finished.
+    """The run of this configuration if it is finished."""
+    return _look_up(config, opened)[1]
 
-    On a machine without the photographs, the tables of a run of this very configuration are enough.
+
+def _look_up(config: Config, opened: Opened | None) -> tuple[Job | None, Run | None]:
+    """(job of a configuration, its run if that is finished). On a machine without the photographs there is no job, and
+    the tables of a run of this very configuration are enough.
     """
     make_strategy(config.test_method)  # a fault of the test must show before hours of training
     try:
         job = Job.open(config, opened)
     except FileNotFoundError:
         if found := read_tables(config):
-            return found
+            return None, found
         raise
-    return job.finished()
+    return job, job.finished()
 
 
 def compared(config: Config) -> pd.DataFrame:
