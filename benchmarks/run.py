@@ -1,8 +1,8 @@
 """How fast the stages are against the field's reference code: ``python benchmarks/run.py [rows…]``, or ``make bench``.
 
 Each row first checks that reference and ours give the same result, then times them in turns on this machine. Lines are
-written to ``benchmarks/results_cpu.csv`` (``results_cuda.csv`` with --gpu), where they replace earlier lines of the
-same rows, and from there to the README; those of --quick go to the cache folder, for they say nothing about speed.
+written to ``results_cpu.csv`` (``results_cuda.csv`` with --gpu), where they replace earlier lines of the same rows: in
+the cache folder, or with --publish in ``benchmarks/``, and from there to the table of its README.
 """
 
 import argparse
@@ -17,8 +17,8 @@ import pandas as pd
 import torch
 
 FOLDER = Path(__file__).resolve().parent
-README = FOLDER.parent / "README.md"
-MARKS = "<!-- make bench writes from here -->\n", "<!-- to here -->"  # around the README's table
+README = FOLDER / "README.md"
+MARKS = "<!-- make bench-publish writes from here -->\n", "<!-- to here -->"  # around the README's table
 if str(FOLDER.parent) not in sys.path:  # run as a script: only its own folder is on the path
     sys.path.insert(0, str(FOLDER.parent))
 
@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("rows", nargs="*", metavar="row", help=f"which rows (default: all): {', '.join(ROWS)}")
     p.add_argument("--repeats", type=int, default=5, metavar="N", help="pairs of measurements of each row (default: 5)")
-    p.add_argument("--quick", action="store_true", help="tiny shapes, only to see that everything runs and agrees")
+    worth = p.add_mutually_exclusive_group()
+    worth.add_argument("--quick", action="store_true", help="tiny shapes, only to see that everything runs and agrees")
+    worth.add_argument("--publish", action="store_true", help="write the lines to benchmarks/, and its README's table")
     p.add_argument("--gpu", action="store_true", help="the rows that run on a GPU, with shares of its measured rates")
     return p
 
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen = [ROWS[name] for name in args.rows or ROWS]
     except KeyError as error:
         sys.exit(f"error: {error.args[0]}")
-    file = results_file(device, args.quick)
+    file = results_file(device, args.quick, args.publish)
     with TemporaryDirectory(prefix="vg_bench_") as folder, patch.dict(os.environ, surroundings(args.gpu, folder)):
         rows = [r for r in chosen if r.on_gpu or not args.gpu]
         found, faults = run(rows, args.repeats, args.quick, device, file)
@@ -88,8 +90,9 @@ def run(rows: list[Row], repeats: int, quick: bool, device: torch.device, file: 
     return pd.DataFrame(found), faults
 
 
-def results_file(device: torch.device, quick: bool) -> Path:
-    return (cache_root() / "benchmarks" if quick else FOLDER) / f"results_{device.type}.csv"
+def results_file(device: torch.device, quick: bool = False, publish: bool = False) -> Path:
+    folder = FOLDER if publish else cache_root() / "benchmarks"
+    return folder / f"{'quick' if quick else 'results'}_{device.type}.csv"
 
 
 def write(file: Path, found: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import tyro
 
 from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, TupleOptions
-from vg_core.datasets.checks import look_at
+from vg_core.datasets.checks import check_recall, oddities
 from vg_core.datasets.folders import image_files
 from vg_core.datasets.places import load_places
 from vg_core.evaluation.comparisons import recall_table
@@ -21,11 +21,12 @@ from vg_core.figures.interactive_maps import locate_map
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash, read_facts
 from vg_core.retrieval.descriptors import describe
-from vg_core.retrieval.locating import locate
+from vg_core.retrieval.locating import locate, taken_at
 from vg_core.retrieval.published.benchmarks import benchmark, scores
 from vg_core.retrieval.published.layouts import LAYOUTS
 from vg_core.retrieval.whitened import whiten
-from vg_core.runs.experiments import examine, run
+from vg_core.runs.experiments import run
+from vg_core.runs.making import examine
 from vg_core.system import paths, processes
 from vg_core.system.bounds import check_numbers
 from vg_core.system.cache import EVICTABLE, contents, evict, listing
@@ -94,7 +95,9 @@ class Test(_Command):
         options |= {"test_image_size": self.image_size} if self.image_size else {}
         config = model.config.replace(dataset=self.dataset or model.config.dataset, test_dataset="", **options)
         places = load_places(config, self.split)
-        look_at([places], config.val_positives_dist_threshold, config.tested_at)
+        check_recall([places], config.val_positives_dist_threshold)
+        for odd in oddities([places], config.tested_at):
+            _say(odd)
         result, card = examine(config, self.model, places)
         facts = read_facts(self.model)
         on_val = ", ".join(f"{name} {facts[name]:.4g}" for name in sorted(facts, key=len))  # recall_5 before recall_10
@@ -167,13 +170,12 @@ class Locate(_Command):
     def __call__(self) -> None:
         guesses = locate(self.photo, self.model, self.database, self.top, self.batch_size)
         for place, guess in enumerate(guesses.itertuples(), 1):
-            _say(
-                f"{place}. {_position(guess)}  descriptor distance {guess.distance:.3f}, "
-                f"{guess.metres:.0f} m from the best guess  {guess.path}"
-            )
+            off = f"{guess.metres:.0f} m from the best guess"
+            off += "" if np.isnan(guess.error) else f", {guess.error:.0f} m from where its name says it was taken"
+            _say(f"{place}. {_position(guess)}  descriptor distance {guess.distance:.3f}, {off}  {guess.path}")
         if self.map:
             with replacing(self.map) as file:
-                locate_map(self.photo, guesses).save(str(file))
+                locate_map(self.photo, guesses, taken_at(self.photo, guesses)).save(str(file))
             _say(f"map: {self.map}")
 
 

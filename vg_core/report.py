@@ -5,7 +5,6 @@ import json
 import math
 import platform
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
@@ -16,9 +15,10 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vg_core.config import PROFILES
-from vg_core.system import own_files, paths
-from vg_core.system.text import printable, safe_cells
+from vg_core.config import Config
+from vg_core.system import notebooks, own_files, paths, version
+from vg_core.system.bounds import check_cluster
+from vg_core.system.text import count, printable, safe_cells
 
 SLUG = re.compile(r"\d\d_[a-z0-9_]+")  # of a notebook
 NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a figure, a table or a number: it becomes a file name or a Typst field
@@ -31,14 +31,17 @@ SOFTWARE = ("numpy", "pandas", "scipy", "matplotlib", "torch", "torchvision", "f
 class Page:
     """A notebook's page of the PDF: figures and tables are collected as they are shown, and written when it is closed.
 
-    What cannot be printed is a ValueError or TypeError, in a sentence, where it is given.
+    What cannot be printed is a ValueError or TypeError, in a sentence, where it is given. In a kernel the parameters of
+    the notebook are checked, too, and errors are sentences from here on.
     """
 
     def __init__(self, slug: str, profile: str = "smoke"):
+        notebooks.say_errors()
         if not isinstance(slug, str) or not SLUG.fullmatch(slug):
             raise ValueError(f"slug {slug!r} is not a notebook's name such as 10_baseline")
-        if profile not in PROFILES:
-            raise ValueError(f"profile {profile!r} is unknown; choose one of: {', '.join(PROFILES)}")
+        given = notebooks.given(slug)
+        Config.of(profile, **given.get("budget", {}).get(profile, {}) | given.get("options", {}))
+        check_cluster(given.get("cluster", "auto"))
         self.slug, self.profile = slug, profile
         self.figures: dict[str, Figure] = {}
         self.tables: dict[str, pd.DataFrame] = {}
@@ -53,8 +56,8 @@ class Page:
         self.tables[_checked(name, table, pd.DataFrame)] = table.copy()
         return table
 
-    def close(self, *sources: pd.DataFrame | Mapping, **numbers) -> Path:
-        """Write everything to the profile's folder ``assets/<slug>/`` and return it: what was there before is gone.
+    def close(self, *sources: pd.DataFrame | Mapping, **numbers) -> None:
+        """Write everything to the profile's folder ``assets/<slug>/`` and say so: what was there before is gone.
 
         ``sources`` say where results come from: ranks of ``sweep``, tables of ``exported``, or {"datasets": {name:
         fingerprint}, "runs": [run id]}; theory, which looks at no photographs, gives ``{}``. ``numbers``, which may be
@@ -70,7 +73,8 @@ class Page:
             inches = [round(float(side), 3) for side in figure.get_size_inches()]  # (width, height)
             origin["figures"][name] = {"file": f"{name}.{kind}", "inches": inches}
         files["origin.json"] = _json(origin)
-        return own_files.write_folder(paths.assets_folder(self.profile) / self.slug, files)
+        folder = own_files.write_folder(paths.assets_folder(self.profile) / self.slug, files)
+        print(f"{self.slug} is written to {folder}")
 
     def exported(self, table: str) -> pd.DataFrame:
         """A table of this name from every earlier chapter that exported one, end to end, with a first column
@@ -96,9 +100,10 @@ def findings(predictions: pd.DataFrame) -> str:
     """Markdown, a line for each row of ``judge_predictions``: what was expected, the verdict, the gain it rests on."""
     lines = []
     for row in predictions.itertuples():
-        change = f"{row.gain:+.1f} points of recall@1 [{row.low:+.1f}, {row.high:+.1f}]"
-        change += f", {row.queries:.0f} queries, {row.seeds:.0f} seeds"
-        change = "–, every run failed" if pd.isna(row.gain) else change
+        change = "–, every run failed"
+        if pd.notna(row.gain):
+            change = f"{row.gain:+.1f} points of recall@1 [{row.low:+.1f}, {row.high:+.1f}]"
+            change += f", {count(int(row.queries), 'query')}, {count(int(row.seeds), 'seed')}"
         lines.append(f"{row.variant}, expected {row.expected}: **{row.verdict}**; {change}")
     return "  \n".join(lines)
 
@@ -181,9 +186,10 @@ def _origin(slug: str, profile: str, sources: Sequence[pd.DataFrame | Mapping]) 
     known = {"datasets", "runs"}
     if not origins or not all(isinstance(origin, Mapping) and origin.keys() <= known for origin in origins):
         raise TypeError(f"close must be told where results of {slug} come from: ranks of a sweep, or {{}} for theory")
-    installed = {found.name: found.version for found in distributions()}
-    software = {"python": platform.python_version()} | {name: installed.get(name, "absent") for name in SOFTWARE}
-    return {"notebook": slug, "profile": profile, "commit": _commit()} | _joined(origins) | {"software": software}
+    installed = {name: next((found.version for found in distributions(name=name)), "absent") for name in SOFTWARE}
+    software = {"python": platform.python_version()} | installed
+    commit = version.commit(notebooks.is_edited(slug))
+    return {"notebook": slug, "profile": profile, "commit": commit} | _joined(origins) | {"software": software}
 
 
 def _joined(origins: Sequence[Mapping]) -> dict:
@@ -200,14 +206,3 @@ def _joined(origins: Sequence[Mapping]) -> dict:
         datasets |= {_portable(name): fingerprint for name, fingerprint in more.items()}
         runs.update(made)
     return {"datasets": datasets, "runs": sorted(runs)}
-
-
-def _commit() -> str:
-    """The commit of the code, with "+" when vg_core differs from it; "unknown" outside a git checkout."""
-    commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "vg_core"])
-    how = {"cwd": paths.ROOT, "capture_output": True, "text": True, "check": True}
-    try:
-        head, changes = (subprocess.run(["git", *words], **how).stdout.strip() for words in commands)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+" if changes else "")

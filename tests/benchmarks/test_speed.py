@@ -15,7 +15,9 @@ from benchmarks.measure import Case, Disagreement, check, difference, interleave
 from benchmarks.rows import ROWS
 from benchmarks.rows.retrieval import _common
 from tests.benchmarks.hungry import HUNGRY, MIB, REUSING
-from vg_core.system.paths import ROOT, cache_root
+from tests.children import FORKS
+from vg_core.retrieval import feature_cache
+from vg_core.system.paths import cache_root
 
 CPU = torch.device("cpu")
 COLUMNS = {
@@ -42,11 +44,19 @@ IMPOSSIBLE = replace(SMALL, name="impossible", prepare=impossible)
 WRONG = replace(HUNGRY, name="wrong", prepare=disagreeing, full={}, tolerance=0.1)
 
 
+@pytest.fixture(autouse=True)
+def copied(monkeypatch):
+    """Processes that measure memory are copies of one that has imported what they need."""
+    monkeypatch.setattr(measure, "get_context", lambda _method: FORKS)
+
+
 # --- agreement -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ROWS)
-def test_reference_and_ours_agree(name):
-    row = ROWS[name]
+def test_reference_and_ours_agree(name, monkeypatch):
+    compiled, row = [], ROWS[name]
+    monkeypatch.setattr(feature_cache, "_compiled", lambda work: compiled.append(work) or work)  # tested where it lies
     assert check(row, row.prepare(CPU, **row.quick), CPU) <= row.tolerance
+    assert bool(compiled) == (name == "extraction_compiled")
 
 
 def test_what_disagrees_is_neither_timed_nor_written(monkeypatch, capsys, tmp_path):
@@ -197,7 +207,7 @@ def test_rates_of_a_device_are_measured(small):
 
 # --- the command ---------------------------------------------------------------------------------------------------
 def test_quick_run_writes_a_table_that_grows(capsys):
-    file = cache_root() / "benchmarks" / "results_cpu.csv"
+    file = cache_root() / "benchmarks" / "quick_cpu.csv"
     assert run.main(["gem", "recall_from_ranks", "--quick", "--repeats", "2"]) == 0
     first = pd.read_csv(file)
     assert list(first.row) == [name for name in ROWS if name in ("gem", "recall_from_ranks")]
@@ -212,7 +222,7 @@ def test_quick_run_writes_a_table_that_grows(capsys):
 
 def test_the_readme_quotes_what_was_measured(tmp_path):
     found, said = pd.read_csv(run.FOLDER / "results_cpu.csv"), run.README.read_text()
-    assert run.MARKS[0] + run.markdown(found) + run.MARKS[1] in said, "make bench writes it"
+    assert run.MARKS[0] + run.markdown(found) + run.MARKS[1] in said, "make bench-publish writes it"
     copy = tmp_path / "README.md"
     copy.write_text(said)
     run.quote(copy, found.assign(ratio=9.0))
@@ -235,5 +245,21 @@ def test_faults_of_the_command_are_sentences(monkeypatch, capsys):
 
 def test_full_and_quick_shapes_name_the_same_sizes_and_no_result_of_one_is_kept_as_the_other():
     assert [name for name, row in ROWS.items() if row.full.keys() != row.quick.keys()] == []
-    assert run.results_file(CPU, quick=False).parent == ROOT / "benchmarks"
-    assert run.results_file(CPU, quick=True).is_relative_to(cache_root())
+    assert run.results_file(CPU, quick=True) != run.results_file(CPU)
+
+
+def test_only_who_publishes_changes_the_repository(monkeypatch, tmp_path, capsys):
+    for name, place in {"FOLDER": tmp_path / "benchmarks", "README": tmp_path / "benchmarks" / "README.md"}.items():
+        monkeypatch.setattr(run, name, place)
+    run.FOLDER.mkdir()
+    run.README.write_text("".join(run.MARKS))
+    monkeypatch.setattr(run, "alone", lambda work, *rest: work(*rest))  # a process takes seconds to start
+    monkeypatch.setitem(ROWS, "small", replace(SMALL, name="small", full=SMALL.quick))
+    assert run.main(["small", "--repeats", "1"]) == 0
+    assert run.README.read_text() == "".join(run.MARKS) and [*run.FOLDER.iterdir()] == [run.README]
+    assert list(pd.read_csv(cache_root() / "benchmarks" / "results_cpu.csv").row) == ["small"]
+    assert run.main(["small", "--repeats", "1", "--publish"]) == 0
+    assert "| memory |" in run.README.read_text() and (run.FOLDER / "results_cpu.csv").exists()
+    with pytest.raises(SystemExit):
+        run.main(["small", "--quick", "--publish"])
+    assert "not allowed with argument --quick" in capsys.readouterr().err

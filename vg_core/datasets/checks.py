@@ -14,16 +14,19 @@ TOLERATED = 1.4  # change of width to height: 16:9 shown as 4:3 is less, upright
 SIDE_STEP = 8  # pixels
 
 
-def look_at(sets: Sequence[PlaceSet], radius_m: float, image_size: tuple[int, int]) -> None:
-    """Say what is odd about sets of photographs, in a line each. Raises ValueError for a set other than train on which
-    recall means nothing: at 5 on val, which a model is chosen by, at 1 elsewhere.
+def check_recall(sets: Sequence[PlaceSet], radius_m: float) -> None:
+    """Raises ValueError for a set other than train on which recall means nothing: at 5 on val, which a model is chosen
+    by, at 1 elsewhere.
     """
     for places in sets:
         if places.split != "train":
             places.check_positives(radius_m, 5 if places.split == "val" else 1)
+
+
+def oddities(sets: Sequence[PlaceSet], image_size: tuple[int, int]) -> list[str]:
+    """Sentences about what is odd about sets of photographs, and costs recall or makes too much of it."""
     shown = squashed([path for places in sets for path in (*places.database.path, *places.queries.path)], image_size)
-    for sentence in filter(None, [*copies(sets), shown]):
-        print(sentence, flush=True)
+    return list(filter(None, [*copies(sets), shown]))
 
 
 def copies(sets: Sequence[PlaceSet]) -> list[str]:

@@ -1,5 +1,6 @@
 """A set of places: which photographs there are, where they were taken, and which of them show the same spot."""
 
+import difflib
 import hashlib
 import os
 import re
@@ -214,9 +215,12 @@ def find_split(name: str, split: str, queries: str = "queries") -> Path:
         parts = (folder / "database").is_dir(), (folder / queries).is_dir()
         if all(parts) or (split == "train" and folder.is_dir() and not any(parts)):
             return folder
+    known = [*GENERATED, *(folder.name for folder in paths.data_root().glob("*/"))]
+    near = [] if root.is_dir() else difflib.get_close_matches(str(name), known, 1)
     raise FileNotFoundError(
         f"dataset '{name}' has no {split} split: expected {root / 'images' / split}/database and …/{queries}. "
-        "Set VG_DATA to the folder that holds datasets, or give the path of the dataset folder."
+        + (f"Did you mean {near[0]}? Else set" if near else "Set")
+        + " VG_DATA to the folder that holds datasets, or give the path of the dataset folder."
     )
 
 

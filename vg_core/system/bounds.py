@@ -1,5 +1,6 @@
 """Which values an option may have: in configurations, on the command line, in environment variables."""
 
+import difflib
 import os
 import re
 import reprlib
@@ -32,11 +33,28 @@ _short.maxstring = 100
 shortened = _short.repr
 
 
+def check_cluster(cluster: str) -> None:
+    """ValueError for what is no place where runs can be made."""
+    known = ("auto", "here", "local")
+    if cluster in known or re.fullmatch(r"\w+://\S+|\S+:\d+", cluster):
+        return
+    near = difflib.get_close_matches(cluster, known, 1)
+    raise ValueError(
+        f"cluster={shortened(cluster)} is none of {', '.join(known)}, nor the address of a Dask scheduler, such as "
+        "tcp://10.0.0.1:8786" + (f"; did you mean {near[0]}?" if near else "")
+    )
+
+
 def allowed_bytes(variable: str, default: int = 0) -> int:
     """Bytes that an environment variable allows, or the default where it is not set; ValueError if it is no number."""
+    return whole_number(variable, default, "bytes", 8_000_000_000)
+
+
+def whole_number(variable: str, default: int, unit: str, example: int) -> int:
+    """What an environment variable holds, or the default where it is not set; ValueError if it is no number."""
     text = os.environ.get(variable, str(default))
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise ValueError(f"{variable}={text!r} must be a whole number of bytes, e.g. {variable}=8000000000")
+        raise ValueError(f"{variable}={text!r} must be a whole number of {unit}, e.g. {variable}={example}")
     return int(text)
 
 

@@ -20,6 +20,20 @@ def printable(text) -> str:
     return UNFIT.sub("\ufffd", str(text))
 
 
+def count(number: int, noun: str) -> str:
+    """'1 seed', '6,816 queries'."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def spoken(seconds: float) -> str:
+    """'45 s', '12 min', '3 h 20 min'."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def safe_cells(table: pd.DataFrame) -> pd.DataFrame:
     """The table as a spreadsheet may open it: a text that would be a formula begins with "'", and all are printable.
 
