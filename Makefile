@@ -11,10 +11,10 @@ STRIP = metadata.papermill cell.metadata.papermill cell.metadata.execution metad
 COURSEWORK = 00 10 20 21 22 23 24 25 32 90
 CONTRIBUTION = 30 31 33 34 70 71
 
-.PHONY: help report contribution test lab fuzz bench strip
+.PHONY: help report contribution test lab fuzz bench bench-publish readme pretrain strip
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 report: $(READY) ## render the toy city, run the notebooks of the coursework, build reports/draft.pdf
 	$(RUN) data_scripts/toy_city.py
@@ -29,15 +29,24 @@ contribution: $(READY) ## the same for SARE, all losses, speed and large databas
 test: $(READY) ## run the tests
 	$(RUN) -m pytest -n logical --maxprocesses 8 --dist worksteal
 
-lab: $(READY) ## render the toy city, open the notebooks in JupyterLab
+lab: $(READY) ## render the toy city, open copies of the notebooks in JupyterLab: make lab ARGS="--no-browser --port 9999"
 	$(RUN) data_scripts/toy_city.py
-	.venv/bin/jupyter lab notebooks
+	$(RUN) reports/lab.py $(ARGS)
 
 fuzz: $(READY) ## feed changed names, files and tables to all that reads them, for five minutes
 	$(RUN) -m tests.fuzz
 
 bench: $(READY) ## time every stage against the field's reference code
 	$(THREADS) $(RUN) benchmarks/run.py
+
+bench-publish: $(READY) ## the same, written to benchmarks/results_cpu.csv and the table of benchmarks/README.md
+	$(THREADS) $(RUN) benchmarks/run.py --publish
+
+readme: $(READY) ## the README's pictures and tables from the results of make report, and its table of options
+	$(RUN) reports/readme.py
+
+pretrain: $(READY) ## the weights that rehearsals start from, learned on another rendered city, ten minutes
+	$(RUN) data_scripts/pretrain.py
 
 strip: $(READY) ## clean outputs out of the notebooks, format and check all code
 	.venv/bin/nbstripout --keep-id --extra-keys "$(STRIP)" notebooks/*.ipynb

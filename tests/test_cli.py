@@ -14,7 +14,8 @@ from vg_core.config import ClassOptions, Config, TupleOptions, names
 from vg_core.models import build_model, save_model
 
 SMALL = [
-    "--profile smoke --dataset street --image_size 32 32 --layer layer1 --queries_per_epoch 8 --cache_refresh_rate 8",
+    "--profile smoke --dataset street --image_size 32 32 --layer layer1 --freeze none --weights none",
+    "--queries_per_epoch 8 --cache_refresh_rate 8",
     "--negs_num_per_query 3 --neg_samples_num 12 --epochs_num 1",
 ]
 SMALL = [word for line in SMALL for word in line.split()]

@@ -120,7 +120,7 @@ def test_the_preset_is_the_setting_of_the_paper():
 
 def test_options_replace_those_of_the_preset_and_it_those_of_the_profile():
     config = Config.of("smoke", preset="sare_paper", clusters=8)
-    assert (config.dataset, config.weights, config.backbone, config.clusters) == ("toycity", "none", "vgg16", 8)
+    assert (config.dataset, config.weights, config.backbone, config.clusters) == ("toycity", "streets", "vgg16", 8)
 
 
 def test_the_network_of_the_preset():
@@ -139,7 +139,7 @@ def test_the_network_of_the_preset():
 
 def test_every_pooling_that_may_be_asked_for_exists():
     for pooling in get_args(get_type_hints(Config)["pooling"]):
-        config = Config.of("smoke", pooling=pooling, layer="layer1", clusters=2)
+        config = Config.of("smoke", pooling=pooling, weights="none", layer="layer1", freeze="none", clusters=2)
         assert build_model(config).dim == (128 if pooling == "netvlad" else 64)
 
 

@@ -73,7 +73,7 @@ class Config:
     backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"  # of torchvision
     layer: str = "layer3"  # last layer used; layer3 is "conv4" of the literature
     freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
-    weights: str = "imagenet"  # "imagenet", "none" (random), or a file of weights, of a model of ours or of others
+    weights: str = "imagenet"  # "imagenet", "streets" (ours, for rehearsals), "none" (random), or a file of a model
     pooling: Literal["average", "max", "gem", "netvlad"] = "gem"  # feature maps to one descriptor
     l2: Literal["before_pool", "after_pool", "both"] = "both"  # where descriptors are normalised
     clusters: int = 64  # NetVLAD only
@@ -203,12 +203,12 @@ def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 PROFILES: dict[str, dict] = {
-    # toy city, two CPU cores, minutes: a network trained from random weights on small images
+    # toy city, two CPU cores, minutes: small images, few tuples, weights that were pretrained on another rendered city
     "smoke": {
-        **{"profile": "smoke", "dataset": "toycity", "image_size": (54, 72), "weights": "none", "freeze": "none"},
-        **{"clusters": 16, "lr": 3e-4, "negs_num_per_query": 3, "neg_samples_num": 20},
-        **{"train_batch_size": 8, "infer_batch_size": 64, "queries_per_epoch": 240, "cache_refresh_rate": 120},
-        **{"epochs_num": 8, "patience": 5, "val_queries": 200},
+        **{"profile": "smoke", "dataset": "toycity", "image_size": (60, 80), "weights": "streets", "clusters": 16},
+        **{"lr": 2e-3, "lr_halving_epochs": 1, "negs_num_per_query": 2, "neg_samples_num": 20},
+        **{"train_batch_size": 8, "infer_batch_size": 64, "queries_per_epoch": 120, "cache_refresh_rate": 120},
+        **{"epochs_num": 4, "patience": 4, "val_queries": 100},
     },
     # the brief: Pitts30k, ImageNet weights, one GPU, hours
     "full": {"profile": "full"},

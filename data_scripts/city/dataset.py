@@ -69,7 +69,7 @@ def build_city(
         _move(scratch / name, target, plan, force)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    print(f"{target}: {sum(plan.counts()) * len(SPLITS[name])} photographs")
+    print(f"{target}: {plan.total()} photographs")
     return target
 
 
@@ -86,7 +86,7 @@ def make_plan(name: str, size: str, seed: int, database: int | None = None, quer
         if number is not None and number < 1:
             raise ValueError(f"{what} {number} must be at least 1")
         if number is not None:
-            chosen = replace(chosen, **{what: number, f"drive_{what}": number})
+            chosen = replace(chosen, **dict.fromkeys((what, f"val_{what}", f"drive_{what}"), number))
     return Plan(name, chosen, seed)
 
 
@@ -115,7 +115,7 @@ def _keep(target: Path, plan: Plan, force: bool) -> bool:
         found = {}
     if changed := [key for key, value in recipe(plan).items() if found.get(key) != value]:
         raise FileExistsError(f"{target} holds a toy city with another {' and '.join(changed)}; --force replaces it")
-    there, wanted = len(list(target.glob("images/*/*/*.jpg"))), sum(plan.counts()) * len(SPLITS[plan.city])
+    there, wanted = len(list(target.glob("images/*/*/*.jpg"))), plan.total()
     if there != wanted:
         raise FileExistsError(f"{target} holds {there:,} photographs, not {wanted:,}; --force draws it again")
     return True
@@ -140,7 +140,7 @@ def _draw(plan: Plan, folder: Path, workers: int) -> None:
     for split in SPLITS[plan.city]:
         for kind in ("database", "queries"):
             (folder / "images" / split / kind).mkdir(parents=True)
-        total = sum(plan.counts())
+        total = sum(plan.counts(split))
         jobs += [(plan, split, start, min(start + CHUNK, total), folder) for start in range(0, total, CHUNK)]
     total = sum(job[3] - job[2] for job in jobs)
     with tqdm(total=total, desc=plan.city, unit="image", mininterval=1.0 if sys.stderr.isatty() else 20.0) as bar:

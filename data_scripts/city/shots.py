@@ -31,16 +31,18 @@ class Size:
     supersample: int
     wall_resolution: float
     ground_resolution: float
-    database: int  # of each split of the toy city
+    database: int  # of train, and of test, of the toy city
     queries: int
+    val_database: int
+    val_queries: int
     drive_database: int
     drive_queries: int
 
 
 SIZES = {
-    "tiny": Size(48, 64, 2, 8, 4, 36, 12, 24, 12),
-    "small": Size(120, 160, 2, 14, 7, 600, 500, 200, 100),
-    "large": Size(480, 640, 1, 24, 12, 10_000, 7_000, 1_500, 1_500),
+    "tiny": Size(48, 64, 2, 8, 4, 36, 12, 36, 12, 24, 12),
+    "small": Size(120, 160, 2, 14, 7, 600, 500, 360, 100, 200, 100),
+    "large": Size(480, 640, 1, 24, 12, 10_000, 7_000, 10_000, 7_000, 1_500, 1_500),
 }
 
 
@@ -52,12 +54,16 @@ class Plan:
     size: Size
     seed: int
 
-    def counts(self) -> tuple[int, int]:
-        """(database, queries) of each split."""
+    def counts(self, split: str) -> tuple[int, int]:
+        """(database, queries) of a split."""
         size = self.size
-        if self.city == "toycity":
-            return size.database, size.queries
-        return size.drive_database, size.drive_queries
+        if self.city != "toycity":
+            return size.drive_database, size.drive_queries
+        return (size.val_database, size.val_queries) if split == "val" else (size.database, size.queries)
+
+    def total(self) -> int:
+        """Photographs of all splits."""
+        return sum(sum(self.counts(split)) for split in SPLITS[self.city])
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class Station:
 @cache
 def district_of(plan: Plan, split: str) -> tuple[District, tuple[Station, ...]]:
     """The district of a split and its database positions; the smallest street grid that is long enough."""
-    database, _ = plan.counts()
+    database, _ = plan.counts(split)
     wanted = math.ceil(database / VIEWS) if plan.city == "toycity" else database
     rank = SPLITS["toycity"].index(split) if plan.city == "toycity" else 3
     key = (plan.seed, rank)
@@ -147,7 +153,7 @@ def shots_of(plan: Plan, split: str) -> tuple[Shot, ...]:
 
 def _city_shots(plan: Plan, split: str):
     district, stations = district_of(plan, split)
-    database, queries = plan.counts()
+    database, queries = plan.counts(split)
     for k in range(database):
         pano, view = divmod(k, VIEWS)
         station = stations[pano]
@@ -169,7 +175,7 @@ def _city_shots(plan: Plan, split: str):
 
 def _drive_shots(plan: Plan, split: str):
     district, stations = district_of(plan, split)
-    for kind, number, conditions in zip(("database", "queries"), plan.counts(), DRIVES, strict=True):
+    for kind, number, conditions in zip(("database", "queries"), plan.counts(split), DRIVES, strict=True):
         rng = np.random.default_rng((*district.key, 12, kind == "queries"))
         for k, n in enumerate(np.linspace(0, len(stations) - 1, number).astype(int)):
             station = stations[n]

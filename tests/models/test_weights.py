@@ -117,7 +117,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
 def test_missing_weights(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"no checkpoint at .*nowhere\.pth; .* can also be 'imagenet' or 'none'"
+        FileNotFoundError, match=r"no checkpoint at .*nowhere\.pth; .* can also be 'imagenet', 'streets' or 'none'"
     ):
         build_model(BASE.replace(weights=str(tmp_path / "nowhere.pth")))
 

@@ -16,7 +16,19 @@ from vg_core.models import build_model, load_model
 from vg_core.models.network import Encoded, frozen_stem, inference_copy
 from vg_core.retrieval import feature_cache
 from vg_core.retrieval.descriptors import describe_photographs, photographs_of
-from vg_core.retrieval.feature_cache import DeviceCache, StemCache, descriptors_of, keep_pixels, keep_stems, pixels_fit
+from vg_core.retrieval.feature_cache import (
+    DeviceCache,
+    StemCache,
+    descriptors_of,
+    keep_pixels,
+    keep_stems,
+    pixels_fit,
+    shared_stems,
+    stems_if_shared,
+)
+from vg_core.runs import making
+from vg_core.runs.experiments import run
+from vg_core.system import paths
 from vg_core.training import trainer as training
 from vg_core.training.step import can_compile
 
@@ -36,8 +48,9 @@ def photographs(street):
 
 @pytest.fixture
 def budget(monkeypatch):
-    """Function that sets the bytes a training may keep stems in."""
-    return lambda count: monkeypatch.setattr(training, "keep_stems", partial(keep_stems, budget=count))
+    """Function that sets the bytes a training may keep stems in; none are shared with trainings before."""
+    monkeypatch.setattr(vg_core.retrieval.feature_cache, "_shared", {})
+    return lambda count: monkeypatch.setattr(feature_cache, "keep_stems", partial(keep_stems, budget=count))
 
 
 def test_maps_are_what_the_frozen_layers_make(model, photographs):
@@ -143,8 +156,8 @@ def test_augmented_images_are_not_kept_but_those_of_validation_are(street, tmp_p
     budget(PLENTY)
     sets = [PlaceSet.load("street", split) for split in ("train", "val")]
     trainer = training.Trainer(FROZEN.replace(augmentation="brightness"), tmp_path, *sets)
-    train, validation = trainer.sources
-    assert isinstance(train.source, Photographs) and isinstance(validation, StemCache)
+    learned, mined, validated = trainer.sources
+    assert isinstance(learned, Photographs) and isinstance(mined, StemCache) and isinstance(validated, StemCache)
 
 
 # --- pixels on a GPU -------------------------------------------------------------------------------------------------
@@ -182,7 +195,7 @@ def test_an_augmented_training_from_kept_pixels_is_the_same(street, tmp_path, mo
 def test_a_network_is_compiled_in_one_piece(pooling):
     """What cannot be compiled would cut it in pieces, silently but for a warning; here it is an error."""
     torch.compiler.reset()  # what other tests compiled counts towards the compiler's limit
-    model = build_model(FROZEN.replace(pooling=pooling)).train()
+    model = build_model(TINY.replace(freeze="conv1", pooling=pooling)).train()
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     whole = torch.compile(feature_cache._descriptors_of, fullgraph=True, backend="eager")
     for network, stem in ((model, frozen_stem(model)), (inference_copy(model), inference_copy(model).stem)):
@@ -202,16 +215,16 @@ def test_each_network_of_a_sweep_is_compiled(monkeypatch):
     feature_cache._compiled.cache_clear()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    for layer, pooling in product(("conv1", "layer1", "layer2"), ("average", "max", "gem", "netvlad")):
+    for l2, pooling in product(("before_pool", "after_pool", "both"), ("average", "max", "gem", "netvlad")):
         before = len(compiled)
-        descriptors_of(build_model(TINY.replace(compile=True, layer=layer, pooling=pooling)), pixels)
+        descriptors_of(build_model(TINY.replace(compile=True, layer="conv1", l2=l2, pooling=pooling)), pixels)
         assert len(compiled) == before + 1
     feature_cache._compiled.cache_clear()
 
 
 @pytest.mark.skipif(not can_compile(), reason="needs a C++ compiler")
 def test_a_compiled_training_is_the_same_up_to_rounding(street, tmp_path):
-    config = TINY.replace(layer="conv1", freeze="none", epochs_num=1, infer_batch_size=32)
+    config = TINY.replace(layer="conv1", mining="full", epochs_num=1, infer_batch_size=8)  # all batches of one size
     plain = fit(config, tmp_path / "plain")
     feature_cache._compiled.cache_clear()
     compiled = fit(config.replace(compile=True), tmp_path / "compiled")
@@ -252,3 +265,40 @@ def test_each_second_of_a_training_is_that_of_a_phase_or_of_a_validation(street,
     of_once = [name for name in calls if name in {name for _, name in once}]
     assert phases.seconds_decode.tolist() == [len(of_once), 0, 0] and len(set(of_once)) == 3
     assert phases.drop(columns="seconds_decode").sum(axis=1).tolist() == [row["seconds"] for row in state.history]
+
+
+# --- shared by the runs of a process ---------------------------------------------------------------------------------
+@pytest.fixture
+def shared(monkeypatch):
+    monkeypatch.setattr(feature_cache, "_shared", {})
+    return feature_cache._shared
+
+
+def test_runs_with_the_same_frozen_layers_share_what_these_make(model, photographs, shared):
+    first = shared_stems(model, photographs, 8)
+    other = build_model(FROZEN.replace(seed=1))
+    assert shared_stems(other, photographs, 8) is not first, "its frozen layers are others"
+    other.backbone.frozen_layers.load_state_dict(model.backbone.frozen_layers.state_dict())
+    assert shared_stems(other, photographs, 8) is first, "what is trained makes no difference"
+    assert shared_stems(model, photographs, 4) is not first, "batches of another size may differ in the last digit"
+    assert shared_stems(model, photographs_of(PlaceSet.load("street", "train"), (32, 32)), 8) is not first
+
+
+def test_those_used_last_are_held_as_long_as_they_are_small(model, photographs, shared, monkeypatch):
+    one = shared_stems(model, photographs, 8)
+    shared.clear()
+    monkeypatch.setattr(feature_cache, "free_memory", lambda _: 2.5 * one.nbytes / feature_cache.SHARED_SHARE)
+    first, _ = (shared_stems(model, photographs, size) for size in (3, 4))
+    assert shared_stems(model, photographs, 3) is first
+    third = shared_stems(model, photographs, 5)
+    assert [*shared.values()] == [first, third], "the second was not used for longest"
+    monkeypatch.setattr(feature_cache, "free_memory", lambda _: 0.5 * one.nbytes / feature_cache.SHARED_SHARE)
+    assert stems_if_shared(model, photographs, 8) is photographs and not shared
+
+
+def test_a_test_from_shared_stems_retrieves_the_same(street, shared, monkeypatch):
+    config = FROZEN.replace(epochs_num=0)
+    kept = run(config)
+    monkeypatch.setattr(making, "stems_if_shared", lambda _model, photographs, _size: photographs)
+    assert shared and (paths.runs_folder("smoke") / kept.id / kept.test / "ranks.parquet").unlink() is None
+    assert run(config).ranks.equals(kept.ranks)

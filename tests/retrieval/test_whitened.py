@@ -13,7 +13,7 @@ from vg_core.models.whitening import Whitening
 from vg_core.retrieval import whitened as dimensions
 from vg_core.retrieval.descriptors import describe
 from vg_core.retrieval.ranking import evaluate
-from vg_core.runs import experiments, identity
+from vg_core.runs import identity, making
 from vg_core.runs.experiments import run, sweep
 from vg_core.system.own_files import Damaged
 
@@ -54,7 +54,7 @@ def test_learned_once_and_cut_for_other_sizes(street, monkeypatch):
     file = whitened_file(first.checkpoint)
     assert load_model(file).whitening.dim == 23  # as long as 24 images allow, whatever was asked for
     before = file.stat().st_mtime_ns
-    monkeypatch.setattr(experiments, "train", no_work)
+    monkeypatch.setattr(making, "train", no_work)
     monkeypatch.setattr(Whitening, "learn", no_work)
     for dim in (12, 3):
         again = run(SHORT.replace(whitened_dim=dim))
@@ -79,7 +79,7 @@ def test_a_sweep_over_sizes_trains_once(street):
 
 
 def test_too_many_values_are_refused_before_the_training(street, monkeypatch):
-    monkeypatch.setattr(experiments, "train", no_work)
+    monkeypatch.setattr(making, "train", no_work)
     sentence = "whitened_dim=24 is above 23, the most that descriptors of 64 values, learned from 24 database images"
     with pytest.raises(ValueError, match=sentence):
         run(SHORT.replace(whitened_dim=24))
@@ -94,7 +94,7 @@ def test_a_checkpoint_that_is_whitened_already_is_only_cut(street, tmp_path, mon
     by_hand = whitened_by_hand(plain, 10)
     save_model(by_hand, tmp_path / "model.safetensors")
     monkeypatch.setattr(Whitening, "learn", no_work)
-    found, card = experiments.examine(
+    found, card = making.examine(
         SHORT.replace(whitened_dim=5), tmp_path / "model.safetensors", PlaceSet.load("street", "test")
     )
     assert card["descriptor_dim"] == 5

@@ -16,7 +16,7 @@ from vg_core.figures.galleries import heat_gallery
 from vg_core.figures.house_style import ink
 from vg_core.models.saliency import occlusion_map
 from vg_core.retrieval.descriptors import describe
-from vg_core.runs.examples import compare_heat
+from vg_core.runs.examples import augmented_query, compare_heat
 from vg_core.runs.experiments import run
 
 
@@ -81,6 +81,12 @@ def test_runs_tested_on_different_photographs_are_refused(runs):
     other = replace(second, card=second.card | {"fingerprint": "another"})
     with pytest.raises(ValueError, match="A, B were tested on different photographs"):
         compare_heat({"A": first, "B": other})
+
+
+def test_an_augmented_query_has_the_size_that_the_network_gets(street):
+    drawn = augmented_query(TINY.replace(augmentation="none"), count=2)
+    query = load_places(TINY, "train").queries.path.iloc[0]
+    np.testing.assert_array_equal(drawn, [read_image(query, TINY.image_size)] * 2)
 
 
 # --- figure --------------------------------------------------------------------------------------------------------

@@ -5,13 +5,17 @@ import re
 import signal
 import threading
 import time
+from multiprocessing import forkserver
 
+import dask
 import pytest
 import torch
 from distributed import LocalCluster
+from filelock import FileLock
 
+from tests import children  # noqa: F401  it says what the server imports
 from tests.tiny import TINY
-from vg_core.runs import experiments
+from vg_core.runs import making
 from vg_core.runs.experiments import histories, recall_table, run, sweep
 from vg_core.runs.record import Job
 from vg_core.system import paths
@@ -20,13 +24,23 @@ from vg_core.system.devices import RAM, cores, free_memory
 SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8)
 
 
+@pytest.fixture
+def copied_workers(own_folders):
+    """Workers are copies of a process that has imported what they need, and work in the test's folders."""
+    forkserver.ensure_running()  # with what the tests' other children need, before Dask asks for less
+    folders = {name: os.environ[name] for name in ("VG_DATA", "VG_CACHE")}
+    settings = {"worker.multiprocessing-method": "forkserver", "nanny.environ": folders}
+    with dask.config.set({f"distributed.{name}": value for name, value in settings.items()}):
+        yield
+
+
 def no_training(*_):
     pytest.fail("trained again")
 
 
 def test_finished_runs_are_read_back(street, monkeypatch):
     first = run(SHORT)
-    monkeypatch.setattr(experiments, "train", no_training)
+    monkeypatch.setattr(making, "train", no_training)
     again = run(SHORT)
     assert again.id == first.id
     assert again.ranks.equals(first.ranks)
@@ -37,7 +51,7 @@ def test_finished_runs_are_read_back(street, monkeypatch):
 
 def test_another_test_size_trains_nothing(street, monkeypatch):
     first = run(SHORT)
-    monkeypatch.setattr(experiments, "train", no_training)
+    monkeypatch.setattr(making, "train", no_training)
     larger = run(SHORT.replace(test_image_size=(48, 64)))
     assert larger.id == first.id
     assert larger.card["image_size"] == [48, 64]
@@ -104,8 +118,9 @@ def test_results_stay_in_the_folder_of_the_profile(street):
     assert [f.name for f in paths.runs_folder("smoke").iterdir()] == [Job.open(SHORT).id]
 
 
-def test_a_cluster_finishes_although_a_worker_is_killed(street, tmp_path):
-    variants = {"GeM": TINY.replace(epochs_num=3), "average": TINY.replace(pooling="average", epochs_num=3)}
+@pytest.mark.usefixtures("copied_workers")
+def test_a_cluster_finishes_although_a_worker_is_killed(street):
+    variants = {"GeM": TINY, "average": TINY.replace(pooling="average")}
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster:
         killer = threading.Thread(target=kill_a_busy_worker, args=(cluster,))
         killer.start()
@@ -118,23 +133,19 @@ def test_a_cluster_finishes_although_a_worker_is_killed(street, tmp_path):
     assert here.equals(ranks)
 
 
-def test_workers_train_a_network_once_whatever_it_is_tested_on(street):
+@pytest.mark.usefixtures("copied_workers")
+def test_workers_train_each_network_once_whatever_it_is_tested_on_and_share_the_memory(street):
     sizes = {"small": (32, 32), "large": (40, 48), "larger": (48, 64)}
     variants = {name: SHORT.replace(test_image_size=size) for name, size in sizes.items()}
-    ranks = sweep(variants, cluster="local")
-    assert ranks.attrs["failed"] == [] and set(ranks.variant) == set(sizes)
-    assert sweep(variants, cluster="local").equals(ranks)  # there is nothing left for workers
-    (log,) = paths.checkpoints_folder("smoke").glob("*/log.txt")
-    assert log.read_text().count("after epoch 1") == 1
-
-
-def test_workers_share_the_memory(street):
+    variants["max"] = SHORT.replace(pooling="max")
     free = free_memory(torch.device("cpu"))
-    sweep({pooling: SHORT.replace(pooling=pooling) for pooling in ("gem", "max")}, cluster="local")
+    ranks = sweep(variants, cluster="local")
+    assert ranks.attrs["failed"] == [] and set(ranks.variant) == {*sizes, "max"}
+    assert sweep(variants, cluster="local").equals(ranks)  # there is nothing left for workers
     logs = [log.read_text() for log in paths.checkpoints_folder("smoke").glob("*/log.txt")]
+    assert [log.count("after epoch 1") for log in logs] == [1, 1]
     told = [float(re.search(r"RAM [\d.]+ GB of ([\d.]+) GB free", log)[1]) for log in logs]
-    workers = min(2, cores())
-    assert len(told) == 2 and max(told) * 10**9 < 1.05 * free / workers
+    assert max(told) * 10**9 < 1.05 * free / min(2, cores())
     assert RAM not in os.environ, "what follows here has all of it again"
 
 
@@ -150,15 +161,41 @@ def kill_a_busy_worker(cluster):
             killed.append(process.pid)
             os.kill(process.pid, signal.SIGKILL)
             return
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def test_recall_at_any_threshold_trains_and_describes_nothing(street, monkeypatch):
     run(SHORT)
-    monkeypatch.setattr(experiments, "train", no_training)
-    monkeypatch.setattr(experiments, "evaluate", no_training)
+    monkeypatch.setattr(making, "train", no_training)
+    monkeypatch.setattr(making, "evaluate", no_training)
     ranks = sweep({"GeM": SHORT}, cluster="here")
     recalls = [recall_table(ranks, at=(1,), threshold=metres).recall.iloc[0] for metres in (0.5, 4, 25, 300)]
     assert recalls == sorted(recalls)
     assert recalls[0] == 0  # queries were taken 5 m from the database
     assert recalls[-1] == 100  # and the street is shorter than that
+
+
+def test_a_run_that_another_process_makes_is_waited_for_and_read_back(street, capsys, monkeypatch):
+    first, job = run(SHORT), Job.open(SHORT)
+    (job.test_tables / "ranks.parquet").rename(job.test_tables / "away")  # as it is until the other process has ended
+    monkeypatch.setattr(making, "_test", no_training)
+    begun = threading.Event()
+
+    def make():
+        with FileLock(job.checkpoints / "lock"):
+            begun.set()
+            time.sleep(1.0)
+            (job.test_tables / "away").rename(job.test_tables / "ranks.parquet")
+
+    threading.Thread(target=make).start()
+    begun.wait()
+    assert run(SHORT).ranks.equals(first.ranks)
+    assert f"{first.id} is being made by another process: waiting for it" in capsys.readouterr().out
+
+
+def test_a_run_tells_its_recall_and_what_is_left(street, capsys):
+    sweep({"GeM": SHORT, "bad": SHORT.replace(lr=1000.0, optimizer="sgd")}, [0], "here")
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"1/2 GeM, seed 0: R@1 \d+\.\d, about \d+ s left", first)
+    assert second.startswith("2/2 bad, seed 0: ")
+    assert "after epoch 1 val" in (Job.open(SHORT).checkpoints / "log.txt").read_text()

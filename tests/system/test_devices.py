@@ -61,7 +61,7 @@ def test_a_limit_that_is_no_number_is_a_sentence(text, street, monkeypatch, caps
     monkeypatch.setenv(RAM, text)
     with pytest.raises(ValueError, match=f"VG_RAM='{text}' must be a whole number of bytes, e.g. VG_RAM=8000000000"):
         free_memory(CPU)
-    words = "--profile smoke --dataset street --image_size 32 32 --layer layer1 --epochs_num 1"
+    words = "--profile smoke --dataset street --image_size 32 32 --layer layer1 --freeze none --epochs_num 1"
     assert main(["train", *words.split()]) == 1
     assert f"error: VG_RAM='{text}' must be" in capsys.readouterr().err
 

@@ -30,11 +30,11 @@ from vg_core.models.checkpoint import whitened_file
 from vg_core.retrieval.descriptor_store import DescriptorStore
 from vg_core.retrieval.locating import locate
 from vg_core.retrieval.whitened import whiten
-from vg_core.runs import experiments, probes
+from vg_core.runs import experiments, making, probes
 from vg_core.runs.record import Job, restore_best
 from vg_core.system import files, own_files, paths
 from vg_core.system.own_files import Damaged
-from vg_core.training import estimate
+from vg_core.training import estimate, taken
 from vg_core.training.trainer import Trainer
 
 sys.path.insert(0, str(paths.REPORTS))
@@ -231,7 +231,6 @@ def decode(world):
 
 def build_pdf(world):
     world.patch.setattr(build, "find_results", lambda *_: {})
-    world.patch.setattr(build, "crowded", lambda *_: [])
     world.patch.setattr(build, "compile_paper", lambda *_: b"%PDF of a page")
     world.patch.setattr(paths, "REPORTS", world.out)
     return build.build("smoke")
@@ -290,15 +289,15 @@ WRITERS = {
     "vg_core.system.own_files:write": after(
         lambda world: own_files.write(world.out / "table.parquet", TABLE), lambda world: world.out / "table.parquet"
     ),
-    "vg_core.runs.experiments:_train": after(
-        lambda world: experiments._train(world.job), lambda w: w.tables / "history.csv"
+    "vg_core.runs.making:_train": after(
+        lambda world: making._train(world.job, None), lambda w: w.tables / "history.csv"
     ),
-    "vg_core.runs.experiments:_test": after(
-        lambda world: experiments._test(world.job), lambda world: world.job.retrieved
+    "vg_core.runs.making:_test": after(
+        lambda world: making._test(world.job), lambda world: world.job.retrieved
     ),
-    "vg_core.training.estimate:save": after(foresee, lambda world: world.tables / estimate.FILE),
-    "vg_core.training.estimate:_set_beside": after(
-        lambda world: estimate.after_test(world.tables, "any", 60.0), lambda world: world.tables / estimate.FILE
+    "vg_core.training.estimate:save": after(foresee, lambda world: world.tables / taken.FILE),
+    "vg_core.training.taken:_set_beside": after(
+        lambda world: taken.after_test(world.tables, "any", 60.0, []), lambda world: world.tables / taken.FILE
     ),
     "vg_core.training.state:save": after(
         lambda world: trainer(world).save(), lambda world: world.checkpoints / "state.pt"
@@ -340,7 +339,8 @@ ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.models.checkpoint:model_bytes": "into memory",
     "vg_core.system.own_files:": "formats, by write",
     "data_scripts.city.dataset:draw_shots": "into the folder of build_city, which is moved when it is complete",
-    "reports.run_notebooks:run_one": "papermill writes; the copy is renamed: see test_runner",
+    "reports.execution:execute": "papermill writes; the copy is renamed: see test_runner",
+    "reports.execution:keep_seconds": "only for estimates of time: without them each notebook counts alike",
     "vg_core.runs.experiments:_logged": "lines are added to a log, which nothing reads",
     "vg_core.training.trainer:save": "by State.save, which has a row",
     "vg_core.system.processes:joined": "/dev/null",
@@ -547,9 +547,9 @@ def test_a_damaged_executed_copy_or_export_is_made_again(world, damage):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_estimate_is_a_sentence_and_stops_nothing(world, damage):
-    damage(world.tables / estimate.FILE)
+    damage(world.tables / taken.FILE)
     with pytest.raises(Damaged, match=r"estimate\.json.*: delete .* to train again"):
-        estimate.comparison(world.tables)
+        taken.comparison(world.tables)
     (world.tested / "ranks.parquet").unlink()
     assert len(run_again(world))
 
@@ -563,7 +563,7 @@ def test_a_damaged_city_is_a_sentence(world, damage):
 
 
 def test_every_module_that_reads_own_files_is_tested_here():
-    tested = "record state whitened probes locating contents report build stamps estimate checkpoint"
+    tested = "record state whitened probes locating contents report build stamps taken checkpoint"
     sources = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
     asks = re.compile(r"own_files\.(read|is_intact|require|require_folder|read_or_make)\(")
     assert {file.stem for file in sources if asks.search(file.read_text())} == {*tested.split()}

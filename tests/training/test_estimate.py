@@ -1,6 +1,7 @@
 """Estimates before a run: counts and bytes as the run has them, refusals that say what fits, no trace left behind."""
 
 import json
+import os
 from dataclasses import replace
 
 import pandas as pd
@@ -16,7 +17,8 @@ from vg_core.system.devices import PEAK
 from vg_core.training import cost, trainer
 from vg_core.training import estimate as module
 from vg_core.training.cost import Cost, measure_cost
-from vg_core.training.estimate import after_test, after_training, comparison, expected, from_cost
+from vg_core.training.estimate import expected, from_cost
+from vg_core.training.taken import after_test, after_training, comparison
 
 GB = 10**9
 CPU = torch.device("cpu")
@@ -68,7 +70,7 @@ def test_counts_are_those_of_the_run(sets, tmp_path, monkeypatch, mining):
 def test_frozen_layers_output_is_kept_as_the_training_keeps_it(sets):
     one = 4 * 64 * 8 * 8
     assert measure_cost(FROZEN, sets[:2], CPU).bytes_cached == (48 * one, 32 * one)
-    assert measure_cost(FROZEN.replace(augmentation="hue"), sets[:2], CPU).bytes_cached == (0, 32 * one)
+    assert measure_cost(FROZEN.replace(augmentation="hue"), sets[:2], CPU).bytes_cached == (48 * one, 32 * one)
     classes = measure_cost(TINY.replace(loss="geo_classification"), sets[:2], CPU)
     assert classes.bytes_cached == (0, 0) and classes.images_described_per_round == 0
 
@@ -193,7 +195,7 @@ def test_what_has_no_room_is_refused_in_notebooks_and_on_the_command_line(street
     run(TINY.replace(epochs_num=0))  # it trains nothing
     with pytest.raises(own_files.Damaged, match=r"estimate\.json"):
         compared(TINY.replace(epochs_num=0))
-    words = "--profile smoke --dataset street --image_size 32 32 --layer layer1 --epochs_num 1"
+    words = "--profile smoke --dataset street --image_size 32 32 --layer layer1 --freeze none --epochs_num 1"
     assert main(["train", *words.split()]) == 1
     assert "error: disk is short" in capsys.readouterr().err
 
@@ -227,11 +229,16 @@ def test_a_training_says_what_it_took_and_goes_on_whatever_the_estimate(street, 
 def test_what_it_took_stands_beside_what_was_expected(sets, tmp_path, monkeypatch, capsys):
     found = from_cost(TINY, sets, replace(TAKES, seconds_to_learn=60.0, seconds_to_decode=6.0), PLENTY)
     found.save(tmp_path, "street-a")
-    monkeypatch.setattr(module, "_free_disk", lambda: PLENTY["disk"] - 3 * GB)
+    (before, since), filled = (tmp_path / "pixels" / name for name in ("before", "since")), [tmp_path / "pixels"]
+    filled[0].mkdir()
+    before.write_bytes(bytes(1000))
+    os.utime(before, (0, 0))  # seconds since 1970
+    since.touch()
+    os.truncate(since, 3 * GB)  # a hole, which takes no place
     history = pd.DataFrame({"seconds": [60.0, 90.0], "seconds_decode": [90.0, 0], "peak_bytes": [2 * GB, 3 * GB]})
     after_training(tmp_path, history, pd.DataFrame({"epoch": [0, 1], "seconds": [3.0, 27.0]}))
-    after_test(tmp_path, "street-a", seconds=30.0)
-    after_test(tmp_path, "street-b", seconds=30.0)  # of which nothing was expected
+    after_test(tmp_path, "street-a", 30.0, filled)
+    after_test(tmp_path, "street-b", 30.0, filled)  # of which nothing was expected
     need = found.training["GB of RAM in training"]
     assert capsys.readouterr().out.splitlines() == [
         "epochs: 1.00 taken, 2.00 expected",

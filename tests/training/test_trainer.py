@@ -2,9 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
+from pkgutil import resolve_name
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.tiny import TINY, TakingTurns, fit
+from tests.children import started
+from tests.tiny import TINY, TakingTurns, fit, rounds_on_disk
 from vg_core.datasets.places import PlaceSet
 from vg_core.models import load_model
 from vg_core.system import own_files
@@ -73,35 +72,29 @@ def test_frozen_layers_do_not_move(street, tmp_path):
     assert not any(name.startswith(("backbone.conv1", "backbone.bn1", "backbone.layer1")) for name in moved)
 
 
-CHILD = """
-import sys
-from tests.tiny import TINY, fit
-from pathlib import Path
-fit(TINY, Path(sys.argv[1]))
-"""
+def train_and_die(folder, place, calls):
+    """Train, and die of SIGKILL in one of the calls of a function."""
+    work, left = resolve_name(place), iter(range(calls))
+
+    def die(*arguments):
+        if next(left) == calls - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return work(*arguments)
+
+    pytest.MonkeyPatch().setattr(place.replace(":", "."), die)
+    fit(TINY, folder)
 
 
 def test_killed_run_ends_like_an_uninterrupted_one(street, tmp_path):
     whole = fit(TINY, tmp_path / "whole")
-    for kills in range(3):  # three times, each a little later
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path / "killed")], cwd=os.getcwd(), stdout=subprocess.DEVNULL
-        )
-        wanted, deadline = kills + 1, time.monotonic() + 60
-        while child.poll() is None and time.monotonic() < deadline:
-            if rounds_on_disk(tmp_path / "killed") >= wanted:
-                child.send_signal(signal.SIGKILL)
-            time.sleep(0.01)
-        child.wait()
-    assert child.returncode == -signal.SIGKILL
+    step, save, validate = (f"vg_core.training.trainer:Trainer.{name}" for name in ("step", "save", "validate"))
+    for place, calls, done in ((step, 4, 1), ("os:fsync", 2, 1), (save, 2, 2), (validate, 1, 3)):
+        process, _ = started(train_and_die, tmp_path / "killed", place, calls)
+        process.join(60)
+        assert (process.exitcode, rounds_on_disk(tmp_path / "killed")) == (-signal.SIGKILL, done), place
     resumed = fit(TINY, tmp_path / "killed")
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
     assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
-
-
-def rounds_on_disk(folder):
-    file = folder / "state.pt"
-    return len(torch.load(file, weights_only=True)["history"]) if file.exists() else 0
 
 
 @pytest.fixture
@@ -201,7 +194,7 @@ def test_a_batch_in_parts_is_the_batch(street, tmp_path, loss):
         trainer = training.Trainer(config.replace(accumulate=parts), tmp_path, *sets)
         trainer.start()
         rows, _ = trainer.mine(np.random.default_rng(0))
-        loss_of_all = trainer.step(next(trainer.sources[0].batches([rows[:4].ravel()])), rows[:4])
+        loss_of_all = trainer.step(next(trainer.sources.learned.batches([rows[:4].ravel()])), rows[:4])
         found.append([loss_of_all, *(p.grad for p in trainer.learner.parameters() if p.requires_grad)])
     for other in found[1:]:
         for a, b in zip(found[0], other, strict=True):

@@ -3,6 +3,7 @@
 torchvision's models are imported late: that takes seconds, and reading finished runs back needs none.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+NAMED = ("imagenet", "streets", "none")  # weights that are no file of the user's
+STREETS = Path(__file__).with_name("streets.safetensors")  # weights of data_scripts/pretrain.py, of ResNet-18
 BACKBONES = ("resnet18", "resnet50", "resnet101", "vgg16")
 HEADS = ("avgpool", "fc", "classifier")  # torchvision's layers behind the features
 
@@ -78,6 +81,17 @@ def imagenet_file(name: str) -> Path:
                 f"{file}, or say where you have it: weights=PATH; weights='none' starts from random ones"
             ) from error
     return file
+
+
+def weights_file(weights: str, backbone: str) -> Path | None:
+    """The file that an option ``weights`` means, fetched if need be; None for random ones."""
+    if weights == "none":
+        return None
+    if weights == "streets":
+        return STREETS
+    if weights == "imagenet":
+        return imagenet_file(backbone)
+    return Path(os.path.expanduser(weights))  # of ~nobody, the other one raises a RuntimeError
 
 
 def all_layers(name: str) -> dict[str, nn.Module]:

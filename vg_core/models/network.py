@@ -1,10 +1,8 @@
 """The whole network, a list that can be read aloud: backbone, then [L2 of locations, pool, linear, L2, whitening]."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vg_core.config import Config
-from vg_core.models.backbones import Backbone, build_backbone, imagenet_file
+from vg_core.models.backbones import NAMED, Backbone, build_backbone, weights_file
 from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, Pooling
 from vg_core.models.precision import at_least_float32
 from vg_core.models.weights import start_from
@@ -112,9 +110,10 @@ def build_head(config: Config, pooling: Pooling, channels: int) -> nn.Sequential
 def build_model(config: Config) -> GeoModel:
     """A network as configured, on the CPU; what is random in it follows from ``config.seed`` alone.
 
-    ``config.weights`` is "imagenet" (torchvision's IMAGENET1K_V1), "none" (random) or the path of a file of weights, of
-    ours or of others: its backbone is taken, and its pooling and linear layer if they fit. ValueError for an unknown
-    layer or a file that does not fit, FileNotFoundError. One that is not ``ready`` needs ``pooling.initialise``.
+    ``config.weights`` is "imagenet" (torchvision's IMAGENET1K_V1), "streets" (ours, of a rendered city), "none"
+    (random) or the path of a file of weights, of ours or of others: its backbone is taken, and its pooling and linear
+    layer if they fit. ValueError for an unknown layer or a file that does not fit, FileNotFoundError. One that is not
+    ``ready`` needs ``pooling.initialise``.
     """
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.default_generator.manual_seed(config.seed)
@@ -122,17 +121,17 @@ def build_model(config: Config) -> GeoModel:
         netvlad = config.pooling == "netvlad"
         pooling = NetVLAD(channels, config.clusters) if netvlad else POOLINGS[config.pooling]()
         model = GeoModel(config, backbone, pooling, channels)
-    if config.weights == "imagenet":
-        start_from(model, imagenet_file(config.backbone))
-        model.origin = ""
-    elif config.weights != "none":
-        start_from(model, Path(os.path.expanduser(config.weights)))  # of ~nobody, the other one raises a RuntimeError
+    if file := weights_file(config.weights, config.backbone):
+        start_from(model, file)
+        model.origin = "" if config.weights in NAMED else model.origin
     return model
 
 
-def inference_copy(network: nn.Module) -> nn.Module:
-    """A faster copy for inference: batch norms are folded into convolutions, and weights lie channels last."""
-    copy = deepcopy(network).eval().requires_grad_(False)
+def inference_copy(network: nn.Module, left_out: Iterable[nn.Module] = ()) -> nn.Module:
+    """A faster copy for inference: batch norms are folded into convolutions, and weights lie channels last. Layers that
+    are ``left_out`` do nothing in it.
+    """
+    copy = deepcopy(network, {id(layer): nn.Identity() for layer in left_out}).eval().requires_grad_(False)
     for parent in copy.modules():
         for (name, convolution), (behind, norm) in pairwise(list(parent.named_children())):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):  # as torchvision registers them

@@ -204,7 +204,7 @@ def regular(file: Path) -> Path:
     if file.exists():
         what = "a folder: give a file in it, such as best.safetensors" if file.is_dir() else "no regular file"
         raise OSError(f"{file} is {what}")
-    advice = "train a model or correct the path (weights can also be 'imagenet' or 'none')"
+    advice = "train a model or correct the path (weights can also be 'imagenet', 'streets' or 'none')"
     raise FileNotFoundError(f"no checkpoint at {file.resolve()}; {advice}")
 
 

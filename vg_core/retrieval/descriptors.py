@@ -116,12 +116,14 @@ def describe_photographs(
     Several processes share out the batches, and each of them has all descriptors at the end.
     """
     indices = np.arange(len(photographs)) if indices is None else np.asarray(indices)
-    network, device = inference_copy(model), next(model.parameters()).device
+    network, device = None, next(model.parameters()).device
     descriptors, share = torch.empty(len(indices), model.dim, device=device), processes.share(len(indices), batch_size)
     own, found = indices[share], descriptors[share]  # (n,), (n, D): those of this process
     batches = photographs.batches(in_parts(own, batch_size))  # (B, 3, H, W) each
     with mixed_precision(device), bar(wanted=progress, total=len(own), desc="descriptors", unit="image") as done:
         for start, batch in zip(range(0, len(own), batch_size), batches, strict=True):
+            if network is None:
+                network = inference_copy(model, () if batch.dtype is torch.uint8 else model.backbone.frozen_layers)
             found[start : start + len(batch)] = descriptors_of(network, batch.to(device, non_blocking=True))
             done.update(len(batch))
     return processes.complete(descriptors, batch_size)  # (N, D)

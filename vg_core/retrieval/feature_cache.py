@@ -1,7 +1,10 @@
 """What never changes is made once and stays in memory where it fits: the frozen layers' output, pixels on a GPU."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from vg_core.system.devices import free_memory
 from vg_core.system.progress_bar import bar
 
 STEMS_SHARE = 0.5  # of what is free on the network's device; the other half is for training
+SHARED_SHARE = 0.1  # of the same: caches up to this are held for later runs of this process
 PIXELS_SHARE = 0.25  # of what is free on a GPU, beside the frozen layers' output of other photographs
 COMPILED_AT_MOST = 64  # compiled forms of a network: some per architecture of a sweep, by batch, mode and gradient
 Stem = Callable[[Tensor], Tensor]  # images to the frozen layers' output
@@ -82,6 +86,9 @@ class StemCache(DeviceCache):
             return self.stem(normalise(pixels.to(self.device, non_blocking=True)))
 
 
+_shared: dict[tuple, StemCache] = {}  # by what they follow from; the one used last comes last
+
+
 def keep_stems(
     model: GeoModel, sets: Sequence[Photographs], batch_size: int, budget: int | None = None
 ) -> list[Photographs | StemCache]:
@@ -95,7 +102,7 @@ def keep_stems(
     device, sources = next(model.parameters()).device, []
     budget = processes.agreed(int(STEMS_SHARE * free_memory(device))) if budget is None else budget
     for photographs in sets:
-        cache = StemCache(model, photographs, batch_size)
+        cache = shared_stems(model, photographs, batch_size)
         fits = cache.nbytes <= budget
         if not fits:
             print(
@@ -107,12 +114,57 @@ def keep_stems(
     return sources
 
 
+def shared_stems(model: GeoModel, photographs: Photographs, batch_size: int) -> StemCache:
+    """The StemCache of photographs, which later runs with the same frozen layers get again where it is small: those
+    used last are held, up to SHARED_SHARE of what is free.
+    """
+    if photographs.pixels is None:  # nothing names its contents
+        return StemCache(model, photographs, batch_size)
+    device, weights = next(model.parameters()).device, hashlib.sha256()
+    for tensor in model.backbone.frozen_layers.state_dict().values():
+        weights.update(tensor.cpu().numpy().tobytes())
+    key = weights.hexdigest(), Path(photographs.pixels.filename).name, device, batch_size
+    found = _shared.pop(key, None)
+    found = StemCache(model, photographs, batch_size) if found is None else found
+    most = processes.agreed(int(SHARED_SHARE * free_memory(device)))
+    if found.nbytes <= most:
+        _shared[key] = found
+    while sum(cache.nbytes for cache in _shared.values()) > most:
+        del _shared[next(iter(_shared))]
+    return found
+
+
+def stems_if_shared(model: GeoModel, photographs: Photographs, batch_size: int) -> Photographs | StemCache:
+    """The StemCache of photographs if later runs get it again, else the photographs: making it would gain nothing."""
+    if not model.backbone.frozen or photographs.pixels is None:
+        return photographs
+    cache = shared_stems(model, photographs, batch_size)
+    return cache if cache in _shared.values() else photographs
+
+
 def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_size: int) -> Photographs | DeviceCache:
     """A DeviceCache of photographs if the device is a GPU with room for them; else, or of a StemCache, the source."""
     if isinstance(source, StemCache):
         return source
     fit = processes.agreed(pixels_fit(source.nbytes, device, free_memory(device)))  # all make them together, or none
     return DeviceCache(source, device, batch_size) if fit else source
+
+
+class Sources(NamedTuple):
+    """Where the images come from that a training takes its steps on, chooses tuples among, and is validated on."""
+
+    learned: Photographs | DeviceCache
+    mined: Photographs | DeviceCache
+    validated: Photographs | DeviceCache
+
+
+def keep(model: GeoModel, sets: tuple[Photographs, Photographs], augmented: bool, batch_size: int) -> Sources:
+    """The sources of a training on the ``sets`` train and val: what never changes is kept where it fits."""
+    train, device = sets[0], next(model.parameters()).device
+    mined, validated = keep_stems(model, sets, batch_size)
+    others = augmented and isinstance(mined, StemCache)  # frozen layers make something else of augmented images
+    mined = keep_pixels(mined, device, batch_size)
+    return Sources(keep_pixels(train, device, batch_size) if others else mined, mined, validated)
 
 
 def pixels_fit(nbytes: int, device: torch.device, free: float) -> bool:

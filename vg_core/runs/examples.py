@@ -50,9 +50,9 @@ def toy_forces(distance: float) -> pd.DataFrame:
 
 
 def augmented_query(config: Config, count: int = 3) -> np.ndarray:
-    """The first training query as the training may see it, ``count`` draws at twice the size: (count, H, W, 3)."""
+    """The first training query as the training may see it, ``count`` draws of its size: uint8 (count, H, W, 3)."""
     query = load_places(config, "train").queries.path.iloc[0]
-    pictures = Photographs([query], [2 * side for side in config.image_size]).batch([0] * count)
+    pictures = Photographs([query], config.image_size).batch([0] * count)
     torch.manual_seed(0)
     return make_augmentation(config.augmentation)(pictures).permute(0, 2, 3, 1).numpy()
 

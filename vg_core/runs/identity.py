@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vg_core.config import TESTING, Config
 from vg_core.datasets.places import PlaceSet
+from vg_core.models.backbones import STREETS
 from vg_core.system import own_files
 from vg_core.system.text import printable
 
@@ -26,7 +27,7 @@ def weights_id(config: Config, train: PlaceSet, val: PlaceSet) -> str:
     the modules that the trainer imports.
     """
     facts = {name: value for name, value in config.changed().items() if name not in (*TESTING, "profile")}
-    weights = Path(os.path.expanduser(config.weights))
+    weights = STREETS if config.weights == "streets" else Path(os.path.expanduser(config.weights))
     if weights.is_file():
         facts["weights"] = own_files.digest(weights)
     short = _hash([DEFAULTS, facts, train.fingerprint, val.fingerprint, code_digest(TRAINER)])

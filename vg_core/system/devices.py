@@ -10,8 +10,9 @@ import psutil
 import torch
 
 from vg_core.system import processes
-from vg_core.system.bounds import allowed_bytes
+from vg_core.system.bounds import allowed_bytes, whole_number
 
+CORES = "VG_CORES"  # environment variable: processor cores that this process may use, if not all that there are
 RAM = "VG_RAM"  # environment variable: bytes of RAM that this process may take, if not all that is free
 PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")  # of Linux
 
@@ -22,9 +23,9 @@ def pick_device() -> torch.device:
 
 
 def cores() -> int:
-    """Processor cores for this process: those that it may use, shared out among all of one training on this machine."""
+    """Processor cores for this process: VG_CORES or all that it may use, shared out among all of one training here."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, usable // processes.on_this_machine())
+    return max(1, min(usable, whole_number(CORES, usable, "cores", 2)) // processes.on_this_machine())
 
 
 WORKERS = cores()  # threads that read photographs

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
+from filelock import FileLock, Timeout
 
 # names of what is unfinished: the machine and the process that write it
 OWNED = re.compile(r"\.vg-(?P<machine>[0-9a-f]{10})-(?P<process>\d+)-.*", re.DOTALL)
@@ -56,6 +57,22 @@ def unfinished(path) -> Path:
     """A hidden name beside ``path`` for what is not finished yet: it says which process of which machine writes it."""
     path = Path(path)
     return path.with_name(f"{_owner()}{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
+@contextmanager
+def one_at_a_time(file: Path, waiting: str) -> Iterator[None]:
+    """Within the block no other process of this machine is in one with the same file; ``waiting`` is said if one is."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(waiting, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def scratch_folder(parent: Path) -> TemporaryDirectory:

@@ -63,8 +63,9 @@ def measure_cost(config: Config, sets: Sequence[PlaceSet], device: torch.device)
 
 def _measure(trainer: Trainer, config: Config, device: torch.device) -> Cost:
     rows, images_described = _draw(trainer, device)  # (R, P)
-    sources, images = (trainer.sources[0].source, trainer.sources[1]), (len(trainer.images), len(trainer.val_images))
-    stems = [source for source in sources if isinstance(source, StemCache)]
+    learned, mined, validated = trainer.sources
+    images = len(trainer.images), len(trainer.val_images)
+    stems = [source for source in (mined, validated) if isinstance(source, StemCache)]
     few, started = [[image] for image in rows.ravel()[:SHOWN]], time.monotonic()
     pixels = torch.cat(list(trainer.images.batches(few)))  # (SHOWN, 3, H, W)
     seconds_to_decode = (time.monotonic() - started) / len(few)
@@ -72,8 +73,9 @@ def _measure(trainer: Trainer, config: Config, device: torch.device) -> Cost:
     batch = min(config.infer_batch_size, images[0])
     bytes_to_describe, _, seconds_whole = _spent(partial(_describe, trainer, pixels), batch, device)
     seconds_rest = _spent(partial(_describe, trainer, maps), batch, device)[2] if stems else seconds_whole
+    rest_of = {True: seconds_rest, False: seconds_whole}  # by whether the frozen layers' output is there
     at_once = ceil(len(trainer.batches(rows)[0]) / processes.size() / config.accumulate) * rows.shape[1]  # images
-    learn = partial(_learn, trainer, maps if sources[0] in stems else pixels, rows)
+    learn = partial(_learn, trainer, maps if learned in stems else pixels, rows)
     bytes_to_learn, bytes_to_learn_image, seconds_to_learn = _spent(learn, at_once, device)
     gradients = [weight for group in trainer.optimizer.param_groups for weight in group["params"]]  # as large as these
     moments = [moment for state in trainer.optimizer.state.values() for moment in state.values()]
@@ -85,12 +87,15 @@ def _measure(trainer: Trainer, config: Config, device: torch.device) -> Cost:
         images_learned_per_round=rows.size,
         bytes_of_model=sum(tensor.nbytes for tensor in trainer.model.state_dict().values()),
         bytes_beside_model=sum(tensor.nbytes for tensor in beside_model),
-        bytes_cached=tuple(source.nbytes if isinstance(source, DeviceCache) else 0 for source in sources),
+        bytes_cached=tuple(
+            sum(source.nbytes for source in some if isinstance(source, DeviceCache))
+            for some in ({learned, mined}, {validated})
+        ),
         bytes_to_describe=bytes_to_describe,
         bytes_to_learn=bytes_to_learn,
         bytes_to_learn_row=bytes_to_learn_image * rows.shape[1],
         seconds_to_decode=seconds_to_decode,
-        seconds_to_describe=(*(seconds_rest if one in stems else seconds_whole for one in sources), seconds_whole),
+        seconds_to_describe=(*(rest_of[one in stems] for one in (mined, validated)), seconds_whole),
         seconds_to_learn=seconds_to_learn,
     )
 

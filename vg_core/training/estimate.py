@@ -1,13 +1,13 @@
 """What a run will need, said before it starts: memory, disk and minutes, from what its trainer costs on few images."""
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from vg_core.config import Config
@@ -20,9 +20,9 @@ from vg_core.retrieval.whitened import widest
 from vg_core.system import own_files, paths, processes
 from vg_core.system.devices import free_memory, pick_device
 from vg_core.training.cost import MARGIN, Cost, measure_cost
+from vg_core.training.taken import FILE, GPU, RAM, memory_of, of_test, of_training
 
-FILE = "estimate.json"  # beside the tables of a run
-RAM, GPU, DISK = "RAM", "GPU memory", "disk"  # resources
+DISK = "disk"  # beside RAM and GPU memory
 LIBRARIES = 3 * 10**7  # bytes of RAM that libraries keep once they have trained and searched: code, buffers of threads
 
 
@@ -49,53 +49,8 @@ class Estimate:
 
     def save(self, folder: Path, test: str) -> None:
         """Write the estimate to the folder of a run's tables; what the run and its ``test`` take is added later."""
-        foreseen = {**self.training, **_of_test(test, self.minutes["test"], self.bytes_needed[DISK])}
-        own_files.write(folder / FILE, {"expected": foreseen, "taken": {}, "free_disk": self.bytes_free[DISK]})
-
-
-def after_training(folder: Path, history: pd.DataFrame, validation: pd.DataFrame) -> None:
-    """Add the minutes and the memory that a training took to the estimate in its folder, if one is there."""
-    if own_files.is_intact(folder / FILE):
-        minutes = history.seconds_decode.sum() / 60, (history.seconds.sum() + validation.seconds.sum()) / 60
-        resource, peak_bytes = _memory_of(pick_device()), history.peak_bytes.max()
-        _set_beside(folder, _of_training(int(validation.epoch.max()), *minutes, resource, peak_bytes))
-
-
-def after_test(folder: Path, test: str, seconds: float) -> None:
-    """Add the time of a test, and by how much less disk is free than before its training, to the estimate in the run's
-    folder, if one is there and for this test.
-    """
-    if own_files.is_intact(folder / FILE):
-        bytes_filled = max(0, own_files.read(folder / FILE)["free_disk"] - _free_disk())  # others write and remove, too
-        _set_beside(folder, _of_test(test, seconds / 60, bytes_filled))
-
-
-def comparison(folder: Path) -> pd.DataFrame:
-    """What the run whose tables lie in a folder was ``expected`` to take and what was ``taken``, one row per quantity.
-
-    Damaged, in a sentence, for a run that has no estimate, such as one that trained nothing.
-    """
-    remedy = f"an estimate is made when a training begins: delete {folder} to train again"
-    return pd.DataFrame(own_files.read(folder / FILE, remedy))[["expected", "taken"]]
-
-
-def _set_beside(folder: Path, taken: Mapping[str, float]) -> None:
-    """Print what was taken of each quantity that a folder's estimate expects, and add it to its file."""
-    record = own_files.read(folder / FILE)
-    found = {name: amount for name, amount in taken.items() if name in record["expected"]}
-    for name, amount in found.items():
-        print(f"{name}: {amount:.2f} taken, {record['expected'][name]:.2f} expected")
-    own_files.write(folder / FILE, record | {"taken": record["taken"] | found})
-
-
-def _of_training(epochs: int, minutes_once: float, minutes: float, resource: str, nbytes: float) -> dict[str, float]:
-    done = {"epochs": epochs, "minutes done once": minutes_once, "minutes of training": minutes}
-    return done | {f"GB of {resource} in training": nbytes / 1e9}
-
-
-def _of_test(test: str, minutes: float, bytes_of_disk: float) -> dict[str, float]:
-    """Quantities of a test by names that contain its own, since one training may have several tests."""
-    return {f"minutes of test {test}": minutes, f"GB of disk with test {test}": bytes_of_disk / 1e9}
+        foreseen = {**self.training, **of_test(test, self.minutes["test"], self.bytes_needed[DISK])}
+        own_files.write(folder / FILE, {"expected": foreseen, "taken": {}, "began": time.time()})
 
 
 def expected(config: Config, sets: Sequence[PlaceSet]) -> Estimate:
@@ -105,15 +60,26 @@ def expected(config: Config, sets: Sequence[PlaceSet]) -> Estimate:
     every photograph counts as not decoded yet. ValueError where there is no room for the network and a few images.
     """
     device = pick_device()
-    resource = _memory_of(device)
+    resource = memory_of(device)
     bytes_free = {RAM: free_memory(torch.device("cpu")), resource: free_memory(device), DISK: _free_disk()}
     try:
-        return from_cost(config, sets, measure_cost(config, sets[:2], device), bytes_free)
+        return from_cost(config, sets, _cost_of(config, sets[:2], device), bytes_free)
     except torch.OutOfMemoryError:
         raise ValueError(
             f"{resource} is short: {_gb(bytes_free[resource])} free do not hold the network and a few images; "
             "lower image_size or negs_num_per_query, or freeze more layers"
         ) from None
+
+
+_measured: dict[tuple, Cost] = {}
+
+
+def _cost_of(config: Config, sets: Sequence[PlaceSet], device: torch.device) -> Cost:
+    """What a training costs: measured once for all in this process whose rounds do the same work, as other seeds do."""
+    key = config.training().replace(seed=0, lr=1.0, epochs_num=1), *(places.fingerprint for places in sets), device
+    if key not in _measured:
+        _measured[key] = measure_cost(config, sets, device)
+    return _measured[key]
 
 
 def from_cost(config: Config, sets: Sequence[PlaceSet], cost: Cost, bytes_free: Mapping[str, float]) -> Estimate:
@@ -141,7 +107,7 @@ def from_cost(config: Config, sets: Sequence[PlaceSet], cost: Cost, bytes_free: 
     bytes_over = {resource: nbytes - bytes_free[resource] for resource, nbytes in bytes_of_training.items()}
     peak_bytes = bytes_of_training[network_in] + (network_in == RAM) * bytes_of_pixels[:2].sum()  # mapped pages count
     minutes = _minutes(config, cost, test, mapped)
-    training = _of_training(config.epochs_num, minutes["done once"], minutes["training"], network_in, peak_bytes)
+    training = of_training(config.epochs_num, minutes["done once"], minutes["training"], network_in, peak_bytes)
     return Estimate(minutes, bytes_needed, bytes_free, _remedies(config, cost, bytes_over, network_in), training)
 
 
@@ -223,10 +189,6 @@ def _remedy_of_network(config: Config, cost: Cost, bytes_over: float) -> str:
     if 0 < fit < size and bytes_over <= cost.bytes_to_learn - cost.bytes_to_describe:
         return f"; train_batch_size={fit} instead of {size} would fit, or accumulate={ceil(size / fit)}"
     return "; lower image_size, negs_num_per_query or infer_batch_size, or freeze more layers"
-
-
-def _memory_of(device: torch.device) -> str:
-    return GPU if device.type == "cuda" else RAM
 
 
 def _free_disk() -> int:

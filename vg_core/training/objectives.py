@@ -43,6 +43,7 @@ class Objective(nn.Module):
     images_per_row: int
     rows_per_round: int
     augmented = slice(None)  # which images of rows laid end to end
+    mines = True  # does it ask for descriptors?
     rests = False  # is there a step in which some of its parameters take no part?
 
     def parameter_groups(self) -> list[dict]:
@@ -129,6 +130,7 @@ class GeoClassification(Objective):
 
     def __init__(self, config: Config, places: PlaceSet, dim: int):
         super().__init__()
+        self.mines = False
         self.rows_per_round, self.images_per_row = config.cache_refresh_rate, config.task.images_per_row
         tables = places.database, places.queries
         cells = geo_classes(*(np.concatenate([table[axis] for table in tables]) for axis in ("easting", "northing")))

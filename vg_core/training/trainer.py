@@ -12,14 +12,14 @@ from torch import nn
 
 from vg_core.config import Config
 from vg_core.datasets.augmentation import make_augmentation
-from vg_core.datasets.photographs import Photographs, in_parts
+from vg_core.datasets.photographs import in_parts
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model
 from vg_core.models.checkpoint import model_bytes
 from vg_core.models.norms import share_batch_norms
-from vg_core.retrieval.descriptors import describe_photographs, local_descriptors, photographs_of
-from vg_core.retrieval.feature_cache import StemCache, keep_pixels, keep_stems
+from vg_core.retrieval.descriptors import Source, describe_photographs, local_descriptors, photographs_of
+from vg_core.retrieval.feature_cache import Sources, keep
 from vg_core.retrieval.ranking import evaluate
 from vg_core.system import own_files, processes
 from vg_core.system.clock import Clock, Timed
@@ -42,14 +42,14 @@ def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet, 
     A run that was stopped at any moment goes on from its last round, with the same numbers as if it had never stopped.
     Several processes (``processes``) share out describing, mining and the rows of each batch: they learn from the same
     tuples as one does, and up to rounding the same; only augmentation draws other numbers.
-    ``progress(name, rounds, rounds done)`` gives what is told of each round and epoch, such as `progress.Progress`.
+    ``progress(name, epochs, rounds of each, rounds done)`` gives what is told of them, such as `progress.Progress`.
     Raises Diverged for a loss that is not finite and KeyboardInterrupt, in a sentence, when interrupted.
     """
     trainer = Trainer(config, Path(folder), train_set, val_set)
     trainer.resume()
     state = trainer.state
     rounds = config.queries_per_epoch // config.cache_refresh_rate
-    trainer.progress = progress(trainer.name, config.epochs_num * rounds, state.epoch * rounds + state.round)
+    trainer.progress = progress(trainer.name, config.epochs_num, rounds, state.epoch * rounds + state.round)
     try:
         trainer.run(rounds)
     except KeyboardInterrupt:
@@ -84,14 +84,13 @@ class Trainer:
             self.images, self.val_images = (decode(s, config.image_size) for s in (train_set, self.val_set))
 
     @cached_property
-    def sources(self) -> tuple[Timed, Photographs | StemCache]:
-        """(images of training, images of validation): photographs, or what the frozen layers made of them."""
-        fixed, size = [self.images] * (self.config.augmentation == "none"), self.config.infer_batch_size
+    def sources(self) -> Sources:
+        """The images of training and validation: photographs, or what the frozen layers made of them."""
+        sets, augmented = (self.images, self.val_images), self.config.augmentation != "none"
         with self.clock.phase("decode"):
-            *stems, validation = keep_stems(self.model, [*fixed, self.val_images], size)  # augmented ones are others
-            return Timed(keep_pixels(stems[0] if stems else self.images, self.device, size), self.clock), validation
+            return keep(self.model, sets, augmented, self.config.infer_batch_size)
 
-    def fill(self, source: Timed | Photographs | StemCache) -> None:
+    def fill(self, source: Source) -> None:
         """Load now what one of the ``sources`` holds in memory; else the phase that asks for its first batch would."""
         with self.clock.phase("decode"):
             list(source.batches([]))
@@ -128,11 +127,13 @@ class Trainer:
         """Train and validate until the last epoch, or until none was better for ``patience`` epochs."""
         state = self.state
         if not state.finished:
-            self.fill(self.sources[1])
+            self.fill(self.sources.validated)
         if not state.validation:
             self.validate()
         if not state.finished:
-            self.fill(self.sources[0])
+            self.fill(self.sources.learned)
+            if self.objective.mines:
+                self.fill(self.sources.mined)
         while not state.finished:
             while state.round < rounds:
                 self.training_round()
@@ -149,7 +150,7 @@ class Trainer:
         started = time.monotonic()
         rows, facts = self.mine(rng, key)
         mined = time.monotonic()
-        loss = self.fit(rows)
+        loss = self.fit(rows, self.progress.batch)
         ended = time.monotonic()
         spent = {"seconds": ended - started, "seconds_training": ended - mined}
         spent |= self.clock.take() | {"peak_bytes": used_memory(self.device)[1] - self.before}
@@ -166,19 +167,25 @@ class Trainer:
     def describe(self, wanted: np.ndarray) -> torch.Tensor:
         """(M, D) descriptors of images, by the network as it is."""
         with self.clock.phase("extraction"):
-            return describe_photographs(self.model, self.sources[0], self.config.infer_batch_size, wanted)
+            source = Timed(self.sources.mined, self.clock)
+            return describe_photographs(self.model, source, self.config.infer_batch_size, wanted)
 
     def batches(self, rows: np.ndarray) -> list[np.ndarray]:
         """The rows cut into batches, in their order; an incomplete last batch is dropped."""
         size = min(self.config.train_batch_size, len(rows))
         return list(in_parts(rows, size))[: len(rows) // size]
 
-    def fit(self, rows: np.ndarray) -> float:
-        """Train once on each batch of the rows; returns the mean of their losses."""
+    def fit(self, rows: np.ndarray, tell: Callable[[int, int], object] = lambda done, total: None) -> float:
+        """Train once on each batch of the rows, and ``tell`` how many of how many are done; returns their mean loss."""
         batches = self.batches(rows)
         self.model.train()
-        images = self.sources[0].batches([batch[processes.share(len(batch))].ravel() for batch in batches])
-        losses = torch.stack([self.step(pixels, batch) for batch, pixels in zip(batches, images, strict=True)])
+        shares = [batch[processes.share(len(batch))].ravel() for batch in batches]  # (b x P,) each
+        images = Timed(self.sources.learned, self.clock).batches(shares)
+        losses = []
+        for batch, pixels in zip(batches, images, strict=True):
+            losses.append(self.step(pixels, batch))
+            tell(len(losses), len(batches))
+        losses = torch.stack(losses)
         bad = (~losses.isfinite()).nonzero()[:, 0].tolist()  # asked once a round: an answer waits for the GPU
         if bad:
             first = [Path(self.images.paths[image]).name for image in batches[bad[0]][:, 0]]
@@ -209,7 +216,7 @@ class Trainer:
         state, config, started = self.state, self.config, time.monotonic()
         self.model.eval()
         facts = config.image_size, Within(config.val_positives_dist_threshold), config.infer_batch_size
-        found = evaluate(self.model, self.val_set, *facts, photographs=self.sources[1])
+        found = evaluate(self.model, self.val_set, *facts, photographs=self.sources.validated)
         needed = 5, int(config.selected_by.removeprefix("recall_"))  # others only below all of the database
         at = [n for n in (1, 5, 10, 20) if n in needed or n < len(self.val_set.database)]
         shares = {f"recall_{n}": found.ranks["rank"].between(1, n).mean() for n in at}
