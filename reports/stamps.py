@@ -49,7 +49,8 @@ def mark(notebook: Path, parameters: dict, copy: Path, before: str) -> None:
 def sources(notebook: Path, parameters: dict) -> str:
     """Digest of the contents that a notebook's results follow from."""
     exports = [file for kind in ("csv", "json") for file in _assets(parameters).glob(f"*/*.{kind}")]
-    earlier = [file for file in exports if file.parent.name < notebook.stem]
+    reads = ".exported(" in notebook.read_text()  # else others may write theirs meanwhile
+    earlier = [file for file in exports if file.parent.name < notebook.stem] if reads else []
     tables = [*paths.REPORTS.glob("*.csv"), *(paths.ROOT / "benchmarks").glob("*.csv")]
     code = [file for file in (paths.ROOT / "vg_core").rglob("*") if file.suffix != ".pyc"]
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
