@@ -5,24 +5,24 @@ results give the same bytes. Nothing is computed here and nothing typed by hand:
 """
 
 import argparse
-import io
 import json
 import os
 import re
 import sys
 from pathlib import Path
 
-import numpy as np
 import typst
-from PIL import Image
 
 from vg_core.system import own_files, paths
 from vg_core.system.files import replacing
 
+if __package__:
+    from .summary import next_steps, summary
+else:  # run as a script: its own folder is on the path
+    from summary import next_steps, summary
+
 SOURCE = paths.REPORTS / "report.typ"
 REQUIRED = "10_baseline"  # the chapter that the paper cannot do without; others appear when they are there
-PREVIEW_PPI = 40  # enough to see where ink is
-PAPER_WHITE = 250
 CHAPTER = re.compile(r"\d\d_[a-z0-9_]+")
 
 
@@ -41,16 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"no report: {error}", file=sys.stderr)
         return 1
     print(f"wrote {pdf} ({pdf.stat().st_size / 1e6:.1f} MB)")
+    print(f"\n{summary(paths.assets_folder(profile))}\n\n{next_steps(pdf, profile)}")
     return 0
 
 
 def build(profile: str) -> Path:
     """Path of the PDF made from the results of a profile. Raises ValueError or FileNotFoundError in a sentence."""
-    manifest = find_results(paths.assets_folder(profile), profile)
-    manifest["roomy"] = bool(crowded(manifest | {"roomy": False}))
-    for page in crowded(manifest) if manifest["roomy"] else ():
-        print(f"page {page}: a figure or table runs into the margin; move it in reports/sections", file=sys.stderr)
-    pdf = compile_paper(manifest)
+    pdf = compile_paper(find_results(paths.assets_folder(profile), profile))
     target = paths.REPORTS / ("report.pdf" if profile == "full" else "draft.pdf")
     with replacing(target) as unfinished:
         unfinished.write_bytes(pdf)
@@ -103,17 +100,6 @@ def compile_paper(manifest: dict, form: str = "pdf", **options) -> bytes | list[
         )
     except typst.TypstError as error:
         raise ValueError(sentence(error)) from None
-
-
-def crowded(manifest: dict) -> list[int]:
-    """Numbers of the pages with ink beside the columns, or between them and the page number."""
-    found = []
-    for number, page in enumerate(compile_paper(manifest, "png", ppi=PREVIEW_PPI), start=1):
-        paper = np.asarray(Image.open(io.BytesIO(page)).convert("L"))  # (height, width) of US letter
-        side, below, footer = (int(inches * PREVIEW_PPI) for inches in (0.7, 10.07, 10.22))
-        if min(paper[:, :side].min(), paper[:, -side:].min(), paper[below:footer].min()) < PAPER_WHITE:
-            found.append(number)
-    return found
 
 
 def sentence(error: typst.TypstError) -> str:

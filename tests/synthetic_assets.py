@@ -9,8 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vg_core.config import Config
+from vg_core.evaluation.comparisons import judge_predictions
 from vg_core.losses import LOSSES
 from vg_core.report import Page
+from vg_core.system import paths
 
 TOY = {"toycity": "0123456789ab"}  # name and fingerprint
 VARIANTS = ("GeM, untrained", "NetVLAD, untrained", "GeM", "NetVLAD")
@@ -23,7 +25,8 @@ def export(slug: str, datasets: Mapping, runs=(), figures=None, tables=None, num
         page.figure(name, figure)
     for name, table in (tables or {}).items():
         page.table(name, table)
-    return page.close({"datasets": datasets, "runs": list(runs)}, **(numbers or {}))
+    page.close({"datasets": datasets, "runs": list(runs)}, **(numbers or {}))
+    return paths.assets_folder(profile) / slug
 
 
 def export_dataset(profile: str = "smoke", datasets=None, **changes):
@@ -43,9 +46,11 @@ def export_baseline(profile: str = "smoke", datasets=None, **changes):
     """Folder of 10_baseline; ``changes`` replace figures, tables or numbers as a whole."""
     size = {"curves": (3.4, 2.3), "training": (3.4, 3.2), "hardness": (7.0, 1.9)}
     figures = {name: drawing(name, inches) for name, inches in size.items()}
+    gains = gains_table().assign(queries=180, seeds=3)
+    judged = judge_predictions(gains, dict.fromkeys(gains.variant, "better"))
     exported = {
         "figures": figures | {"gallery": pictures(4, 6)},
-        "tables": {"recall": recall_table(), "gains": gains_table(), "cards": cards_table()},
+        "tables": {"recall": recall_table(), "gains": gains, "cards": cards_table(), "predictions": judged},
         "numbers": baseline_numbers(),
         "runs": [f"toycity-resnet18-{pooling}-triplet-seed0-0123456789" for pooling in ("gem", "netvlad")],
     }

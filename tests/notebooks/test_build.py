@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.own import vouch
+from tests.pdf import PPI, crowded, text
 from tests.synthetic_assets import baseline_numbers, export_baseline, export_dataset, gains_table, recall_table
 from vg_core.config import PROFILES
 from vg_core.system import paths
@@ -62,10 +63,13 @@ def relabel(profile: str, dataset: str) -> None:
 
 
 def first_page_has_the_box(profile: str) -> bool:
-    manifest = paper.find_results(paths.assets_folder(profile), profile) | {"roomy": False}
-    page = paper.compile_paper(manifest, "png", ppi=72)[0]
+    page = paper.compile_paper(paper.find_results(paths.assets_folder(profile), profile), "png", ppi=72)[0]
     pixels = np.asarray(Image.open(io.BytesIO(page)).convert("RGB")).astype(int)
     return bool((np.abs(pixels - AMBER).sum(axis=2) < 12).sum() > 30)
+
+
+def pages() -> list[bytes]:
+    return paper.compile_paper(paper.find_results(paths.assets_folder("smoke"), "smoke"), "png", ppi=PPI)
 
 
 def test_a_draft_is_a_pdf_of_a_few_pages_with_nothing_in_its_margins(exported, capsys):
@@ -73,6 +77,7 @@ def test_a_draft_is_a_pdf_of_a_few_pages_with_nothing_in_its_margins(exported, c
     assert (exported / "draft.pdf").read_bytes().startswith(b"%PDF")
     printed = capsys.readouterr()
     assert "wrote" in printed.out and not printed.err
+    assert crowded(pages()) == []
     assert sorted(f.name for f in exported.glob(".*")) == []
 
 
@@ -206,12 +211,23 @@ def test_a_fault_of_the_template_shows_its_line(exported, capsys):
     assert "the template does not compile" in (said := capsys.readouterr().err) and "conclusion.typ" in said
 
 
+@pytest.mark.parametrize(
+    ("fields", "printed"),
+    [
+        ('author = "Ada Lovelace"\ncourse = "Machines"\ndate = 1843-09-01', "Ada Lovelace Machines 1843-09-01 "),
+        ('author = "Ada Lovelace"\ncourse = ""', "Ada Lovelace "),
+        ("", ""),
+    ],
+)
+def test_author_course_and_date_stand_below_the_title(exported, fields, printed):
+    (exported / "author.toml").write_text(fields)
+    assert f"with Intervals {printed}Notebooks 00 10" in text(paper.build("smoke").read_bytes(), pages=1)
+
+
 def test_ink_in_the_margins_is_seen(exported):
-    manifest = paper.find_results(paths.assets_folder("smoke"), "smoke") | {"roomy": True}
-    assert paper.crowded(manifest) == []
     with (exported / "report.typ").open("a") as file:
         file.write("#place(bottom, dy: 0.3in, rect(height: 1in, width: 50%, fill: black))")
-    assert len(paper.crowded(manifest)) == 1
+    assert len(crowded(pages())) == 1
 
 
 def test_scripts_and_package_know_the_same_profiles():

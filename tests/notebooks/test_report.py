@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from tests.synthetic_assets import TOY, drawing, export, export_baseline, pictures
 from vg_core.config import Config
-from vg_core.report import Page, rounded, shows_photographs
+from vg_core.report import Page, findings, rounded, shows_photographs
 from vg_core.system import own_files, paths
 
 SLUG = "20_optimizer"
@@ -29,7 +29,7 @@ def test_an_export_is_a_folder_of_files():
     folder = export_baseline()
     assert folder == paths.cache_root() / "smoke" / "assets" / "10_baseline"
     named = "SHA256SUMS cards.csv curves.svg gains.csv gallery.jpg hardness.svg"
-    named += " numbers.json origin.json recall.csv training.svg"
+    named += " numbers.json origin.json predictions.csv recall.csv training.svg"
     assert sorted(contents(folder)) == sorted(named.split())
     numbers = json.loads((folder / "numbers.json").read_text())
     assert numbers["chance_r1"] == 5.8 and numbers["config"]["image_size"] == list(Config.of("smoke").image_size)
@@ -46,9 +46,14 @@ def test_origin_says_where_results_come_from():
 
 
 def test_theory_looks_at_no_dataset():
-    folder = Page("32_gradients").close({}, deviation=2e-15)
-    origin = json.loads((folder / "origin.json").read_text())
+    Page("32_gradients").close({}, deviation=2e-15)
+    origin = json.loads((paths.assets_folder("smoke") / "32_gradients" / "origin.json").read_text())
     assert origin["datasets"] == {} and origin["runs"] == []
+
+
+def test_a_page_says_where_it_is_and_leaves_the_cell_nothing_to_show(capsys):
+    assert Page("32_gradients").close({}) is None
+    assert capsys.readouterr().out == f"32_gradients is written to {paths.assets_folder('smoke') / '32_gradients'}\n"
 
 
 def test_outside_git_the_commit_is_unknown(monkeypatch, tmp_path):
@@ -63,7 +68,7 @@ def test_the_same_results_give_the_same_bytes_in_another_process(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=paths.ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    assert contents(type(paths.ROOT)(done.stdout.strip())) == here
+    assert contents(Path(done.stdout.splitlines()[-1])) == here
 
 
 def test_full_results_go_to_reports_and_nowhere_else(monkeypatch, tmp_path):
@@ -171,10 +176,17 @@ def test_a_page_shows_what_it_keeps_as_it_was_shown():
     table["recall"] = 2.0
     ranks = table.copy()
     ranks.attrs["origin"] = {"datasets": {"b": "1"}, "runs": ["two", "one"]}
-    folder = page.close(ranks[:0], {"datasets": {"a": "2"}, "runs": ["one"]})
+    page.close(ranks[:0], {"datasets": {"a": "2"}, "runs": ["one"]})
+    folder = paths.assets_folder("smoke") / SLUG
     assert (folder / "recall.csv").read_text() == "recall\n1\n"
     origin = json.loads((folder / "origin.json").read_text())
     assert origin["datasets"] == {"b": "1", "a": "2"} and origin["runs"] == ["one", "two"]
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(1, "1 query, 1 seed"), (3, "1 query, 3 seeds")])
+def test_a_finding_counts_in_plain_english(seeds, said):
+    row = {"variant": "a", "expected": "same", "gain": 1.0, "low": 0.0, "high": 2.0, "queries": 1.0, "seeds": seeds}
+    assert findings(pd.DataFrame([row | {"verdict": "undecided"}])).endswith(said)
 
 
 # --- read back --------------------------------------------------------------------------------------------------------
