@@ -1,7 +1,7 @@
-"""Pretrains the weights that rehearsals start from: ``python data_scripts/pretrain.py``, ten minutes on two cores.
+"""Pretrains the weights that rehearsals start from: ``python data_scripts/pretrain.py``, about seven minutes on two cores.
 
-They stand for those of ImageNet: a network that has seen many photographs, but no task like the one to come. This one
-tells places of another rendered city apart by daylight, and has hardly met a query: those are of other days and hours.
+They stand for those of ImageNet: of a network that has seen many photographs, but not the task to come. This one tells
+places of another rendered city apart by daylight; it has met few queries, which are of other days and hours.
 """
 
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 import vg_core as vg
 
 WEIGHTS = Path(vg.__file__).with_name("models") / "streets.safetensors"
-CITY = {"city": "toycity", "seed": 7, "database": 1800, "queries": 30}  # of each split
+CITY = {"city": "toycity", "seed": 7, "database": 1800, "queries": 100}  # of each split
 LEARNING = {
     **{"weights": "none", "freeze": "none", "loss": "geo_classification", "augmentation": "random_resized_crop"},
-    **{"lr": 1e-3, "lr_halving_epochs": 1, "epochs_num": 6, "patience": 6, "train_batch_size": 8},
-    **{"queries_per_epoch": 480, "cache_refresh_rate": 480, "images_per_row": 5, "image_size": (54, 72)},
+    **{"image_size": (42, 56), "lr": 1e-3, "lr_halving_epochs": 1, "epochs_num": 5, "train_batch_size": 8},
+    **{"images_per_row": 5, "queries_per_epoch": 480, "cache_refresh_rate": 480, "val_queries": 100},
 }
 
 

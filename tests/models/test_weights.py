@@ -9,8 +9,10 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
+from data_scripts import pretrain
 from vg_core.config import Config
-from vg_core.models import build_model, save_model
+from vg_core.models import build_model, load_model, save_model
+from vg_core.models.backbones import STREETS
 from vg_core.models.whitening import Whitening
 
 BASE = Config(weights="none", layer="layer2", freeze="layer1")
@@ -284,3 +286,23 @@ def test_imagenet_weights_are_taken_from_the_cache(hub, resnet18):
     stored(hub, resnet18, "resnet18-f37072fd.pth")
     model = build_model(BASE.replace(weights="imagenet"))
     assert torch.equal(model.backbone.conv1.weight, resnet18["conv1.weight"])
+
+
+# --- of rehearsals ----------------------------------------------------------------------------------------------------
+def test_the_weights_that_are_shipped_are_those_that_the_script_learns():
+    learned = load_model(STREETS).config.options()
+    wanted = pretrain.LEARNING | {"dataset": pretrain.CITY["city"]}
+    assert {name: learned[name] for name in wanted} == wanted
+
+
+def test_a_rehearsal_starts_from_them_frozen_and_says_nothing_of_it():
+    model, shipped = build_model(Config.of("smoke", seed=5)), load_model(STREETS)
+    for name, tensor in model.backbone.state_dict().items():
+        assert tensor.equal(shipped.backbone.state_dict()[name]), name
+    assert model.origin == "" and not any(one.requires_grad for one in model.backbone.frozen_layers.parameters())
+    assert any(one.requires_grad for one in model.backbone.layer3.parameters())
+
+
+def test_they_fit_no_other_backbone():
+    with pytest.raises(ValueError, match=r"streets\.safetensors does not fit resnet50 .*resnet18 up to layer3"):
+        build_model(Config.of("smoke", backbone="resnet50"))
