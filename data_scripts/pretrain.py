@@ -11,11 +11,11 @@ from pathlib import Path
 import vg_core as vg
 
 WEIGHTS = Path(vg.__file__).with_name("models") / "streets.safetensors"
-CITY = {"city": "toycity", "seed": 7, "database": 1800, "queries": 100}  # of each split
+CITY = {"city": "toycity", "seed": 7, "database": 1800, "queries": 30}  # of each split
 LEARNING = {
-    **{"weights": "none", "freeze": "none", "loss": "geo_classification", "augmentation": "random_resized_crop"},
-    **{"image_size": (42, 56), "lr": 1e-3, "lr_halving_epochs": 1, "epochs_num": 5, "train_batch_size": 8},
-    **{"images_per_row": 5, "queries_per_epoch": 480, "cache_refresh_rate": 480, "val_queries": 100},
+    **{"weights": "none", "freeze": "none", "pooling": "average", "loss": "geo_classification", "image_size": (42, 56)},
+    **{"lr": 1e-3, "lr_halving_epochs": 1, "epochs_num": 4, "train_batch_size": 8, "images_per_row": 5},
+    **{"queries_per_epoch": 360, "cache_refresh_rate": 360, "val_queries": 0},
 }
 
 
