@@ -14,14 +14,14 @@ import tyro
 
 from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, TupleOptions
 from vg_core.datasets.checks import check_recall, oddities
-from vg_core.datasets.folders import image_files
+from vg_core.datasets.folders import image_files, taken_at
 from vg_core.datasets.places import load_places
 from vg_core.evaluation.comparisons import recall_table
 from vg_core.figures.interactive_maps import locate_map
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash, read_facts
 from vg_core.retrieval.descriptors import describe
-from vg_core.retrieval.locating import locate, taken_at
+from vg_core.retrieval.locating import locate
 from vg_core.retrieval.published.benchmarks import benchmark, scores
 from vg_core.retrieval.published.layouts import LAYOUTS
 from vg_core.retrieval.whitened import whiten

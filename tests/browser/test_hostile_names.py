@@ -33,14 +33,15 @@ CLICKS = """<script>addEventListener("load", () => {
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 
 
-def opened(file, profile) -> str:
-    """The page once its scripts have run and every dot was clicked."""
-    file.write_text(file.read_text("utf-8") + CLICKS, "utf-8")
+def opened(file, profile, script: str = CLICKS) -> str:
+    """The page once its scripts have run, and this one, after which every dot was clicked; the network is away."""
+    file.write_text(file.read_text("utf-8") + script, "utf-8")
     command = [
         BROWSER,
         *OPTIONS,
         f"--user-data-dir={profile}",
-        "--virtual-time-budget=1000",
+        "--virtual-time-budget=3000",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
         "--dump-dom",
         file.as_uri(),
     ]
@@ -56,7 +57,7 @@ def photographs() -> pd.DataFrame:
     count = np.arange(len(NAMES))
     metres = {"easting": 5e5 + 20.0 * count, "northing": 5e6 + 7.0 * (count % 3)}
     degrees = {"latitude": 45.1 + 1e-4 * (count % 3), "longitude": 9 + 2e-4 * count}
-    table = pd.DataFrame(metres | degrees | {"metres": 20.0 * count, "distance": 0.5})
+    table = pd.DataFrame(metres | degrees | {"metres": 20.0 * count, "distance": 0.5, "error": 9.0})
     return table.assign(path=pd.Series([f"there/{name}" for name in NAMES], dtype=object))
 
 
@@ -67,14 +68,14 @@ def test_nothing_runs_and_every_name_is_read(kind, tmp_path, monkeypatch):
     if kind == "splits":
         chart = folium_map({name: (table.iloc[[n]], table.iloc[[n]]) for n, name in enumerate(NAMES)})
     else:
-        chart = locate_map(NAMES[7], table.assign(latitude=np.nan, longitude=np.nan))
+        chart = locate_map(NAMES[7], table.assign(latitude=np.nan, longitude=np.nan), table.head(1))
     chart.save("map.html")
     page = opened(tmp_path / "map.html", tmp_path / "profile")
     assert 'data-control="1"' in page  # what runs can be told
     assert "data-ran=" not in page and not (tmp_path / FOLDER).exists()
     facts = read(page)
     legend, remark, *dots = facts["texts"]
-    assert len(dots) == len(NAMES) * (2 if kind == "splits" else 1)
+    assert len(dots) == (2 * len(NAMES) if kind == "splits" else len(NAMES) + 1)  # where it was taken
     assert set(facts["tags"]) <= {"B", "SPAN", "SMALL"}
     assert all(any(printable(name) in text for text in dots) for name in NAMES)
     if kind == "splits":

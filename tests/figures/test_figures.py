@@ -28,7 +28,7 @@ from tests.plot_tables import (
     trials,
 )
 from vg_core import figures
-from vg_core.figures.house_style import ink, logarithmic
+from vg_core.figures.house_style import FULL, ink, logarithmic, look, percent
 from vg_core.system.text import printable
 
 EVERY = {
@@ -94,6 +94,42 @@ def test_bytes_are_the_same_whatever_style_a_notebook_has(name):
         assert svg(EVERY[name]()) == first
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_letters_can_be_read_and_none_is_cut_off(name):
+    figure = EVERY[name]()
+    figure.draw_without_rendering()
+    assert figure.get_figwidth() <= FULL  # wider ones are shrunk in the report
+    labels = [
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for label in axis.get_ticklabels(which="both")
+    ]
+    for text in figure.findobj(mpl.text.Text):
+        if text.get_text().strip():
+            assert text.get_fontsize() >= 7, text
+            if text not in labels:  # of which those beyond the axes are not drawn
+                corners = text.get_window_extent().corners() / figure.dpi
+                assert (corners >= -0.02).all() and (corners <= figure.get_size_inches() + 0.02).all(), text
+
+
+def test_lines_that_coincide_are_all_seen():
+    rounds, _ = history("GeM", "NetVLAD", "SGD")
+    for axes in figures.mining_hardness(rounds).axes:
+        assert len({line.get_linestyle() for line in lines(axes)}) == 3
+    assert len({tuple(look(number).values()) for number in range(28)}) == 28
+    curves = figures.recall_curves(recalls(2)).axes[0].lines
+    assert {line.get_markerfacecolor() for line in curves} == {"none"}  # nor do points hide others
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(99.8, 0, "99.8"), (99.97, 1, "99.97"), (100, 1, "100.0"), (0.004, 1, "0.004"), (0, 0, "0"), (37.4, 0, "37")],
+)
+def test_all_and_none_are_said_only_of_all_and_none(value, digits, text):
+    assert percent(value, digits) == text
+
+
 @pytest.mark.parametrize("count", [0, 1, 12])
 def test_none_one_and_many_variants(count):
     for draw in (figures.recall_curves, figures.recall_bars):
@@ -147,14 +183,23 @@ def test_a_training_shows_its_rounds_and_its_best_epoch():
     np.testing.assert_array_equal(above.lines[0].get_ydata(), rounds.loss)
     np.testing.assert_array_equal([line.get_ydata() for line in lines(below)], epochs[["recall_5", "recall_1"]].T)
     assert lines(below, "best")[0].get_xydata().tolist() == [[1, 60.0]]
+    assert not (above.get_legend() or below.get_legend())  # they would hide lines
+
+
+def test_the_first_round_is_seen_where_it_lies():
+    rounds, epochs = history("GeM")
+    above, below = figures.training_curves(rounds[:1].assign(rounds=4), epochs[:1]).axes
+    assert above.lines[0].get_xydata().tolist() == [[0.25, rounds.loss[0]]]
+    assert [line.get_marker() for line in (above.lines[0], *lines(below))] == ["."] * 3
 
 
 def test_seeds_share_the_colour_of_their_variant():
     figure = figures.training_curves(*history("GeM", "NetVLAD", seeds=2))
-    assert legend(figure) == ["GeM", "NetVLAD"]
+    meanings = ["recall@5", "recall@1", "best recall@5"]
+    assert legend(figure) == ["GeM", "NetVLAD", *meanings]
     expected = [colour(name) for name in ("blue", "blue", "orange", "orange")]
-    assert [line.get_color() for line in figure.axes[0].lines] == expected
-    assert legend(figures.training_curves(*history("GeM", seeds=2))) == ["seed 0", "seed 1"]
+    assert [line.get_color() for line in lines(figure.axes[0])] == expected
+    assert legend(figures.training_curves(*history("GeM", seeds=2))) == ["seed 0", "seed 1", *meanings]
 
 
 def test_hardness_has_shares_in_percent():
@@ -166,7 +211,8 @@ def test_hardness_has_shares_in_percent():
 
 
 def test_a_range_test_shows_the_valley_and_the_divergence():
-    axes = figures.range_test(rates()).axes[0]
+    axes = (figure := figures.range_test(rates())).axes[0]
+    assert legend(figure) == ["diverged"]
     assert axes.get_xscale() == "log" and axes.get_ylim()[1] < 1
     assert lines(axes, "diverged")[0].get_xdata().tolist() == [0.1]
 
@@ -180,6 +226,14 @@ def test_a_diverged_run_is_hatched_and_a_missing_one_is_empty():
     assert sorted(texts(figure)) == ["40.0", "50.0", "diverged"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.01", "0.1"]
     assert axes.get_title() == "recall@1 (%)"
+
+
+def test_a_long_name_leaves_room_for_its_line():
+    table = comparison().assign(variant=["25 · train × 0.75, test × 0.75", "SGD", "jitter"])
+    axes = figures.gain_forest(table).axes[0]
+    axes.figure.draw_without_rendering()
+    assert axes.get_yticklabels()[0].get_text() == "25 · train × 0.75, test\n× 0.75"
+    assert axes.get_window_extent().width > 0.3 * axes.figure.bbox.width
 
 
 def test_two_runs_in_one_cell_are_refused():
@@ -200,7 +254,7 @@ def test_errors_are_cumulated():
     ranks = pd.DataFrame({"variant": "GeM", "metres": [300.0, 3.0, 30.0, 0.2], "threshold": 25.0})
     axes = figures.error_cdf(ranks).axes[0]
     np.testing.assert_array_equal(lines(axes)[0].get_xydata(), [[1, 25], [3, 50], [30, 75], [300, 100]])
-    assert set(lines(axes, "threshold")[0].get_xdata()) == {25.0}
+    assert set(lines(axes, "threshold")[0].get_xdata()) == {25.0} and legend(axes.figure) == ["GeM", "25 m"]
 
 
 def test_a_missing_column_is_named():

@@ -55,11 +55,13 @@ def test_curves_are_autograd_and_markers_the_closed_form():
     b = np.linspace(0, 2, 101)
     table = pd.DataFrame({"variant": "Gaussian", "a": 1.0, "b": b, "push": b**2, "push_formula": b**2 + 1})
     axes = figures.push_curves(table.sample(frac=1, random_state=0)).axes[0]
-    curve, formula, far = axes.lines
+    curve, formula, meaning, far = axes.lines
     np.testing.assert_array_equal(curve.get_xydata(), table[["b", "push"]])
     assert len(formula.get_xdata()) == MARKERS and formula.get_linestyle() == "None"
     np.testing.assert_allclose(formula.get_ydata(), formula.get_xdata() ** 2 + 1)
     assert set(far.get_xdata()) == {1.0}
+    look = meaning.get_linestyle(), meaning.get_marker(), meaning.get_color(), meaning.get_label()
+    assert look == (curve.get_linestyle(), formula.get_marker(), curve.get_color(), "Gaussian")
 
 
 def test_curves_at_several_distances_are_refused():
@@ -77,7 +79,7 @@ def test_arrows_have_one_scale_in_all_panels():
         assert (arrows.scale, arrows.scale_units, arrows.angles) == (1, "xy", "xy")
         np.testing.assert_allclose(np.stack([arrows.U, arrows.V], axis=1), rows[["force_x", "force_y"]])
         np.testing.assert_allclose(arrows.get_offsets(), rows[["x", "y"]])
-        assert axes.get_title() == f"{name}\nloss {rows.loss.iloc[0]:.3f}"
+        assert (axes.get_title(), axes.texts[0].get_text()) == (name, f"loss {rows.loss.iloc[0]:.3f}")
         points = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
         assert points == {"query": [[0, 0]], "positive": [[1, 0]], "negative": [[0, 0.5], [-2, 0]]}
 
@@ -96,7 +98,7 @@ def test_a_moved_field_is_the_field_of_the_other_table():
     figure = figures.force_field(field())
     move_forces(figure, other)
     for moved, drawn in zip(figure.axes, figures.force_field(other).axes, strict=True):
-        assert moved.get_title() == drawn.get_title()
+        assert moved.texts[0].get_text() == drawn.texts[0].get_text() == "loss 9.000"
         for a, b in zip(moved.lines, drawn.lines, strict=True):
             np.testing.assert_array_equal(a.get_xydata(), b.get_xydata())
         np.testing.assert_array_equal(moved.collections[0].U, drawn.collections[0].U)

@@ -14,6 +14,7 @@ from matplotlib import style
 from matplotlib.colors import to_hex
 
 from tests.hostile import FOLDER, NAMES
+from vg_core.datasets.folders import taken_at
 from vg_core.datasets.labels import to_utm
 from vg_core.figures import interactive_maps
 from vg_core.figures.house_style import GROUPS, ink
@@ -65,7 +66,8 @@ def test_positions_are_drawn_once_each_and_images_are_counted():
         texts = [text.get_text() for text in axes.get_legend().get_texts()]
         assert texts[:2] == [f"{len(database)} database", f"{len(queries)} queries"]
     with style.context("vg_core.figures.house"):
-        assert to_hex(figure.axes[0].collections[0].get_facecolor()[0]) == ink(GROUPS["val"])
+        expected = [ink(GROUPS[role]) for role in ("database", "queries")]
+        assert [to_hex(dots.get_facecolor()[0]) for dots in figure.axes[0].collections[:2]] == expected
 
 
 def test_queries_without_positives_are_crossed():
@@ -127,6 +129,11 @@ def test_a_page_has_every_position_and_needs_no_network():
             for latitude, longitude in table[["latitude", "longitude"]].drop_duplicates().to_numpy():
                 assert f"[{round(longitude, 7)}, {round(latitude, 7)}]" in text
     assert "val database: 20 photographs, 10 positions" in text
+    looks = {
+        layer["title"].split(":")[0]: (layer["look"]["color"], layer.get("name")) for layer in given(text)["layers"]
+    }
+    assert looks["val database"][0] != looks["val queries"][0]
+    assert [looks[f"{split} database"][1][0] for split in splits()] == ["val", "train"]  # written on the map
     assert re.findall(r'<(?:script|link)[^>]*(?:src|href)="?http', text) == []
     assert 'version="1.9' in text  # Leaflet itself
 
@@ -164,9 +171,10 @@ def test_photographs_without_degrees_are_counted():
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_data_and_never_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    table = photographs(2).assign(path=pd.Series([f"there/{name}"] * 2, dtype=object), metres=0.0, distance=0.0)
+    facts = {"metres": 0.0, "distance": 0.0, "error": 0.0}
+    table = photographs(2).assign(path=pd.Series([f"there/{name}"] * 2, dtype=object), **facts)
     pages = []
-    for chart in (folium_map({name: (table, table.head(0))}), locate_map(f"there/{name}", table)):
+    for chart in (folium_map({name: (table, table.head(0))}), locate_map(f"there/{name}", table, table.head(1))):
         chart.save("map.html")
         text = Path("map.html").read_text("utf-8")
         assert text.count("<script") == text.count("</script") == 3
@@ -176,24 +184,64 @@ def test_names_are_data_and_never_run(name, tmp_path, monkeypatch):
     shown = pages[0]["layers"][0]
     assert shown["title"].startswith(f"{printable(name)} database: 2 photographs")
     assert shown["dots"][0]["said"][0] == ["b", f"{printable(name)} database"]
-    assert pages[1]["remark"][-1] == ["span", f"where is this? {printable(name)}"]
+    assert pages[1]["remark"][1] == ["span", f"where is this? {printable(name)}"]
     assert not (tmp_path / FOLDER).exists()
+
+
+def guessed() -> pd.DataFrame:
+    facts = {"metres": [0.0, 12.4, 300.0], "distance": [0.9, 0.8, 0.7], "error": np.nan}
+    return photographs(6).iloc[::2].reset_index(drop=True).assign(**facts)
 
 
 def test_guesses_are_numbered(tmp_path, write_photo):
     photo = write_photo(tmp_path, 500_000, 4_800_000)
-    guesses = photographs(6).iloc[::2].assign(metres=[0.0, 12.4, 300.0], distance=[0.9, 0.8, 0.7])
-    text = page(locate_map(photo, guesses))
+    text = page(locate_map(photo, guessed(), guessed().head(0)))
     assert [number for number in "123" if f'"number": "{number}"' in text] == ["1", "2", "3"]
     assert "descriptor distance 0.800" in text and "12 m from the best" in text and "data:image/jpeg" in text
+    assert [layer["title"] for layer in given(text)["layers"]] == ["other guesses", "best guess"]
+
+
+def test_photographs_of_guesses_stand_beside_the_map(tmp_path, write_photo):
+    files = [str(write_photo(tmp_path, 500_000 + i, 4_800_000)) for i in range(3)]
+    asked, _, *beside = given(page(locate_map(files[0], guessed().assign(path=files), guessed().head(0))))["remark"]
+    assert [tag for tag, _ in (asked, *beside)] == ["img", *["img", "span"] * 3]
+    assert beside[3] == ["span", "guess 2: 12 m from the best"]
+
+
+@pytest.mark.parametrize("degrees", [True, False])
+def test_where_the_photograph_was_taken_is_shown_if_it_is_known(degrees):
+    rows = guessed() if degrees else without_zones(guessed())
+    facts = given(page(locate_map("nowhere/photo.jpg", rows.assign(error=[7.0, 14.0, 290.0]), photographs(1))))
+    assert [layer["title"] for layer in facts["layers"]] == ["where it was taken", "other guesses", "best guess"]
+    (truth,) = facts["layers"][0]["dots"]
+    axes = ["longitude", "latitude"] if degrees else ["easting", "northing"]
+    np.testing.assert_allclose(truth["at"], photographs(1)[axes].iloc[0], atol=1e-6)
+    assert ["span", "guess 2: 14 m off"] in facts["remark"] and ["span", "290 m off"] in facts["layers"][1]["dots"][0][
+        "said"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("@500030.00@4800000.00@29@T@.jpg", (500_030, 4_800_000)),
+        ("@500030.00@4800000.00@30@T@.jpg", None),  # of another zone: no metres to these guesses
+        ("photo.jpg", None),
+    ],
+)
+def test_a_name_may_say_where_its_photograph_was_taken(name, place):
+    guesses = guessed().assign(**dict.fromkeys(["heading", "pano_id", "timestamp", "note"], ""), zone_number=29)
+    found = taken_at(f"there/{name}", guesses.assign(zone_letter="T"))
+    assert found[["easting", "northing"]].to_numpy().tolist() == ([list(place)] if place else [])
+    assert found.latitude.between(43.3, 43.4).all()
 
 
 # --- without zones ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("unknown", [[0], [1, 2], [0, 1, 2]])
 def test_guesses_without_degrees_are_numbered_on_a_grid_of_metres(unknown):
-    guesses = photographs(6).iloc[::2].reset_index(drop=True).assign(metres=[0.0, 12.4, 300.0], distance=0.9)
+    guesses = guessed()
     guesses.loc[unknown, ["latitude", "longitude"]] = np.nan
-    chart = locate_map("nowhere/photo.jpg", guesses)
+    chart = locate_map("nowhere/photo.jpg", guesses, guesses.head(0))
     facts = given(page(chart))
     dots = [dot for layer in facts["layers"][::-1] for dot in layer["dots"]]
     dots.sort(key=lambda dot: dot["number"])

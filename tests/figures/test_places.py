@@ -20,6 +20,10 @@ def heights(axes, middles, number: int = 0) -> np.ndarray:
     return np.array([max((y for left, right, y in steps if left < x < right), default=0) for x in middles])
 
 
+def legend(figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_queries_far_from_everything_share_the_last_bar():
     table = images()
     axes = figures.distance_to_positive(table).axes[0]
@@ -29,20 +33,31 @@ def test_queries_far_from_everything_share_the_last_bar():
     assert sorted(line.get_xdata()[0] for line in axes.lines) == [10, 25]
 
 
+@pytest.mark.parametrize(("far", "said"), [(0, "100 %"), (1, "99.8 %"), (499, "0.2 %"), (500, "0 %")])
+def test_all_queries_are_near_only_when_all_are(far, said):
+    table = pd.DataFrame({"nearest_m": [80.0] * far + [3.0] * (500 - far)})
+    assert legend(figures.distance_to_positive(table))[0] == f"{said} within 25 m"
+
+
 def test_splits_have_their_own_colours():
     table = pd.concat([images(split="test"), images(split="train").head(30)])
     figure = figures.images_per_place(table)
     with style.context("vg_core.figures.house"):
         expected = [ink(GROUPS["test"]), ink(GROUPS["train"])]
-    found = [to_hex(bars.get_edgecolor()[0]) for bars in figure.axes[0].collections]
-    assert found == expected
+    assert [to_hex(bars.get_edgecolor()[0]) for bars in figure.axes[0].collections] == expected
+
+
+def test_sets_of_one_shape_are_all_seen():
+    table = pd.concat([images(split=split) for split in ("train", "val", "test")])
+    dashes = [bars.get_linestyle() for bars in figures.images_per_place(table).axes[0].collections]
+    assert len(dashes) == 3 and dashes[0] != dashes[1] != dashes[2] != dashes[0]
 
 
 def test_places_are_counted():
     table = pd.DataFrame({"easting": [0.0, 1, 2, 30, 31, 60], "northing": 0.0})
     figure = figures.images_per_place(table)
     assert heights(figure.axes[0], [0.6, 1.4, 2, 3, 3.4, 3.6]).tolist() == [1, 1, 1, 1, 1, 0]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["3 places, median 2 images"]
+    assert legend(figure) == ["3 places, median 2 images"]
 
 
 def test_headings_wrap_around_north():

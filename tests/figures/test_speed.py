@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.plot_tables import extrapolated, results, spent, trials
@@ -75,6 +75,7 @@ def test_goals_survive_being_written_and_read(tmp_path):
     pd.testing.assert_frame_equal(goals(pd.read_csv(tmp_path / "results_cpu.csv")), goals(results()))
 
 
+@settings(deadline=None)
 @given(st.floats(1e-4, 1e3), st.floats(1e-4, 1e3))
 def test_a_bar_is_met_at_it_and_below(ratio, bar):
     line = results().iloc[1:2].assign(ratio=ratio, bar=bar)

@@ -124,6 +124,19 @@ def read_folder(folder) -> pd.DataFrame:
     return with_degrees(table, one_zone(table))
 
 
+def taken_at(photo, others: pd.DataFrame) -> pd.DataFrame:
+    """Where the name of a photograph says it was taken: one row as of ``read_folder``, or none when the name does not
+    say, or names another UTM zone than those of the ``others``, from which there are no metres.
+    """
+    try:
+        label = parse_name(photo)
+        row = pd.DataFrame({"path": [str(photo)]} | {name: [getattr(label, name)] for name in COLUMNS}, dtype=object)
+        half = one_zone(pd.concat([others[COLUMNS], row]))
+    except ValueError:
+        return others.head(0)
+    return with_degrees(row.astype(dict.fromkeys(NUMBERS, float)), half)
+
+
 def one_zone(table: pd.DataFrame) -> str:
     """ "north" or "south", the half of the globe that the grid of all rows lies in; "" where no name has a letter.
 

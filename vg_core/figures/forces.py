@@ -55,10 +55,11 @@ def push_curves(forces: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(COLUMN, 2.5))
     for number, name, rows in variants(forces):
         rows = rows.sort_values("b")
-        axes.plot(rows.b, rows.push, label=name, **look(number))
+        axes.plot(rows.b, rows.push, **look(number))
         few = rows.iloc[np.linspace(0, len(rows) - 1, MARKERS).round().astype(int)]
-        hollow = {"markerfacecolor": "white", "markersize": 3.8, "color": ink(number)}
-        axes.plot(few.b, few.push_formula, marker(number), gid="formula", **hollow)
+        hollow = {"marker": marker(number), "markerfacecolor": "white", "markersize": 3.8}
+        axes.plot(few.b, few.push_formula, gid="formula", **look(number) | hollow | {"linestyle": ""})
+        axes.plot([], [], label=name, gid="meaning", **look(number) | hollow)
     for a in far:
         axes.axvline(a, color=ink("grey"), linestyle=":", linewidth=0.8, gid="as far as the positive")
     axes.set(xlabel="‖q − n‖", ylabel="|∂L/∂n|", ylim=(0, None))
@@ -79,7 +80,9 @@ def force_field(forces: pd.DataFrame) -> Figure:
     figure, panels = plt.subplots(-(-names // across), across, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axes in panels.flat[names:]:
         axes.remove()
-    for axes, (_, _, rows) in zip(panels.flat, variants(forces), strict=False):
+    for axes, (_, name, rows) in zip(panels.flat, variants(forces), strict=False):
+        axes.set_title(name, fontsize=7, pad=12)
+        axes.annotate("", (0.5, 1), (0, 3), "axes fraction", "offset points", ha="center", fontsize=7)  # the loss
         _points(axes, rows)
     move_forces(figure, forces)
     return figure
@@ -87,13 +90,14 @@ def force_field(forces: pd.DataFrame) -> Figure:
 
 def move_forces(figure: Figure, forces: pd.DataFrame) -> None:
     """Move points and arrows of a ``force_field`` to where another table of the same tuple has them; axes stay."""
-    for axes, (_, name, rows) in zip(figure.axes, variants(forces), strict=False):
-        (arrows,) = axes.collections
-        arrows.set_offsets(rows[["x", "y"]])
-        arrows.set_UVC(rows.force_x, rows.force_y)
+    for axes, (_, _, rows) in zip(figure.axes, variants(forces), strict=False):
+        (arrows,), (loss,), role = axes.collections, axes.texts, rows.role.to_numpy()
+        places = rows[["x", "y"]].to_numpy()  # (points, 2)
+        arrows.set_offsets(places)
+        arrows.set_UVC(*rows[["force_x", "force_y"]].to_numpy().T)
         for points in axes.lines:
-            points.set_data(rows.loc[rows.role == points.get_label(), ["x", "y"]].to_numpy().T)
-        axes.set_title(f"{name}\nloss {rows.loss.iloc[0]:.3f}", fontsize=7, pad=3)
+            points.set_data(places[role == points.get_label()].T)
+        loss.set_text(f"loss {rows.loss.iloc[0]:.3f}")
 
 
 def _surface(axes: Axes, rows: pd.DataFrame, force: str, shades: ScalarMappable) -> None:

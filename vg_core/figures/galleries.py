@@ -15,12 +15,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vg_core.datasets.images import UnreadableImage, decode
-from vg_core.figures.house_style import FULL, ink, plot
+from vg_core.figures.house_style import FULL, LETTER, ink, plot
 from vg_core.system.text import printable
 
 PIXELS_AN_INCH = 220  # of a photograph on paper
 GAP, LINE = 0.07, 0.15  # inches: between photographs, and for a line of text
-LETTER = 0.055  # inches, the width of a letter of 6.5 points
 HOTTEST = 5  # where the colours of heat end: so many times the weight of an average pixel
 VEIL = 0.85  # opacity of the hottest colour; an average pixel has none
 
@@ -52,7 +51,7 @@ def retrieval_gallery(rows: Sequence[Mapping]) -> Figure:
     """A line for each query: the query, then its retrieved images, the most similar first, and how far off they are.
 
     Rows have query (path), retrieved (paths), and for each of these metres and correct. Right images have a green frame
-    and a tick, wrong ones a vermillion frame and a cross. A broken file is an empty frame with its name.
+    and a tick, wrong ones an orange frame and a cross. A broken file is an empty frame with its name.
     """
     parts = [0] + [1] * max((len(row["retrieved"]) for row in rows), default=0)  # the query stands apart
     lines = []
@@ -153,11 +152,11 @@ def _show(axes: Axes, cell: Cell, letters: int) -> None:
         name = printable(Path(cell.path).name)
         lines = [name[start : start + letters] for start in range(0, len(name), max(letters, 1))]
         text = "\n".join(["cannot be read", *lines[:4]])
-        axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=5.5, color=ink("grey"))
+        axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, color=ink("grey"))
     cell.draw(axes)
     if cell.below:
         at = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "top"}
-        axes.annotate(cell.below, (0.5, 0), (0, -3), **at, fontsize=6.5)
+        axes.annotate(cell.below, (0.5, 0), (0, -3), **at, fontsize=7)
 
 
 def _retrieved(path: str | Path, parts: Sequence[int], title: str, metres: float, correct: bool) -> Cell:
@@ -182,7 +181,7 @@ def _warm(axes: Axes, heat: np.ndarray) -> None:
 
 
 def _colours() -> LinearSegmentedColormap:
-    """Blue for what speaks against the match, vermillion to yellow for what speaks for it, nothing up to the mean."""
+    """Blue for what speaks against the match, orange to yellow for what speaks for it, nothing up to the mean."""
     clear = 0.5 / HOTTEST  # share of the scale between the middle and the mean
     places = (0.0, 0.5 - clear, 0.5 + clear, 0.75 + clear / 2, 1.0)
     colours = (ink("blue"), ink("blue"), ink("vermillion"), ink("vermillion"), "yellow")
@@ -196,6 +195,6 @@ def _scale_below(figure: Figure, left: float, right: float) -> None:
     axes = figure.add_axes((left / across, 1.8 * LINE / up, (right - left) / across, 0.4 * LINE / up))
     shown = ScalarMappable(Normalize(-HOTTEST, HOTTEST), _colours())
     bar = figure.colorbar(shown, axes, orientation="horizontal", ticks=[-HOTTEST, -1, 1, HOTTEST], extend="both")
-    bar.set_label("weight of a pixel (mean magnitude 1): blue against, orange for the match", fontsize=6.5, labelpad=1)
+    bar.set_label("weight of a pixel (mean magnitude 1): blue against, orange for the match", fontsize=7, labelpad=1)
     axes.tick_params(length=2, pad=1.5)
     bar.outline.set_edgecolor(ink("grey"))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import wraps
 from inspect import signature
+from textwrap import wrap
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -12,10 +13,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from vg_core.system.text import each_text, printable
+from vg_core.system.text import count, each_text, printable
 
-COLUMN, FULL = 3.4, 7.0  # inches: one column, and both columns, of a two-column paper
+COLUMN, FULL = 3.15, 6.5  # inches: two figures in a line of the report, or one; it shrinks what is wider, letters too
 COLOURS = ("blue", "orange", "green", "vermillion", "purple", "sky", "grey")  # in the order of the house style
+LETTER = 0.058  # inches, the width of a letter of 7 points
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 GROUPS = {"train": "blue", "val": "orange", "test": "green", "database": "sky", "queries": "vermillion"}
 with style.context("vg_core.figures.house"):
@@ -66,7 +68,7 @@ def _legend_below(figure: Figure, handles: list, names: list[str]) -> None:
     """A legend in as many columns as its names allow; the figure grows by its height."""
     if names:
         width, height = figure.get_size_inches()
-        room = int(width / (0.058 * max(map(len, names)) + 0.45))  # inches per letter, per handle
+        room = int(width / (LETTER * max(map(len, names)) + 0.45))  # inches per name, per handle
         columns = max(1, min(len(names), room))
         figure.set_size_inches(width, height + 0.155 * -(-len(names) // columns))
         figure.legend(handles, names, loc="outside lower center", ncols=columns)
@@ -114,8 +116,8 @@ def variants(table: pd.DataFrame, by: str = "variant") -> Iterator[tuple[int, st
 
 
 def look(number: int) -> dict[str, str]:
-    """Colour and dash of a variant's line: 21 different ones."""
-    return {"color": ink(number), "linestyle": ("-", "--", ":")[number // 7 % 3]}
+    """Colour and dash of a variant's line: 28 different ones. Where lines coincide, the first shows between dashes."""
+    return {"color": ink(number), "linestyle": ("-", "--", ":", "-.")[number % 4]}
 
 
 def marker(number: int) -> str:
@@ -123,10 +125,10 @@ def marker(number: int) -> str:
     return "osD^vPX"[(number + number // 7) % 7]
 
 
-def count(number: int, noun: str) -> str:
-    """'1 seed', '6,816 queries'."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number:,} {noun if number == 1 else plural}"
+def percent(value: float, digits: int = 0) -> str:
+    """'37' of 37.4 (%), but '99.8' of 99.8: it says 100 only of all, and 0 only of none."""
+    text = f"{value:.{digits}f}"
+    return percent(value, digits + 1) if 0 < value < 100 and float(text) in (0, 100) else text
 
 
 def protocol(axes: Axes, recalls: pd.DataFrame, interval: str) -> None:
@@ -140,5 +142,8 @@ def protocol(axes: Axes, recalls: pd.DataFrame, interval: str) -> None:
 
 
 def remark(axes: Axes, text: str) -> None:
-    """A small grey line above the axes, for what a reader must know to read them."""
-    axes.set_title(text, fontsize=6.5, color=ink("grey"), loc="right", pad=3)
+    """Small grey lines above the axes, for what a reader must know to read them; they are broken between " · "."""
+    joined = text.replace(" ", "\u00a0").replace("\u00a0·\u00a0", " · ")
+    lines = wrap(joined, int(axes.figure.get_figwidth() / LETTER))
+    text = "\n".join(line.replace("\u00a0", " ").removesuffix(" ·") for line in lines)
+    axes.set_title(text, fontsize=7, color=ink("grey"), loc="right", pad=3)

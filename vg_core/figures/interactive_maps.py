@@ -25,12 +25,16 @@ DOTS = 3000  # on one map: the browser stays quick, the file small
 PICTURES = 300  # on one map
 THUMBNAIL = 96  # pixels, longer side
 THUMBNAIL_BYTES = 3_500_000  # of all thumbnails on a map, as text
-CIRCLES = {"database": {"radius": 5, "fillOpacity": 0.35}, "queries": {"radius": 3, "fillOpacity": 0.9}}
+CIRCLES = {"database": {"radius": 5, "fillOpacity": 0.7}, "queries": {"radius": 3, "fillOpacity": 0.9}}
+STRIP = 250, 20  # pixels from the left and the top that photographs beside a map may cover
 CSS = (
     ".leaflet-container {background: white} .leaflet-popup-content {overflow-wrap: anywhere}"
     ".number {background: none; border: 0; box-shadow: none; color: white; font-weight: bold}"
-    ".said > * {display: block} .remark {position: absolute; left: 10px; bottom: 50px; z-index: 1000; padding: 4px 8px;"
-    " max-width: 200px; background: #fffd; font: 12px sans-serif; overflow-wrap: anywhere}"
+    ".said > * {display: block} .said img {height: 72px}"
+    ".said.remark img {height: 54px} .said.remark > img:first-child {height: 108px}"
+    ".remark {position: absolute; left: 10px; bottom: 50px; z-index: 1000; padding: 4px 8px; max-width: 200px;"
+    "max-height: calc(100% - 150px); overflow: auto; overflow-wrap: anywhere; background: #fffd; font: 12px sans-serif}"
+    ".colour {font-size: 16px}"
 )
 DRAW = """(chart, page) => {
   const made = (tag, facts) => Object.assign(document.createElement(tag), facts);
@@ -38,25 +42,37 @@ DRAW = """(chart, page) => {
     whole.append(made(tag, tag == "img" ? {src: text} : {textContent: text}));
     return whole;
   }, made("div", {className}));
+  const remark = box("said remark", page.remark), popups = [];
+  document.body.append(remark);
   const layers = L.control.layers(null, null, {collapsed: false}).addTo(chart);
   const streets = L.tileLayer("https://tile.openstreetmap.org/{z}/{x}/{y}.png", {maxZoom: 19,
     attribution: '&copy; <a href="https://www.openstreetmap.org/copyright">OpenStreetMap</a> contributors'});
   if (page.degrees) layers.addOverlay(streets, "streets (from the network)");
+  const lost = made("b", {textContent: "no connection to openstreetmap.org: streets are not shown"});
+  streets.on("tileerror", () => remark.prepend(lost)).on("tileload remove", () => lost.remove());
   L.polyline(page.lines, {color: "#ccc", weight: 1, interactive: false}).addTo(chart);
-  for (const {title, look, dots} of page.layers) {
+  for (const {title, look, dots, name} of page.layers) {
     const circles = dots.map(({at: [lng, lat], said, number}) => {
-      const circle = L.circleMarker({lat, lng}, look).bindPopup(() => box("said", said));
+      const circle = L.circleMarker({lat, lng}, look);
+      popups.push([circle, said]);
       return number ? circle.bindTooltip(number, {permanent: true, direction: "center", className: "number"}) : circle;
     });
-    const key = `<span style="color: ${look.color}">●</span> ${made("span", {textContent: title}).outerHTML}`;
-    layers.addOverlay(L.layerGroup(circles).addTo(chart), key);
+    const dot = `<span class="colour" style="color: ${look.color}">●</span>`;
+    const key = `${dot} ${made("span", {textContent: title}).outerHTML}`;
+    const group = L.layerGroup(circles).addTo(chart);
+    if (name) group.addLayer(L.tooltip([name[1], name[2]], {permanent: true, direction: "top"})
+      .setContent(made("span", {textContent: name[0]})));
+    layers.addOverlay(group, key);
   }
-  document.body.append(box("said remark", page.remark));
+  const tall = remark.offsetHeight > chart.getSize().y / 3;  // pop-ups stay clear of what lies over the map
+  const clear = {autoPanPaddingTopLeft: [tall ? remark.offsetWidth + 20 : 10, 10], autoPanPaddingBottomRight:
+    [layers.getContainer().offsetWidth + 20, tall ? 10 : remark.offsetHeight + 60]};
+  for (const [circle, said] of popups) circle.bindPopup(() => box("said", said), clear);
 }"""
 
 
 def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> folium.Map:
-    """Interactive map of the splits, name -> (database, queries): a layer for each of them, photographs in pop-ups.
+    """Interactive map of the splits, name -> (database, queries): a layer for each table, photographs in pop-ups.
 
     Tables need the columns path, latitude and longitude (degrees), easting and northing (metres). Where no photograph
     has degrees, since names give no UTM zone, they lie on a grid of metres. Photographs that share a position are one
@@ -66,49 +82,64 @@ def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> foliu
     tables = [table for pair in splits.values() for table in pair]
     degrees = any(table.latitude.notna().any() for table in tables)
     sets = [
-        (f"{printable(split)} {role}", _dots(pair[number], degrees), ink(GROUPS.get(split, index)), role)
+        (printable(split), role, _dots(pair[number], degrees))
         for number, role in enumerate(CIRCLES)  # queries last: on top
-        for index, (split, pair) in enumerate(splits.items())
+        for split, pair in splits.items()
     ]
-    positions = sum(len(dots) for _, dots, *_ in sets)
+    positions = sum(len(dots) for *_, dots in sets)
     if not positions:
         raise ValueError("there is no position to draw: a map needs at least one photograph")
     drawn, layers, pictured = [], [], 0
-    for name, dots, colour, role in sets:
+    for split, role, dots in sets:
         share = len(dots) / positions  # of all that the page can hold
         shown = dots.iloc[_spread(len(dots), round(share * DOTS))].reset_index(drop=True)
         pictures = _thumbnails(shown.path, int(share * PICTURES), int(share * THUMBNAIL_BYTES))
-        points = [_dot(row, (name, f"photographs here: {row.photographs:,}"), pictures) for row in shown.itertuples()]
-        title = f"{name}: {dots.photographs.sum():,} photographs, {len(dots):,} positions"
+        points = [
+            _dot(row, (f"{split} {role}", f"photographs here: {row.photographs:,}"), pictures)
+            for row in shown.itertuples()
+        ]
+        title = f"{split} {role}: {dots.photographs.sum():,} photographs, {len(dots):,} positions"
         title += f", {len(shown):,} of them shown" if len(shown) < len(dots) else ""
-        layers.append({"title": title, "dots": points, "look": {"color": colour, "weight": 0, **CIRCLES[role]}})
+        look = {"color": ink(GROUPS[role]), "weight": 0, **CIRCLES[role]}
+        name = [split, float(dots.y.max()), float(dots.x.mean())] if role == "database" and len(dots) else None
+        layers.append({"title": title, "dots": points, "look": look, "name": name})
         drawn.append(shown)
         pictured += len(pictures)
-    drawn, lost = pd.concat(drawn), sum(map(len, tables)) - sum(dots.photographs.sum() for _, dots, *_ in sets)
+    drawn, lost = pd.concat(drawn), sum(map(len, tables)) - sum(dots.photographs.sum() for *_, dots in sets)
     remark = f"{pictured:,} of {len(drawn):,} dots have a picture: click."
     remark += f" {lost:,} photographs without degrees are not shown." if lost else ""
     return _page(drawn, layers, [("span", remark)], degrees)
 
 
-def locate_map(photo: str | Path, guesses: pd.DataFrame) -> folium.Map:
-    """Interactive map of the best guesses for one photograph, numbered; the best one is vermillion.
+def locate_map(photo: str | Path, guesses: pd.DataFrame, taken: pd.DataFrame) -> folium.Map:
+    """Interactive map of the best guesses for one photograph, numbered, and of where it was taken if that is known;
+    beside it all photographs.
 
     Columns of guesses, best first: latitude, longitude (degrees), easting, northing (metres), metres (from the best
-    guess), distance (of its descriptor), path. Where a guess has no degrees all lie on a grid of metres.
+    guess), distance (of its descriptor), error (metres from ``taken``), path. ``taken`` has one row or none. Where a
+    guess has no degrees all lie on a grid of metres.
     """
     degrees = bool(guesses[["latitude", "longitude"]].notna().all(axis=None))
-    rows = _placed(guesses, degrees).reset_index(drop=True)
+    rows, taken = (_placed(table, degrees).reset_index(drop=True) for table in (guesses, taken))
+    taken = taken.dropna(subset=["y", "x"])
     pictures = _thumbnails(rows.path, len(rows), THUMBNAIL_BYTES)
+    beside = [_thumbnail(photo, 2 * THUMBNAIL), ("span", f"where is this? {printable(Path(photo).name)}")]
     dots = []
     for row in rows.itertuples():
-        at = f"{row.y:.5f}, {row.x:.5f}" if degrees else f"{row.x:.2f} E {row.y:.2f} N"
-        facts = f"descriptor distance {row.distance:.3f}", f"{row.metres:,.0f} m from the best", at
+        place = f"{row.error:,.0f} m off" if len(taken) else f"{row.metres:,.0f} m from the best"
+        facts = f"descriptor distance {row.distance:.3f}", place, _position(row, degrees)
         dots.append(_dot(row, (f"guess {row.Index + 1}", *facts), pictures, str(row.Index + 1)))
-    kinds = (("other guesses", dots[:0:-1], ink("blue")), ("best guess", dots[:1], ink("vermillion")))
-    look = {"radius": 9, "weight": 1, "fillOpacity": 0.9}
-    layers = [{"title": title, "dots": chosen, "look": {"color": colour, **look}} for title, chosen, colour in kinds]
-    asked = ("span", f"where is this? {printable(Path(photo).name)}")
-    return _page(rows, layers, [_thumbnail(photo, 2 * THUMBNAIL), asked], degrees)
+        beside += [*filter(None, [pictures.get(row.Index)]), ("span", f"guess {row.Index + 1}: {place}")]
+    truth = [_dot(row, ("taken here, says its name", _position(row, degrees)), {}) for row in taken.itertuples()]
+    small, ring = {"radius": 9, "weight": 1, "fillOpacity": 0.9}, {"radius": 16, "weight": 4, "fillOpacity": 0}
+    kinds = [("where it was taken", truth, "green", ring)] * len(truth)
+    kinds += [("other guesses", dots[:0:-1], "blue", small), ("best guess", dots[:1], "vermillion", small)]
+    layers = [{"title": title, "dots": some, "look": {"color": ink(name), **look}} for title, some, name, look in kinds]
+    return _page(pd.concat([rows, taken]), layers, beside, degrees, STRIP)
+
+
+def _position(row, degrees: bool) -> str:
+    return f"{row.y:.5f}, {row.x:.5f}" if degrees else f"{row.x:.2f} E {row.y:.2f} N"
 
 
 def _placed(table: pd.DataFrame, degrees: bool) -> pd.DataFrame:
@@ -158,8 +189,9 @@ def _dot(row, facts: Sequence[str], pictures: Mapping[int, tuple], number: str =
     return {"at": [round(row.x, 7), round(row.y, 7)], "said": said, "number": number}
 
 
-def _page(dots: pd.DataFrame, layers: list[dict], remark: list[tuple], degrees: bool) -> folium.Map:
-    """A white map zoomed to its dots, with a scale, a switch for each layer, and a remark in the corner.
+def _page(dots: pd.DataFrame, layers: list[dict], remark: list[tuple], degrees: bool, room=(20, 20)) -> folium.Map:
+    """A white map zoomed to its dots, with a scale, a switch for each layer, and a remark in the corner; ``room`` is
+    left at its left and top (pixels).
 
     It loads nothing: Leaflet is written into the page. Streets can be switched on; without degrees there is a grid.
     """
@@ -167,7 +199,7 @@ def _page(dots: pd.DataFrame, layers: list[dict], remark: list[tuple], degrees: 
     chart = folium.Map(tiles=None, crs=crs, minZoom=lowest, control_scale=True, prefer_canvas=True, font_size="12px")
     chart.default_js, chart.default_css = [], []  # links to Leaflet, and to libraries that we do not use
     corners = dots[["y", "x"]].agg(["min", "max"]).to_numpy()
-    chart.fit_bounds(corners.tolist(), padding=(20, 20), max_zoom=highest)
+    chart.fit_bounds(corners.tolist(), padding_top_left=room, padding_bottom_right=(20, 20), max_zoom=highest)
     step, lines = (0, []) if degrees else _grid(*corners)
     said = f"The names give no UTM zone: this is a grid of metres, a line every {step:,.0f} m."
     remark = [*remark, *[("span", said)] * bool(lines)]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vg_core.evaluation.ranks import CELL_METRES
-from vg_core.figures.house_style import COLUMN, FULL, GROUPS, count, ink, plot, remark, variants
+from vg_core.figures.house_style import COLUMN, FULL, GROUPS, count, ink, look, percent, plot, remark, variants
 
 FARTHEST_M = 50  # metres; everything beyond shares the last bar
 SECTORS = 24  # of 15 degrees
@@ -25,11 +25,12 @@ def distance_to_positive(places: pd.DataFrame) -> Figure:
     10 m (positives in training) and 25 m (a right retrieval) are marked; farther than 50 m is one bar.
     """
     figure, axes = plt.subplots()
-    for name, colour, rows in _groups(places):
-        label = f"{name}: {100 * (rows.nearest_m <= 25).mean():.0f} % within 25 m".removeprefix(": ")
-        _histogram(axes, np.fmin(rows.nearest_m, FARTHEST_M + 0.5), np.arange(FARTHEST_M + 2), colour, label)
-    for metres in (10, 25):
-        axes.axvline(metres, color="black", linewidth=0.8, linestyle=(0, (3, 2)), gid="threshold")
+    for name, style, rows in _groups(places):
+        label = f"{name}: {percent(100 * (rows.nearest_m <= 25).mean())} % within 25 m".removeprefix(": ")
+        _histogram(axes, np.fmin(rows.nearest_m, FARTHEST_M + 0.5), np.arange(FARTHEST_M + 2), style, label)
+    for metres, meaning in ((10, "10 m: positives of training"), (25, "25 m: right at the test")):
+        dash = {"color": "black", "linewidth": 0.8, "linestyle": (0, (metres / 5, 2))}
+        axes.axvline(metres, **dash, label=meaning, gid="threshold")
     axes.set_xticks([0, 10, 25, 40, FARTHEST_M + 0.5], ["0", "10", "25", "40", f">{FARTHEST_M}"])
     axes.set(xlabel="distance to the nearest database image (m)", ylabel="queries (%)")
     return figure
@@ -40,13 +41,13 @@ def images_per_place(table: pd.DataFrame) -> Figure:
     """Number of places by how many images each holds; a place is a square of 25 m with any image in it."""
     figure, axes = plt.subplots()
     cells = table.assign(easting=table.easting // CELL_METRES, northing=table.northing // CELL_METRES)
-    places = {name: (colour, rows.groupby(["easting", "northing"]).size()) for name, colour, rows in _groups(cells)}
+    places = {name: (style, rows.groupby(["easting", "northing"]).size()) for name, style, rows in _groups(cells)}
     most = max((images.max() for _, images in places.values()), default=1)
     width = max(1, round(most / 40))
     edges = 0.5 + width * np.arange(-(-most // width) + 1)
-    for name, (colour, images) in places.items():
+    for name, (style, images) in places.items():
         label = f"{name}: {len(images):,} places, median {images.median():.0f} images".removeprefix(": ")
-        _histogram(axes, images, edges, colour, label, stat="count")
+        _histogram(axes, images, edges, style, label, stat="count")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set(xlabel=f"images in a place of {CELL_METRES:g} × {CELL_METRES:g} m", ylabel="places")
@@ -59,9 +60,9 @@ def headings(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(2.6, 2.6), subplot_kw={"projection": "polar"})
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
-    for name, colour, rows in _groups(table):
+    for name, style, rows in _groups(table):
         directions = np.deg2rad(rows.heading.dropna() % 360)
-        _histogram(axes, directions, np.linspace(0, 2 * np.pi, SECTORS + 1), colour, name)
+        _histogram(axes, directions, np.linspace(0, 2 * np.pi, SECTORS + 1), style, name)
     axes.set_xticks(np.deg2rad(np.arange(0, 360, 45)), ["N", "NE", "E", "SE", "S", "SW", "W", "NW"])
     axes.tick_params(axis="x", pad=-2)
     axes.tick_params(axis="y", labelcolor=ink("grey"))
@@ -83,8 +84,8 @@ def times(table: pd.DataFrame) -> Figure:
     panels, width = (2, FULL) if len(clocked) else (1, COLUMN)
     figure, axes = plt.subplots(1, panels, figsize=(width, 1.9), squeeze=False)
     _date_bars(axes[0, 0], dated)
-    for name, colour, rows in _groups(clocked):
-        _histogram(axes[0, 1], rows.date.dt.hour, np.arange(25), colour, name)
+    for name, style, rows in _groups(clocked):
+        _histogram(axes[0, 1], rows.date.dt.hour, np.arange(25), style, name)
         axes[0, 1].set(xticks=range(0, 25, 6), xlabel="hour of the day")
     plt.setp(axes, ylabel="images (%)")
     return figure
@@ -111,7 +112,8 @@ def _date_bars(axes: Axes, dated: pd.DataFrame) -> None:
     slots = np.append(np.arange(len(periods)), [1.15 * len(periods) + 0.2] if missing else [])
     sets = list(_groups(dated))
     width = 0.8 / max(len(sets), 1)
-    for number, (name, colour, rows) in enumerate(sets):
+    for number, (name, style, rows) in enumerate(sets):
+        colour = style["color"]
         counts = rows.date.dt.to_period(unit).value_counts().reindex(periods, fill_value=0).to_list()
         heights = 100.0 * np.array([*counts, rows.date.isna().sum()][: len(slots)]) / len(rows)
         bars = axes.bar(slots + (number - (len(sets) - 1) / 2) * width, heights, width, color=colour, label=name)
@@ -123,14 +125,14 @@ def _date_bars(axes: Axes, dated: pd.DataFrame) -> None:
     axes.grid(False, axis="x")
 
 
-def _groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """(name, colour, rows) of each split, else of each role, else of the whole table under the name ''."""
+def _groups(table: pd.DataFrame) -> Iterator[tuple[str, dict, pd.DataFrame]]:
+    """(name, colour and dash, rows) of each split, else of each role, else of the whole table under the name ''."""
     for number, name, rows in variants(table, "split" if "split" in table else "role"):
-        yield name, ink(GROUPS.get(name, number)), rows
+        yield name, look(number) | {"color": ink(GROUPS.get(name, number))}, rows
 
 
-def _histogram(axes: Axes, values: pd.Series, edges: np.ndarray, colour: str, label: str, stat="percent") -> None:
-    """Bars that can lie over those of another set: pale, with a full outline."""
+def _histogram(axes: Axes, values: pd.Series, edges: np.ndarray, style: dict, label: str, stat="percent") -> None:
+    """Bars that can lie over those of another set: pale, with an outline of their own dash."""
     import seaborn as sns  # takes half a second
 
-    sns.histplot(values, bins=edges, stat=stat, ax=axes, element="step", color=colour, alpha=0.18, label=label)
+    sns.histplot(values, bins=edges, stat=stat, ax=axes, element="step", alpha=0.18, label=label, **style)

@@ -1,13 +1,16 @@
 """Pictures of recall: against N, between variants, as paired gains, against metres."""
 
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vg_core.figures.house_style import COLUMN, ink, look, marker, need, plot, protocol, remark, variants
+from vg_core.figures.house_style import COLUMN, ink, look, marker, need, percent, plot, protocol, remark, variants
 
+NAME = 24  # letters of a name beside its line
 METRES_SHOWN = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000)  # ticks of a logarithmic axis
 
 
@@ -30,7 +33,7 @@ def recall_bars(recalls: pd.DataFrame, n: int = 1) -> Figure:
     if "seed_std" in rows:
         for side in (-1, 1):
             axes.plot(rows.recall + side * rows.seed_std, y, "|", color=ink("vermillion"), markersize=7)
-    _write_at_right(axes, [f"{value:.1f}" for value in rows.recall])
+    _write_at_right(axes, [percent(value, 1) for value in rows.recall])
     axes.set_xlabel(f"recall@{n} (%)")
     protocol(axes, rows, "line: 95 % interval" + (" · ticks: ± seed std" if "seed_std" in rows else ""))
     return figure
@@ -107,15 +110,17 @@ def _banded_lines(table: pd.DataFrame, x: str) -> tuple[Figure, Axes]:
     figure, axes = plt.subplots()
     paleness = 0.6 / max(4, table.variant.nunique())  # many bands lie over each other
     for number, name, rows in variants(table.sort_values(x, kind="stable")):
-        axes.plot(rows[x], rows.recall, label=name, marker=marker(number), **look(number))
+        axes.plot(rows[x], rows.recall, label=name, marker=marker(number), markerfacecolor="none", **look(number))
         axes.fill_between(rows[x], rows.low, rows.high, color=ink(number), alpha=paleness, linewidth=0)
     protocol(axes, table, "band: 95 % interval")
     return figure, axes
 
 
 def _one_line_each(names: pd.Series) -> tuple[Figure, Axes]:
-    """Axes with one horizontal line per name, the first on top."""
-    figure, axes = plt.subplots(figsize=(COLUMN, 0.65 + 0.19 * max(len(names), 2)))
+    """Axes with one horizontal line per name, the first on top; a long name takes two lines of text."""
+    names = [fill(name, NAME) for name in names]
+    line = 0.25 if any("\n" in name for name in names) else 0.19  # inches
+    figure, axes = plt.subplots(figsize=(COLUMN, 0.65 + line * max(len(names), 2)))
     axes.set_yticks(np.arange(len(names)), names)
     axes.set_ylim(max(len(names), 1) - 0.4, -0.6)
     axes.grid(False, axis="y")
@@ -135,7 +140,8 @@ def _metres_axis(axes: Axes, metres: pd.Series, threshold_m: float | None) -> No
     low, high = metres.min(), metres.max()  # NaN when there are none
     _log_ticks(axes, [tick for tick in METRES_SHOWN if low <= tick <= high])
     if threshold_m:
-        axes.axvline(threshold_m, color=ink("grey"), linewidth=0.8, linestyle=(0, (3, 2)), gid="threshold")
+        look = {"color": ink("grey"), "linewidth": 0.8, "linestyle": (0, (3, 2)), "label": f"{threshold_m:g} m"}
+        axes.axvline(threshold_m, **look, gid="threshold")
 
 
 def _log_ticks(axes: Axes, ticks: list, base: int = 10) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from vg_core.figures.house_style import COLUMN, ink, logarithmic, marker, need, plot, remark, variants
+from vg_core.figures.house_style import COLUMN, ink, logarithmic, marker, need, percent, plot, remark, variants
 
 TRAINING = {  # columns of a history without "seconds_", in the order of an epoch: name, colour
     "decode": ("done once", "vermillion"),
@@ -46,11 +46,11 @@ def phase_bars(history: pd.DataFrame, validation: pd.DataFrame | None = None) ->
     for (phase, share), bars in zip(shares.items(), axes.containers, strict=False):
         name, colour = PHASES[phase]
         bars.set_label(name)
-        texts = [f"{value:.0f}" if value >= WRITTEN else "" for value in share]
+        texts = [percent(value) if value >= WRITTEN else "" for value in share]
         dark = "black" if colour in ("sky", "orange", "purple") else "white"
-        axes.bar_label(bars, texts, label_type="center", fontsize=6.5, color=dark)
+        axes.bar_label(bars, texts, label_type="center", fontsize=7, color=dark)
     for place, seconds in enumerate(total):
-        axes.annotate(f"{seconds:.3g} s", (100, place), (3, 0), textcoords="offset points", va="center", fontsize=6.5)
+        axes.annotate(f"{seconds:.3g} s", (100, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set(xlim=(0, 100), xlabel="share of an epoch (%)", ylabel="")

@@ -23,7 +23,7 @@ ROUNDING_METRES = 1e-6  # the radius is inclusive; names carry centimetres
 
 @plot()
 def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m: float = 25.0) -> Figure:
-    """A map for each split, name -> (database, queries): database pale, queries strong, without positives crossed.
+    """A map for each split, name -> (database, queries): a colour for each, queries without positives crossed.
 
     Tables need the columns easting and northing (metres, one UTM zone per split). A query has no positives when no
     database image of its split lies within ``radius_m`` metres. Photographs that share a position are one dot.
@@ -31,13 +31,12 @@ def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m
     dots = {name: [_metres(table) for table in tables] for name, tables in splits.items()}
     figure, panels = _panels([np.concatenate(pair) for pair in dots.values()], list(dots), LEGEND)
     pixels = sum(len(points) for pair in dots.values() for points in pair) > VECTOR_SHAPES
-    for number, (axes, (name, (database, queries))) in enumerate(zip(panels, dots.items(), strict=True)):
-        colour = ink(GROUPS.get(name, number))
+    for axes, (database, queries) in zip(panels, dots.values(), strict=True):
         metres, _ = cKDTree(database).query(queries)  # infinite without a database
         alone = queries[metres > radius_m + ROUNDING_METRES]
         for points, label, look in (
-            (database, f"{len(database):,} database", {"s": 14, "color": colour, "alpha": 0.3, "lw": 0}),
-            (queries, f"{len(queries):,} queries", {"s": 3, "color": colour, "lw": 0}),
+            (database, f"{len(database):,} database", {"s": 18, "color": ink(GROUPS["database"]), "lw": 0}),
+            (queries, f"{len(queries):,} queries", {"s": 2, "color": ink(GROUPS["queries"]), "lw": 0}),
             (alone, f"{len(alone):,} without positives", {"s": 12, "color": "black", "lw": 0.7, "marker": "x"}),
         ):
             axes.scatter(*np.unique(points, axis=0).T, label=label, rasterized=pixels, **look)
@@ -90,7 +89,7 @@ def _panels(clouds: Sequence[np.ndarray], names: Sequence[str], below: float = 0
     columns = min(len(clouds), 3)
     width = COLUMN if columns == 1 and shape > 0.55 else FULL
     lines = -(-len(clouds) // columns)
-    height = lines * (float(np.clip((width / columns - 0.6) * shape, 0.9, 6.0)) + 0.7 + below)
+    height = lines * (float(np.clip((width / columns - 0.6) * shape, 0.9, 5.5)) + 0.7 + below)
     figure, grid = plt.subplots(lines, columns, figsize=(width, height), squeeze=False)
     for axes in grid.flat[len(clouds) :]:
         axes.remove()

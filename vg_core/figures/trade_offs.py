@@ -1,16 +1,18 @@
 """Pictures of trade-offs: a number on a grid of two options, and recall against its cost."""
 
 import re
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
-from vg_core.figures.house_style import COLUMN, ink, logarithmic, marker, need, plot, variants
+from vg_core.figures.house_style import COLUMN, FULL, LETTER, ink, logarithmic, marker, need, percent, plot, variants
 
 # where a point's name may stand: offset in points, and which side of the text touches it; the first that fits
 PLACES = [(5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 5, "center", "bottom"), (0, -5, "center", "top"),
@@ -25,29 +27,30 @@ def metric_grid(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
     A row whose value is NaN or infinite has diverged: its cell is hatched and says so. A cell without a row is empty.
     Raises ValueError when two rows claim one cell.
     """
-    import seaborn as sns  # takes half a second
-
     need(table, x, y, value)
     if table.duplicated([x, y]).any():
         raise ValueError(f"several rows share one {x} and {y}: average them first, or choose other options")
     columns, lines = _options(table[x]), _options(table[y])
     grid = table.pivot_table(value, y, x, sort=False, dropna=False)
     grid = grid.reindex(index=lines, columns=columns)  # (lines, columns)
-    figure, axes = plt.subplots(figsize=(COLUMN, 0.7 + 0.32 * max(len(lines), 1)))
-    written = {"size": float(np.clip(35 / max(len(columns), 1), 4.5, 7))}  # points; "diverged" fits into a cell
-    shown = {"annot": True, "fmt": ".1f", "annot_kws": written | {"color": "black"}, "linewidths": 0.6}
-    if np.isfinite(grid).any(axis=None):
-        shown["cmap"] = sns.light_palette(ink("sky"), as_cmap=True)  # black is legible on all of it
-        sns.heatmap(grid, mask=~np.isfinite(grid), cbar=False, ax=axes, **shown)
-    for row in table[~np.isfinite(table[value])].to_dict("records"):
+    width = COLUMN if len(columns) <= 4 else FULL  # "diverged" fits into a cell
+    figure, axes = plt.subplots(figsize=(width, 0.7 + 0.32 * max(len(lines), 1)))
+    written = {"ha": "center", "va": "center", "fontsize": 7}
+    pale = LinearSegmentedColormap.from_list("pale", ["#f0f5f8", ink("sky")])  # black is legible on all of it
+    axes.pcolormesh(np.ma.masked_invalid(grid.to_numpy(float)), cmap=pale, edgecolors="white", linewidth=0.6)
+    for row in table.to_dict("records"):
         i, j = columns.index(row[x]), lines.index(row[y])
+        if np.isfinite(row[value]):
+            axes.text(i + 0.5, j + 0.5, percent(row[value], 1), **written)
+            continue
         axes.add_patch(Rectangle((i, j), 1, 1, facecolor="white", edgecolor=ink("grey"), hatch="////"))
         behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-        axes.text(i + 0.5, j + 0.5, "diverged", ha="center", va="center", bbox=behind, **written)
+        axes.text(i + 0.5, j + 0.5, "diverged", bbox=behind, **written)
     axes.set(xlim=(0, max(len(columns), 1)), ylim=(max(len(lines), 1), 0), xlabel=_words(x), ylabel=_words(y))
     for set_ticks, options in ((axes.set_xticks, columns), (axes.set_yticks, lines)):
         names = [f"{option:g}" if isinstance(option, float) else str(option) for option in options]
-        set_ticks(np.arange(len(options)) + 0.5, names, rotation=0)
+        room = (width - 0.9) / len(columns) if options is columns else width  # inches
+        set_ticks(np.arange(len(options)) + 0.5, [fill(name, int(room / LETTER)) for name in names])
     axes.set_title(_words(value), pad=3)
     axes.grid(False)
     axes.tick_params(length=0)

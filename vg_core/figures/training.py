@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from vg_core.figures.house_style import COLUMN, FULL, ink, logarithmic, look, plot, variants
 
@@ -18,8 +17,8 @@ THICK, THIN = 1.6, 0.7  # points; two quantities of one run share its colour
 def training_curves(history: pd.DataFrame, validation: pd.DataFrame) -> Figure:
     """Loss of each mining round above validation recall (%) of each epoch, over the same epochs.
 
-    Columns: epoch, round, loss; epoch, recall_1, recall_5; and variant or seed where there are several. A colour is a
-    variant (a seed, if there is one variant only); a dot is the epoch of the best recall@5.
+    Columns: epoch, round, loss, and rounds (of an epoch) while the first one is under way; epoch, recall_1, recall_5;
+    and variant or seed where there are several. A colour is a variant (a seed, if there is one variant only).
     """
     figure, (above, below) = plt.subplots(2, 1, figsize=(COLUMN, 3.2), sharex=True)
     for entry, style, rows in _runs(history):
@@ -29,11 +28,13 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame) -> Figure:
         below.plot(rows.epoch, rows.recall_1, **style, linewidth=THIN)
         if rows.recall_5.notna().any():
             best = rows.loc[rows.recall_5.idxmax()]
-            below.plot(best.epoch, best.recall_5, "o", color=style["color"], gid="best")
+            below.plot(best.epoch, best.recall_5, "*", color=style["color"], markersize=6, gid="best")
     above.set_ylabel("loss")
     below.set(xlabel="epoch", ylabel="validation recall (%)")
     below.xaxis.get_major_locator().set_params(integer=True)
-    _explain_widths(below, "recall@5", "recall@1")
+    _explain(above, {"linewidth": THICK}, "recall@5")
+    _explain(above, {"linewidth": THIN}, "recall@1")
+    _explain(above, {"linestyle": "", "marker": "*", "markersize": 6}, "best recall@5")
     return figure
 
 
@@ -54,7 +55,8 @@ def mining_hardness(history: pd.DataFrame) -> Figure:
     labels = ("active triplets (%)", "descriptor distance", "excluded candidates")
     for axes, label in zip(figure.axes, labels, strict=True):
         axes.set(xlabel="epoch", ylabel=label, ylim=(0, 1.08 * axes.get_ylim()[1]))
-    _explain_widths(distance, "negatives", "positives")
+    _explain(active, {"linewidth": THICK}, "distance of negatives")
+    _explain(active, {"linewidth": THIN}, "of positives")
     return figure
 
 
@@ -77,12 +79,14 @@ def range_test(curve: pd.DataFrame) -> Figure:
         lost = rows.lr[~np.isfinite(rows.loss)].head(1)
         at_the_top = {"transform": axes.get_xaxis_transform(), "clip_on": False, "in_layout": False, "gid": "diverged"}
         axes.plot(lost, np.ones(len(lost)), "X", color=ink(number), **at_the_top)
+    if len(finite) < len(curve):
+        _explain(axes, {"linestyle": "", "marker": "X"}, "diverged")
     axes.set(xlabel="learning rate", ylabel="loss")
     return figure
 
 
 def _runs(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, str], pd.DataFrame]]:
-    """(legend entry, colour and dash, rows) of each run; seeds of one variant look alike and have one entry.
+    """(legend entry, look, rows) of each run; seeds of one variant look alike and have one entry. One row is a dot.
 
     A table of one variant distinguishes its seeds instead.
     """
@@ -91,15 +95,14 @@ def _runs(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, str], pd.DataFra
     entries = "seed " + table.seed.astype(str) if one else table.variant.astype(str)
     for number, (entry, rows) in enumerate(table.groupby(entries, sort=False)):
         for place, (_, run) in enumerate(rows.groupby("seed", sort=False)):
-            yield "_" if place else entry, look(number), run
+            yield "_" if place else entry, look(number) | {"marker": "." * (len(run) == 1)}, run
 
 
 def _epochs_done(rows: pd.DataFrame) -> pd.Series:
     """Where in the training a round lies: 0 at the start, 1 when the first epoch is over."""
-    return rows.epoch - 1 + rows["round"] / rows["round"].max()
+    return rows.epoch - 1 + rows["round"] / rows.get("rounds", rows["round"].max())
 
 
-def _explain_widths(axes: Axes, thick: str, thin: str) -> None:
-    """A small legend for two kinds of line that share their colours."""
-    lines = [Line2D([], [], color=ink("grey"), linewidth=width) for width in (THICK, THIN)]
-    axes.legend(lines, [thick, thin], loc="best")
+def _explain(axes: Axes, look: dict, meaning: str) -> None:
+    """Say in the legend what a kind of line or point means, whatever its colour."""
+    axes.plot([], [], color=ink("grey"), **look, label=meaning, gid="meaning")

@@ -7,7 +7,7 @@ import pandas as pd
 
 from vg_core.datasets.checks import squashed
 from vg_core.datasets.contents import digest_of
-from vg_core.datasets.folders import read_folder
+from vg_core.datasets.folders import read_folder, taken_at
 from vg_core.models import GeoModel, load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.retrieval.descriptors import describe
@@ -17,7 +17,8 @@ from vg_core.system import own_files, paths
 
 def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: int = 16) -> pd.DataFrame:
     """The ``top`` photographs of a folder most similar to one, best first: what ``read_folder`` says about each,
-    ``distance`` of the descriptors and ``metres`` from the best.
+    ``distance`` of the descriptors, ``metres`` from the best and ``error``, metres from where the photograph was
+    taken, NaN where ``taken_at`` does not know.
 
     ``model`` is a checkpoint. Descriptors of the folder stay in the cache for the next photograph.
     """
@@ -27,8 +28,11 @@ def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: i
     query = describe(network, [photo], network.config.image_size, 1, progress=False)  # (1, D)
     distances, indices = search(query, _described(network, model, table, batch_size), top)  # (1, top) each
     guesses = table.iloc[indices[0]].assign(distance=distances[0])
-    east, north = (guesses[axis] - guesses[axis].iloc[0] for axis in ("easting", "northing"))
-    return guesses.assign(metres=np.hypot(east, north))
+    places = guesses[["easting", "northing"]].to_numpy()  # (top, 2)
+    taken = taken_at(photo, guesses)[["easting", "northing"]].to_numpy()  # (1 or 0, 2)
+    for name, place in (("metres", places[0]), ("error", taken[0] if len(taken) else np.nan)):
+        guesses[name] = np.linalg.norm(places - place, axis=1)
+    return guesses
 
 
 def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, batch_size: int) -> np.ndarray:
