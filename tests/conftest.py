@@ -1,6 +1,8 @@
 """Small sets of photographs that tests share, and a cache of their own for each test."""
 
 import os
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,17 @@ from vg_core.datasets.labels import Label, format_name
 
 # before torch is imported, and inherited by child processes: numbers that are compared bit for bit need one setting
 os.environ["OMP_NUM_THREADS"] = "1"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as jobs in the background find it, and hand it on
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
-    """No test sees the user's datasets or leaves anything in the user's cache."""
+    """No test sees the user's datasets or leaves anything in the user's cache, and none waits for the disk."""
     monkeypatch.setenv("VG_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("VG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VG_HEADLESS", "1")
+    monkeypatch.setattr(os, "fsync", lambda _file: None)  # what has been written outlives a process without it
 
 
 @pytest.fixture
@@ -27,10 +32,15 @@ def write_photo():
     return write
 
 
+@pytest.fixture(scope="session")
+def one_street(tmp_path_factory):
+    return make_street(tmp_path_factory.mktemp("street"))
+
+
 @pytest.fixture
-def street(tmp_path):
+def street(one_street, tmp_path):
     """Dataset ``street`` below VG_DATA."""
-    return make_street(tmp_path / "data" / "street")
+    return shutil.copytree(one_street, tmp_path / "data" / "street")
 
 
 def write(folder: Path, easting: float, northing: float, seed: int = 0, size=(48, 64), **fields) -> Path:

@@ -101,7 +101,7 @@ def test_locate_prints_guesses_and_draws_a_map(street, checkpoint, tmp_path, cap
     assert [line[:2] for line in lines[:3]] == ["1.", "2.", "3."]
     # the photograph was taken 30 * 2 m along the street
     assert "402060" in lines[0] or "402061" in lines[0]
-    assert "0 m from the best guess" in lines[0]
+    assert "0 m from the best guess" in lines[0] and " m from where its name says it was taken" in lines[0]
     assert "<html" in (tmp_path / "map.html").read_text()
     assert main(command) == 0
     assert capsys.readouterr().out.splitlines()[:3] == lines[:3]

@@ -48,6 +48,12 @@ class TakingTurns(GeoClassification):
         return head.loss(encode(pixels).descriptors, self.labels[rows.ravel()])
 
 
+def rounds_on_disk(folder):
+    """How many rounds a training has saved."""
+    file = folder / "state.pt"
+    return len(torch.load(file, weights_only=True)["history"]) if file.exists() else 0
+
+
 def fit(config, folder):
     sets = [PlaceSet.load(config.dataset, split) for split in ("train", "val")]
     return train(config, folder, *sets, Progress)

@@ -1,9 +1,5 @@
 """Mining against a plain loop over queries, its promises about metres and memory, and the random draws."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -11,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.benchmarks.hungry import peak_is_told
+from tests.children import child
 from vg_core.mining import TooFew, draw_pool, excluded, hardness, mine, nearest_positives, products, random_negatives
 from vg_core.mining.rounds import Round, mine_round
+from vg_core.system.devices import peak_of
 
 
 def mine_by_loop(queries, database, hard, soft, pool, count, kept):
@@ -265,38 +263,34 @@ def test_rows_are_the_same_as_views_and_as_copies(monkeypatch, run, bytes_at_onc
 
 @peak_is_told
 def test_memory_stays_near_the_budget():
-    """Scores of 1,500 queries against 20,000 images alone take 114 MiB; in blocks of 16 MiB, all temporaries together,
-    they never exist at once. Those of one block and a copy of them are 4 MiB.
+    """Scores of 1,000 queries against 10,000 images alone take 38 MiB; in blocks of 4 MiB, all temporaries together,
+    they never exist at once. Those of one block and a copy of them are 1 MiB.
     """
-    images, pool = "rng.normal(size=(20_000, 8)).astype('f')", "np.tile(np.arange(3, 40), (1500, 1))"
-    assert 3 < peak_of_mining(images, pool) < 48
+    assert 0.75 < child(peak_of_mining, 37) / 2**20 < 12
 
 
-def peak_of_mining(images: str, pool: str) -> float:
-    """MiB that mining for 1,500 queries takes in blocks of 16 MiB, in a process of its own."""
-    program = f"""
-import numpy as np, torch
-from vg_core.system.devices import peak_of
-from vg_core.mining import mine, products
-products.BLOCK_BYTES = 16 * 2**20
-rng = np.random.default_rng(0)
-queries, database = rng.normal(size=(1500, 8)).astype("f"), {images}
-lists, pool = [np.arange(3)] * 1500, {pool}
-mine(queries[:8], database, lists[:8], lists[:8], pool if pool.ndim == 1 else pool[:8])
-print(peak_of(lambda: mine(queries, database, lists, lists, pool), torch.device("cpu")))
-"""
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
-    return int(result.stdout) / 2**20
+def peak_of_mining(pool=None):
+    """Bytes that mining for 1,000 queries takes in blocks of 4 MiB: each from so many of 10,000 images, or all from
+    all of them, which are the same.
+    """
+    products.BLOCK_BYTES = 4 * 2**20
+    rng = np.random.default_rng(0)
+    queries, database = (rng.normal(size=(count, 8)).astype(np.float32) for count in (1000, 10_000))
+    lists, pools = [np.arange(3)] * 1000, np.tile(np.arange(3, 3 + (pool or 0)), (1000, 1))
+    if not pool:
+        database[:], pools = 1, np.arange(3, 10_000)
+    mine(queries[:8], database, lists[:8], lists[:8], pools[:8] if pool else pools)  # libraries have loaded all
+    return peak_of(lambda: mine(queries, database, lists, lists, pools), torch.device("cpu"))
 
 
 @peak_is_told
 def test_memory_stays_near_the_budget_when_all_images_are_the_same():
-    """Every score ties with every other, so that all 30 million pairs are compared exactly: 230 MiB in one block.
+    """Every score ties with every other, so that all 10 million pairs are compared exactly: 77 MiB in one block.
 
-    The exact comparison takes a block's budget and some chunks of it, and glibc keeps pieces between them: 39 to 62 MiB
-    were seen.
+    The exact comparison takes a block's budget and some chunks of it, and glibc keeps pieces between them: 15 MiB were
+    seen.
     """
-    assert 3 < peak_of_mining("np.ones((20_000, 8), 'f')", "np.arange(3, 20_000)") < 96
+    assert 3 < child(peak_of_mining) / 2**20 < 40
 
 
 @pytest.mark.parametrize("mining", ["full", "partial", "random"])

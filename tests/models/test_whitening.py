@@ -1,9 +1,5 @@
 """PCA whitening against numpy's own decomposition, its two forms against each other, its memory, and bad input."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -11,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.benchmarks.hungry import peak_is_told
+from tests.children import child
 from vg_core.models import whitening
 from vg_core.models.whitening import Whitening
-from vg_core.system import paths
+from vg_core.system.devices import peak_of
 
 
 def descriptors(n, in_dim, seed=0):
@@ -192,28 +189,21 @@ def test_a_cut_that_is_none(dim):
 
 # --- memory ----------------------------------------------------------------------------------------------------
 
-PEAK = """
-import sys, numpy as np, torch
-from vg_core.system.devices import peak_of
-from vg_core.models import whitening
 
-whitening.EXACT, whitening.BLOCK = 100, 500_000
-count, in_dim, dim = map(int, sys.argv[1:])
-table = np.random.default_rng(0).standard_normal((count, in_dim), dtype=np.float32)
-whitening.Whitening.learn(table[:, :50], 10)  # libraries have loaded what they need
-learned = []
-peak = peak_of(lambda: learned.append(whitening.Whitening.learn(table, dim)), torch.device("cpu"))
-print(peak, table.nbytes, learned[0].weight.nbytes, whitening.learning_bytes(count, in_dim, dim))
-"""
+def memory_of_learning(count, in_dim, dim):
+    """Bytes that learning takes, of the table and of the weights, and what is said that it takes."""
+    whitening.EXACT, whitening.BLOCK = 100, 500_000
+    table = np.random.default_rng(0).standard_normal((count, in_dim), dtype=np.float32)
+    Whitening.learn(table[:, :50], 10)  # libraries have loaded what they need
+    learned = []
+    peak = peak_of(lambda: learned.append(Whitening.learn(table, dim)), torch.device("cpu"))
+    return peak, table.nbytes, learned[0].weight.nbytes, whitening.learning_bytes(count, in_dim, dim)
 
 
 @peak_is_told
 @pytest.mark.parametrize("shape", [(800, 20_000, 300), (1500, 1400, 1400), (1500, 4000, 1400)])
 def test_learning_takes_less_memory_than_a_copy_of_the_descriptors(shape):
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(paths.ROOT)}
-    command = [sys.executable, "-c", PEAK, *map(str, shape)]
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    peak, table, weight, expected = map(int, run.stdout.split())
+    peak, table, weight, expected = child(memory_of_learning, *shape)
     assert weight < peak < expected
     if shape[1] == 20_000:
         assert (table, weight) == (64_000_000, 24_000_000)

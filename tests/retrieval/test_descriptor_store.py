@@ -1,21 +1,23 @@
 """Descriptors on disk, exact search in bounded memory, and the synthetic city on which engines are measured."""
 
 import os
-import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.benchmarks.hungry import peak_is_told
+from tests.children import child
 from tests.retrieval.test_engines import all_distances, unit
 from vg_core.retrieval.engines import DescriptorStore, Index, SyntheticPlaces, exact, extrapolate, measure_engines
 from vg_core.retrieval.exact_search import BYTES_A_RESULT, WORKSPACE_BYTES, blocks
 from vg_core.retrieval.ranking import search
 from vg_core.system import paths
+from vg_core.system.devices import peak_of
 
 
 def store_of(folder, table: np.ndarray, parts: int = 3) -> DescriptorStore:
@@ -95,26 +97,19 @@ def test_built_from_a_store_is_built_from_its_values(tmp_path):
     np.testing.assert_array_equal(one.search(asked, 5), other.search(asked, 5))
 
 
-PEAK = """
-import sys, numpy as np, torch
-from vg_core.system.devices import peak_of
-from vg_core.retrieval.engines import DescriptorStore, exact
-
-table = np.random.default_rng(0).standard_normal((10_000, 256), dtype=np.float32)
-store, asked = DescriptorStore.write(sys.argv[1], [table] * 15, (150_000, 256)), table[:50]
-exact(asked, store.first(100), 20)  # libraries have loaded what they need
-print(peak_of(lambda: exact(asked, store, 20, memory_bytes=int(sys.argv[2])), torch.device("cpu")))
-"""
+def peak_of_search(file, memory_bytes):
+    table = np.random.default_rng(0).standard_normal((10_000, 256), dtype=np.float32)
+    store, asked = DescriptorStore.write(file, [table] * 15, (150_000, 256)), table[:50]
+    exact(asked, store.first(100), 20)  # libraries have loaded what they need
+    return peak_of(lambda: exact(asked, store, 20, memory_bytes), torch.device("cpu"))
 
 
 @peak_is_told
 @pytest.mark.parametrize("mebibytes", [48, 64])
 def test_memory_stays_within_the_budget(mebibytes, tmp_path):
     """150,000 descriptors of 256 values: 73 MiB on disk, 146 MiB as float32; neither is ever in memory at once."""
-    command = [sys.executable, "-c", PEAK, tmp_path / "d.npy", str(mebibytes * 2**20)]
-    environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert (mebibytes - WORKSPACE_BYTES / 2**20) / 2 < int(done.stdout) / 2**20 <= mebibytes
+    peak = child(peak_of_search, tmp_path / "d.npy", mebibytes * 2**20)
+    assert (mebibytes - WORKSPACE_BYTES / 2**20) / 2 < peak / 2**20 <= mebibytes
 
 
 # --- the synthetic city -------------------------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 """Descriptors of files, exact search against brute force, and evaluation from photographs to ranks."""
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.benchmarks.hungry import peak_is_told
+from tests.children import child
 from tests.tiny import TINY
 from vg_core.datasets.images import UnreadableImage
 from vg_core.datasets.places import PlaceSet
@@ -22,10 +21,11 @@ from vg_core.mining import products
 from vg_core.models import build_model
 from vg_core.retrieval import ranking
 from vg_core.retrieval.descriptors import describe, describe_views, photographs_of
-from vg_core.retrieval.exact_search import MEMORY_BYTES
+from vg_core.retrieval.exact_search import exact
 from vg_core.retrieval.ranking import evaluate, nearest_on_device, search
-from vg_core.retrieval.strategies import STRATEGIES
-from vg_core.system.paths import ROOT, cache_root
+from vg_core.retrieval.strategies import STRATEGIES, make_strategy
+from vg_core.system.devices import peak_of
+from vg_core.system.paths import cache_root
 
 
 @pytest.fixture(scope="module")
@@ -155,56 +155,48 @@ def test_a_database_may_have_a_size_of_its_own(model, street, monkeypatch, name,
         ]
 
 
-PEAK = """
-import sys, numpy as np, pandas as pd, torch
-from tests.tiny import TINY
-from dataclasses import replace
-from vg_core.retrieval import ranking
-from vg_core.system.devices import peak_of
-from vg_core.evaluation.ranks import Within
-from vg_core.models import build_model
-from vg_core.datasets.places import PlaceSet
-from vg_core.retrieval.strategies import make_strategy
-
 class Drawn:
+    """So many photographs that nobody took."""
+
+    def __init__(self, count):
+        self.count = count
+
     def __len__(self):
-        return IMAGES + 8
+        return self.count
 
     def batches(self, indices):
         for wanted in indices:
             yield torch.randint(0, 256, (len(wanted), 3, 24, 24), dtype=torch.uint8)
 
-def table(count):
-    rows = {"path": [PHOTO] * count, "easting": np.arange(count) * 10.0, "northing": 0.0}
-    return pd.DataFrame(rows | {"heading": 0.0})
 
-METHOD, PHOTO = sys.argv[1:]
-IMAGES, (ranking.MEMORY_SHARE, ranking.STORED_AT_ONCE) = 64, (0, 256)
-model = build_model(TINY.replace(pooling="netvlad", clusters=400))
+BUDGET, AT_ONCE = 64 * 2**20, 64  # bytes of a search, images described between two writes
 
-def evaluate():
-    places = PlaceSet("drawn", "test", table(IMAGES), table(8))
-    return ranking.evaluate(model, places, (24, 24), Within(25), 64, make_strategy(METHOD), Drawn())
 
-evaluate()  # libraries have loaded what they need
-IMAGES = 6000
-found = []
-print(model.dim, peak_of(lambda: found.append(evaluate()), torch.device("cpu")))
-assert len(found[0].ranks) == 8
-"""
+def peak_of_evaluation(method, photo):
+    """(values of a descriptor, bytes that an evaluation by disk takes)"""
+    ranking.MEMORY_SHARE, ranking.STORED_AT_ONCE, exact.__defaults__ = 0, AT_ONCE, (BUDGET,)
+    model = build_model(TINY.replace(pooling="netvlad", clusters=400))
+
+    def table(count):
+        easting = np.arange(count) * 10.0
+        return pd.DataFrame({"path": [photo] * count, "easting": easting, "northing": 0.0, "heading": 0.0})
+
+    def judge(count):
+        places = PlaceSet("drawn", "test", table(count), table(8))
+        evaluate(model, places, (24, 24), Within(25), 64, make_strategy(method), Drawn(count + 8))
+
+    judge(64)  # libraries have loaded what they need
+    return model.dim, peak_of(lambda: judge(1500), torch.device("cpu"))
 
 
 @peak_is_told
 @pytest.mark.parametrize("method", ["hard_resize", "five_crops"])
 def test_memory_of_an_evaluation_by_disk_is_that_of_its_blocks(tmp_path, method):
-    """6,000 descriptors of 25,600 values would take 586 MiB; 256 of them are made at a time, and searched in blocks."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    """1,500 descriptors of 25,600 values would take 146 MiB; 64 of them are made at a time, and searched in blocks."""
     Image.new("RGB", (30, 30), "teal").save(photo := tmp_path / "photo.jpg")
-    done = subprocess.run([sys.executable, "-c", PEAK, method, photo], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    dim, peak = map(int, done.stdout.split())
+    dim, peak = child(peak_of_evaluation, method, str(photo))
     assert dim == 25_600
-    assert 128 * 2**20 < peak < MEMORY_BYTES + 2 * 256 * 4 * dim + 32 * 2**20
+    assert BUDGET / 2 < peak < BUDGET + 2 * AT_ONCE * 4 * dim + 32 * 2**20
 
 
 def test_descriptors_without_room_in_memory_go_to_disk(model, street, monkeypatch):

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -17,43 +19,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.tiny import TINY, TakingTurns, fit
-from tests.training.test_trainer import rounds_on_disk
+from tests.children import several
+from tests.tiny import TINY, TakingTurns, fit, rounds_on_disk
+from vg_core.__main__ import main
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model, load_model
-from vg_core.retrieval.ranking import evaluate
+from vg_core.models.norms import share_batch_norms
+from vg_core.models.precision import normalise
+from vg_core.retrieval import descriptors, feature_cache, ranking
+from vg_core.retrieval.descriptors import photographs_of
+from vg_core.retrieval.engines import DescriptorStore
 from vg_core.retrieval.strategies import STRATEGIES
 from vg_core.runs.experiments import read_back, run
 from vg_core.runs.record import Job
-from vg_core.system import paths, processes
+from vg_core.system import devices, paths, processes
 from vg_core.training import objectives
 from vg_core.training.step import check_resources
+from vg_core.training.trainer import Trainer
 
 CONFIG = TINY.replace(freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
 CONFIG = CONFIG.replace(optimizer="sgd", lr=0.01)  # Adam's steps are nearly the same with gradients of a wrong length
+TURNS = TINY.replace(loss="taking_turns", train_batch_size=3)
 
 
-def torchrun(*arguments, processes=2, **config):
-    """The started launcher of several processes that train on the CPU."""
-    options = [word for name, value in config.items() for word in (f"--{name}", *_words(value))]
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
+def torchrun(config):
+    """The started launcher of two processes that train on the CPU."""
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     return subprocess.Popen(
-        [sys.executable, *launcher, *(arguments or ("-m", "vg_core", "train", *options))],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(paths.ROOT)},
+        [sys.executable, *launcher, "-m", "vg_core", *command(config)],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(paths.ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
+def command(config):
+    """The words that train with these options: all of them, since those of the command line's profile are others."""
+    given = {name: value for name, value in config.options().items() if value is not False and value not in ("", None)}
+    return ["train", *(word for name, value in given.items() for word in (f"--{name}", *_words(value)))]
+
+
 def _words(value):
     return [str(part) for part in value] if isinstance(value, tuple) else [str(value)]
-
-
-def options(config):
-    """All of them: those of the command line's profile are others."""
-    return {name: value for name, value in config.options().items() if value is not False and value not in ("", None)}
 
 
 @pytest.fixture
@@ -105,35 +114,32 @@ def test_a_batch_that_cannot_be_shared_out_is_an_error(monkeypatch):
         check_resources(CONFIG.replace(compile=True), rows=4)
 
 
-COLLECTIVES = """
-import torch
-from vg_core.system import devices, processes
-from vg_core.models.norms import share_batch_norms
+def check_collectives():
+    with processes.joined():
+        for count, unit in ((7, 1), (7, 3), (1, 1), (2, 4)):
+            rows = torch.arange(2.0 * count).view(count, 2)
+            own = processes.share(count, unit)
+            assert torch.equal(processes.together(rows[own], count, unit), rows), (count, unit)
+            whole = torch.full_like(rows, -1)
+            whole[own] = rows[own]
+            assert processes.complete(whole, unit) is whole and torch.equal(whole, rows)
+        layer = nn.BatchNorm1d(2)
+        layer.running_mean += processes.rank()
+        assert processes.same(layer).running_mean.tolist() == [0, 0]
+        assert processes.agreed(processes.rank()) == 0
+        assert processes.mean(torch.tensor(float(processes.rank()))) == 0.5
+        if devices.PEAK.exists():  # completing 256 MiB takes far less than another 256 MiB
+            whole = torch.ones(2**20, 64)
+            assert devices.peak_of(lambda: processes.complete(whole), torch.device("cpu")) < 2**26
+        check_batch_norm()
 
-with processes.joined():
-    for count, unit in ((7, 1), (7, 3), (1, 1), (2, 4)):
-        rows = torch.arange(2.0 * count).view(count, 2)
-        assert torch.equal(processes.together(rows[processes.share(count, unit)], count, unit), rows), (count, unit)
-        whole = torch.full_like(rows, -1)
-        whole[processes.share(count, unit)] = rows[processes.share(count, unit)]
-        assert processes.complete(whole, unit) is whole and torch.equal(whole, rows)
-    layer = torch.nn.BatchNorm1d(2)
-    layer.running_mean += processes.rank()
-    assert processes.same(layer).running_mean.tolist() == [0, 0]
 
-    # completing 256 MiB takes far less than another 256 MiB
-    if devices.PEAK.exists():
-        whole = torch.ones(2**20, 64)
-        peak = devices.peak_of(lambda: processes.complete(whole), torch.device("cpu"))
-        assert peak < 2**26, peak
-    assert processes.agreed(processes.rank()) == 0
-    assert processes.mean(torch.tensor(float(processes.rank()))) == 0.5
-
-    # the batch norm of a whole batch and of its parts, in both directions, parts of unequal size
+def check_batch_norm():
+    """That of a whole batch and that of its parts, of unequal size, in both directions."""
     torch.manual_seed(0)
-    maps, weights = torch.randn(5, 3, 4, 6, dtype=torch.float32) * 3 + 20, torch.randn(5, 3, 4, 6)
-    whole, shared = torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
-    torch.nn.init.normal_(whole.weight)
+    maps, weights = torch.randn(5, 3, 4, 6) * 3 + 20, torch.randn(5, 3, 4, 6)
+    whole, shared = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    nn.init.normal_(whole.weight)
     shared.load_state_dict(whole.state_dict())
     share_batch_norms(shared)
     own = processes.share(5)
@@ -146,100 +152,72 @@ with processes.joined():
     torch.testing.assert_close(shared.running_mean, whole.running_mean)
     torch.testing.assert_close(shared.running_var, whole.running_var)
     torch.testing.assert_close(shared.eval()(b), whole.eval()(a)[own])
-"""
 
 
-def test_collectives_and_the_shared_batch_norm(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(COLLECTIVES)
-    process = torchrun(str(script))
-    assert process.wait(120) == 0, process.stderr.read()
+def test_collectives_and_the_shared_batch_norm():
+    several(check_collectives)
 
 
-KEPT = """
-from dataclasses import replace
-import torch
-from tests.tiny import TINY
-from vg_core.retrieval import feature_cache
-from vg_core.system import processes
-from vg_core.models import build_model
-from vg_core.datasets.places import PlaceSet
-from vg_core.models.precision import normalise
-from vg_core.retrieval.descriptors import photographs_of
+def check_what_is_kept():
+    with processes.joined():
+        photographs = photographs_of(PlaceSet.load("street", "val"), (32, 32))
+        feature_cache.free_memory = lambda _device: 10**9 if processes.first() else 0
+        model = build_model(TINY.replace(layer="layer2", freeze="layer1"))
+        (kept,) = feature_cache.keep_stems(model, [photographs], 5)
+        stem, made = kept.stem, []
+        kept.stem = lambda pixels: made.append(len(pixels)) or stem(pixels)
+        parts = torch.arange(32).split(5)
+        alone = torch.cat([stem(normalise(photographs.batch(part.tolist()))) for part in parts])
+        assert torch.equal(next(kept.batches([range(32)])), alone)
+        assert made == ([5, 5, 5], [5, 5, 5, 2])[processes.rank()]
 
-with processes.joined():
-    photographs = photographs_of(PlaceSet.load("street", "val"), (32, 32))
-    feature_cache.free_memory = lambda device: 10**9 if processes.first() else 0
-    (kept,) = feature_cache.keep_stems(build_model(TINY.replace(layer="layer2", freeze="layer1")), [photographs], 5)
-    stem, made = kept.stem, []
-    kept.stem = lambda pixels: made.append(len(pixels)) or stem(pixels)
-    parts = torch.arange(32).split(5)
-    alone = torch.cat([stem(normalise(photographs.batch(part.tolist()))) for part in parts])
-    assert torch.equal(next(kept.batches([range(32)])), alone)
-    assert made == ([5, 5, 5], [5, 5, 5, 2])[processes.rank()]
-
-    feature_cache.pixels_fit = lambda *_: processes.first()
-    pixels = feature_cache.keep_pixels(photographs, torch.device("cpu"), 40)  # fewer batches than processes
-    assert isinstance(pixels, feature_cache.DeviceCache)
-    assert torch.equal(next(pixels.batches([range(32)])), photographs.batch(range(32)))
-"""
+        feature_cache.pixels_fit = lambda *_: processes.first()
+        pixels = feature_cache.keep_pixels(photographs, torch.device("cpu"), 40)  # fewer batches than processes
+        assert isinstance(pixels, feature_cache.DeviceCache)
+        assert torch.equal(next(pixels.batches([range(32)])), photographs.batch(range(32)))
 
 
-def test_what_is_kept_is_made_by_all_processes_and_is_the_same(street, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(KEPT)
-    process = torchrun(str(script))
-    assert process.wait(120) == 0, process.stderr.read()
+@pytest.mark.usefixtures("street")
+def test_what_is_kept_is_made_by_all_processes_and_is_the_same():
+    several(check_what_is_kept)
 
 
-EVALUATION = """
-import sys
-from pathlib import Path
-import numpy as np
-from tests.tiny import TINY
-from vg_core.retrieval import descriptors, ranking
-from vg_core.system import processes
-from vg_core.retrieval.engines import DescriptorStore
-from vg_core.evaluation.ranks import Within
-from vg_core.models import build_model
-from vg_core.datasets.places import PlaceSet
-from vg_core.retrieval.strategies import STRATEGIES
-
-described, cut = [], descriptors._pictures
-descriptors._pictures = lambda path, **options: described.append(path) or cut(path, **options)
-written, write = [], DescriptorStore.write
-ranking.DescriptorStore.write = lambda file, parts, shape: written.append(file) or write(file, parts, shape)
-ranking.MEMORY_SHARE, ranking.STORED_AT_ONCE = 0, 5
-with processes.joined():
-    for name, strategy in {"plain": None, "crops": STRATEGIES["five_crops"]}.items():
-        asked = build_model(TINY), PlaceSet.load("street", "test"), (32, 32), Within(25.0), 6
-        found = ranking.evaluate(*asked, strategy)
-        done = f"{name}, process {processes.rank()}, {len(written)} written, {len(described)} cut"
-        np.savez(Path(sys.argv[1]) / f"{done}.npz", distances=found.distances, ranks=found.ranks["rank"])
-"""
+def evaluations():
+    """What is found by each strategy, and how many files of descriptors were written and photographs cut till then."""
+    described, cut = [], descriptors._pictures
+    descriptors._pictures = lambda path, **options: described.append(path) or cut(path, **options)
+    written, write = [], DescriptorStore.write
+    ranking.DescriptorStore.write = lambda file, parts, shape: written.append(file) or write(file, parts, shape)
+    ranking.MEMORY_SHARE, ranking.STORED_AT_ONCE = 0, 5
+    with processes.joined():
+        return [(_evaluated(strategy), len(written), len(described)) for strategy in (None, STRATEGIES["five_crops"])]
 
 
-def test_all_processes_describe_and_the_first_writes_descriptors_that_have_no_room(street, tmp_path):
-    script, folder = tmp_path / "script.py", tmp_path / "found"
-    script.write_text(EVALUATION)
-    folder.mkdir()
-    process = torchrun(str(script), str(folder))
-    assert process.wait(120) == 0, process.stderr.read()
-    found = {file.stem: np.load(file) for file in sorted(folder.iterdir())}
-    assert list(found) == [
-        # of 16 queries and 16 database images: the third batch of each is the last process's
-        *("crops, process 0, 2 written, 12 cut", "crops, process 1, 0 written, 20 cut"),
-        *("plain, process 0, 1 written, 0 cut", "plain, process 1, 0 written, 0 cut"),
-    ]
-    asked = build_model(TINY), PlaceSet.load("street", "test"), (32, 32), Within(25.0), 6
-    expected = {"crops": evaluate(*asked, STRATEGIES["five_crops"]), "plain": evaluate(*asked)}
-    for name, arrays in found.items():
-        alone = expected[name.split(",")[0]]
-        np.testing.assert_allclose(arrays["distances"], alone.distances, atol=2e-3)
-        assert arrays["ranks"].tolist() == alone.ranks["rank"].tolist()
+def _evaluated(strategy):
+    places = PlaceSet.load("street", "test")
+    found = ranking.evaluate(build_model(TINY), places, (32, 32), Within(25.0), 6, strategy)
+    return found.distances, found.ranks["rank"].tolist()
+
+
+@pytest.mark.usefixtures("street")
+def test_all_processes_describe_and_the_first_writes_descriptors_that_have_no_room():
+    found = several(evaluations)
+    # of 16 queries and 16 database images: the third batch of each is the last process's
+    assert [[counts for _, *counts in own] for own in found] == [[[1, 0], [2, 12]], [[0, 0], [0, 20]]]
+    for own in found:
+        for (one, *_), strategy in zip(own, (None, STRATEGIES["five_crops"]), strict=True):
+            distances, ranks = _evaluated(strategy)
+            np.testing.assert_allclose(one[0], distances, atol=2e-3)
+            assert one[1] == ranks
 
 
 # --- training -------------------------------------------------------------------------------------------------------
+def by_command(words):
+    """(exit status, what was said) of a command line."""
+    with redirect_stdout(StringIO()) as said:
+        return main(words), said.getvalue()
+
+
 @pytest.mark.parametrize(
     "choices",
     [{"mining": "full", "margin": 0.5}, {"mining": "partial", "loss": "sare_gaussian_joint", "train_batch_size": 5}],
@@ -248,9 +226,9 @@ def test_all_processes_describe_and_the_first_writes_descriptors_that_have_no_ro
 def test_two_processes_learn_what_one_does(alone, choices):
     config = CONFIG.replace(**choices)
     one, weights = alone(config)
-    said, complaint = (process := torchrun(**options(config))).communicate(timeout=300)
-    assert process.returncode == 0, complaint
-    assert said.count("after epoch 2") == said.count("\nR@10") == 1, "only the first process speaks"
+    first, second = several(by_command, command(config))
+    assert first[0] == second[0] == 0
+    assert "after epoch 2" in first[1] and "\nR@10" in first[1] and second[1] == "", "only the first process speaks"
     two = read_back(config)
     pd.testing.assert_frame_equal(
         _facts(two.history), _facts(one.history), rtol=1e-3, atol=1e-4
@@ -267,40 +245,29 @@ def _facts(history):
     return history[["epoch", "round", "lr", "loss", "active", "positive_distance", "negative_distance"]]
 
 
-TURNS = """
-import sys
-from pathlib import Path
-import torch
-from tests.tiny import TINY, TakingTurns, fit
-from vg_core.system import processes
-from vg_core.training import objectives, trainer as training
+def train_in_turns(folder):
+    """A training by turns; one that is interrupted in its second epoch and goes on; one of a single epoch."""
+    objectives.OBJECTIVES["taking_turns"], step, steps = TakingTurns, Trainer.step, []
 
-objectives.OBJECTIVES["taking_turns"], step, steps = TakingTurns, training.Trainer.step, []
-config, folder = TINY.replace(loss="taking_turns", train_batch_size=3), Path(sys.argv[1])
+    def interrupted(trainer, pixels, rows):
+        steps.append(1)
+        if len(steps) == 9:  # of two in each of three rounds, in the second epoch
+            raise KeyboardInterrupt
+        return step(trainer, pixels, rows)
 
-def interrupted(trainer, pixels, rows):
-    steps.append(1)
-    if len(steps) == 9:  # of two in each of three rounds, in the second epoch
-        raise KeyboardInterrupt
-    return step(trainer, pixels, rows)
-
-with processes.joined():
-    fit(config, folder / "whole")
-    training.Trainer.step = interrupted
-    try:
-        fit(config, folder / "stopped")
-    except KeyboardInterrupt:
-        processes.wait()
-    fit(config, folder / "stopped")
-    fit(config.replace(epochs_num=1), folder / "half")
-"""
+    with processes.joined():
+        fit(TURNS, folder / "whole")
+        Trainer.step = interrupted
+        try:
+            fit(TURNS, folder / "stopped")
+        except KeyboardInterrupt:
+            processes.wait()
+        fit(TURNS, folder / "stopped")
+        fit(TURNS.replace(epochs_num=1), folder / "half")
 
 
 def test_a_classifier_that_rests_rests_in_all_processes(street, tmp_path, monkeypatch):
-    script = tmp_path / "script.py"
-    script.write_text(TURNS)
-    process = torchrun(str(script), str(tmp_path))
-    assert process.wait(120) == 0, process.stderr.read()
+    several(train_in_turns, tmp_path)
     whole, stopped, half = (
         torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "stopped", "half")
     )
@@ -310,7 +277,7 @@ def test_a_classifier_that_rests_rests_in_all_processes(street, tmp_path, monkey
     assert torch.equal(whole["objective"]["odd.weight"], half["objective"]["odd.weight"])
     assert not torch.equal(whole["objective"]["head.weight"], half["objective"]["head.weight"])
     monkeypatch.setitem(objectives.OBJECTIVES, "taking_turns", TakingTurns)
-    alone = fit(TINY.replace(loss="taking_turns", train_batch_size=3), tmp_path / "alone")
+    alone = fit(TURNS, tmp_path / "alone")
     np.testing.assert_allclose(
         [row["loss"] for row in whole["history"]], [row["loss"] for row in alone.history], rtol=1e-2
     )
@@ -320,9 +287,10 @@ def test_a_killed_process_ends_in_a_sentence_and_the_run_goes_on(alone):
     config = CONFIG.replace(epochs_num=4, margin=0.5)
     one, _ = alone(config)
     folder = Job.open(config).checkpoints
-    process, deadline = torchrun(**options(config)), time.monotonic() + 120
+    process, deadline = torchrun(config), time.monotonic() + 120
     while rounds_on_disk(folder) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert process.poll() is None, process.communicate()[1]
     workers = [child for child in psutil.Process(process.pid).children() if "vg_core" in child.cmdline()]
     workers[-1].kill()
     _, complaint = process.communicate(timeout=120)
