@@ -1,4 +1,4 @@
-"""Pretrains the weights that rehearsals start from: ``python data_scripts/pretrain.py``, about seven minutes on two cores.
+"""Pretrains the weights that rehearsals start from: ``make pretrain``, about ten minutes on two cores.
 
 They stand for those of ImageNet: of a network that has seen many photographs, but not the task to come. This one tells
 places of another rendered city apart by daylight; it has met few queries, which are of other days and hours.
