@@ -44,7 +44,8 @@ def parser(shots) -> argparse.ArgumentParser:
     sizes = "; ".join(f"{k}: {s.database} + {s.queries} of {s.height}x{s.width}" for k, s in shots.SIZES.items())
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--city", choices=[*shots.SPLITS, "all"], default="all", help="which city to draw (default: all)")
-    p.add_argument("--size", choices=[*shots.SIZES], default="small", help=f"database + queries of train, and of test: {sizes}")
+    help_of_size = f"database + queries of train, and of test: {sizes}"
+    p.add_argument("--size", choices=[*shots.SIZES], default="small", help=help_of_size)
     p.add_argument("--seed", type=int, default=0, help="another number is another city (default: 0)")
     p.add_argument("--workers", type=int, help="processes (default: one for each core); never changes a byte")
     p.add_argument("--database", type=int, metavar="N", help="database photographs of each split")
