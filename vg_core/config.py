@@ -206,7 +206,7 @@ PROFILES: dict[str, dict] = {
     # toy city, two CPU cores, minutes: small images, few tuples, weights that were pretrained on another rendered city
     "smoke": {
         **{"profile": "smoke", "dataset": "toycity", "image_size": (60, 80), "weights": "streets", "clusters": 16},
-        **{"lr": 2e-3, "lr_halving_epochs": 1, "negs_num_per_query": 2, "neg_samples_num": 10},
+        **{"lr": 3e-3, "lr_halving_epochs": 1, "negs_num_per_query": 2, "neg_samples_num": 20},
         **{"train_batch_size": 8, "infer_batch_size": 64, "queries_per_epoch": 120, "cache_refresh_rate": 120},
         **{"epochs_num": 4, "patience": 4, "val_queries": 100},
     },
