@@ -217,6 +217,12 @@ def test_a_range_test_shows_the_valley_and_the_divergence():
     assert lines(axes, "diverged")[0].get_xdata().tolist() == [0.1]
 
 
+def test_an_easy_first_batch_does_not_hide_the_rest_of_a_range_test():
+    losses = [0.02, *np.linspace(0.1, 0.05, 30), 50.0]
+    axes = figures.range_test(pd.DataFrame({"lr": np.geomspace(1e-5, 1, 32), "loss": losses})).axes[0]
+    assert 0.1 < axes.get_ylim()[1] < 0.5
+
+
 def test_a_diverged_run_is_hatched_and_a_missing_one_is_empty():
     figure = figures.metric_grid(grid(), "lr", "optimizer", "recall_1")
     axes = figure.axes[0]

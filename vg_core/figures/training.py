@@ -71,7 +71,8 @@ def range_test(curve: pd.DataFrame) -> Figure:
     finite = curve[np.isfinite(curve.loss)]
     if len(finite):
         logarithmic(axes, "x")
-        lowest, start = finite.loss.min(), finite.loss[finite.lr == finite.lr.min()].max()
+        early = finite.lr <= finite.lr.quantile(0.25)  # one batch alone may be an easy one
+        lowest, start = finite.loss.min(), finite.loss[early].max()
         axes.set_ylim(top=start + 0.5 * max(start - lowest, abs(start)))  # an explosion must not flatten the valley
     for number, name, rows in variants(curve):
         rows = rows.sort_values("lr")
