@@ -55,12 +55,15 @@ def execute(values: dict[Path, dict], folder: Path, again: bool, small: bool) ->
     """Names of the notebooks that failed. ``small`` ones share the cores of this machine, others have it one by one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     side_by_side = min(cores, len(values), MOST) if small else 1
-    os.environ |= {"VG_HEADLESS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # plain lines; no debugger's warning
-    if side_by_side > 1:
-        share = str(cores // side_by_side)
-        os.environ |= {"VG_CORES": share, "OMP_NUM_THREADS": share}
+    share = {} if side_by_side == 1 else dict.fromkeys(("VG_CORES", "OMP_NUM_THREADS"), str(cores // side_by_side))
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    return execution().Execution(values, folder, again).run(side_by_side)
+    before = dict(os.environ)  # which kernels inherit: plain lines; no debugger's warning
+    os.environ |= {"VG_HEADLESS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"} | share
+    try:
+        return execution().Execution(values, folder, again).run(side_by_side)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def execution():

@@ -331,7 +331,7 @@ WRITERS = {
 }
 ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.system.devices:forget_peak": "a switch of the kernel",
-    **dict.fromkeys(("vg_core.report:_svg", "vg_core.report:_jpeg", "vg_core.figures.explorer:frame"), "into memory"),
+    **dict.fromkeys(("vg_core.report:_svg", "vg_core.report:_jpeg", "vg_core.figures.explorer:draw"), "into memory"),
     **dict.fromkeys(
         ("vg_core.figures.interactive_maps:_thumbnail", "vg_core.retrieval.engines.index:bytes_per_image"),
         "into memory",
@@ -339,6 +339,12 @@ ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.models.checkpoint:model_bytes": "into memory",
     "vg_core.system.own_files:": "formats, by write",
     "data_scripts.city.dataset:draw_shots": "into the folder of build_city, which is moved when it is complete",
+    "reports.lab:prepare": "copies of the sources, and by replacing: see test_lab",
+    **dict.fromkeys(("reports.readme:_small", "reports.readme:_drawing"), "into memory"),
+    **dict.fromkeys(
+        ("reports.readme:main", "reports.readme:copy_minutes", "reports.readme:copy_pictures"),
+        "by replacing, from sources that can be made again: see test_readme",
+    ),
     "reports.execution:execute": "papermill writes; the copy is renamed: see test_runner",
     "reports.execution:keep_seconds": "only for estimates of time: without them each notebook counts alike",
     "vg_core.runs.experiments:_logged": "lines are added to a log, which nothing reads",
@@ -565,7 +571,7 @@ def test_a_damaged_city_is_a_sentence(world, damage):
 
 
 def test_every_module_that_reads_own_files_is_tested_here():
-    tested = "record state whitened probes locating contents report build stamps taken checkpoint"
+    tested = "record state whitened probes locating contents report build stamps taken checkpoint readme"
     sources = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
     asks = re.compile(r"own_files\.(read|is_intact|require|require_folder|read_or_make)\(")
     assert {file.stem for file in sources if asks.search(file.read_text())} == {*tested.split()}
