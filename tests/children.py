@@ -23,7 +23,7 @@ def started(work: Callable, *arguments: object, **environment: str) -> tuple[mul
 
 def child(work: Callable, *arguments: object, **environment: str) -> object:
     """What a function returns in a process of its own."""
-    return _results([started(work, *arguments, **environment)])[0]
+    return results([started(work, *arguments, **environment)])[0]
 
 
 def several(work: Callable, *arguments: object, count: int = 2) -> list:
@@ -32,10 +32,11 @@ def several(work: Callable, *arguments: object, count: int = 2) -> list:
         free.bind(("localhost", 0))
         one = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1]), "CUDA_VISIBLE_DEVICES": ""}
     one |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(count))
-    return _results([started(work, *arguments, **one, RANK=str(n), LOCAL_RANK=str(n)) for n in range(count)])
+    return results([started(work, *arguments, **one, RANK=str(n), LOCAL_RANK=str(n)) for n in range(count)])
 
 
-def _results(children: list[tuple[multiprocessing.Process, Connection]]) -> list:
+def results(children: list[tuple[multiprocessing.Process, Connection]]) -> list:
+    """What the functions of started processes return; AssertionError with the traceback of the first that fails."""
     found = {}
     try:
         while len(found) < len(children):

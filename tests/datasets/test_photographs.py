@@ -2,12 +2,11 @@
 
 import errno
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
+from tests.children import FORKS, results, started
 from vg_core.datasets import photographs
 from vg_core.datasets.images import UnreadableImage, read_image
 from vg_core.datasets.photographs import Photographs
@@ -125,22 +124,16 @@ def test_space_is_reserved_for_the_whole_file(tmp_path):
     assert sparse.stat().st_blocks * 512 >= 2**20 == sparse.stat().st_size
 
 
+def decode(files, both_began):
+    """The sum of all pixels, which another process has begun to decode, too."""
+    photographs.reserve = lambda file: (both_began.wait(60), reserve(file))
+    return Photographs(files, (24, 32), mapped=True).batch(range(7)).sum().item()
+
+
 def test_two_processes_may_decode_the_same_set_at_once(files):
-    program = """
-import sys
-from vg_core.datasets.photographs import Photographs
-print("ready", flush=True)
-sys.stdin.readline()
-print(Photographs(sys.argv[1:], (24, 32), mapped=True).batch(range(7)).sum().item())
-"""
-    command, pipes = [sys.executable, "-c", program, *map(str, files)], {"stdin": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, **pipes) for _ in range(2)]
-    assert [one.stdout.readline() for one in both] == ["ready\n"] * 2
-    for one in both:
-        one.stdin.write("go\n")
-        one.stdin.flush()
-    total = Photographs(files, (24, 32)).batch(range(7)).sum().item()
-    assert [int(one.communicate(timeout=60)[0].split()[-1]) for one in both] == [total] * 2
+    both_began = FORKS.Barrier(2)
+    found = results([started(decode, files, both_began) for _ in range(2)])
+    assert found == [Photographs(files, (24, 32)).batch(range(7)).sum().item()] * 2
     assert len(list(paths.pixels_folder().iterdir())) == 1
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from nbformat import v4
 
-from tests.city.test_toy_city import are_gone, feel_interrupts
+from tests.city.test_toy_city import are_gone
 from vg_core.system import paths
 
 sys.path.insert(0, str(paths.REPORTS))
@@ -231,7 +231,7 @@ def started(notebooks, stem: str, path: str = "") -> subprocess.Popen:
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     command, environment = [sys.executable, "-c", code, str(notebooks), stem], os.environ | {"PYTHONPATH": path}
-    return subprocess.Popen(command, env=environment, preexec_fn=feel_interrupts, **pipes)
+    return subprocess.Popen(command, env=environment, **pipes)
 
 
 def stopped(process: subprocess.Popen, times: int = 3) -> str:
