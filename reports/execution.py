@@ -65,6 +65,7 @@ class Execution:
     def __init__(self, values: Mapping[Path, dict], folder: Path, again: bool):
         self.values, self.folder, self.again = values, folder, again
         self.told, self.started, self.stopping = Told(), time.monotonic(), threading.Event()
+        self.keeping = threading.Lock()  # the file of minutes is read and written anew
         self.seconds = {notebook.stem: USUAL for notebook in values} | seconds_in(MEASURED)  # that each may take
         self.running: dict[str, float] = {}  # names, and when they began
         self.ended: dict[str, bool] = {}  # names, and whether they succeeded
@@ -111,7 +112,8 @@ class Execution:
         self.ended[name] = succeeded
         if not self.stopping.is_set():
             took = time.monotonic() - began
-            keep_seconds(self.folder / MINUTES, name, took)
+            with self.keeping:
+                keep_seconds(self.folder / MINUTES, name, took)
             verb = "took" if succeeded else "failed after"
             self.told.line(f"{self.count()} {name} {verb} {spoken(took)}{self.left()}")
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.notebooks.test_runner import write
+from tests.notebooks.written import write
 from vg_core.system import paths
 
 sys.path.insert(0, str(paths.REPORTS))

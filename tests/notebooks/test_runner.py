@@ -6,39 +6,15 @@ import subprocess
 import sys
 import time
 
-import nbformat
 import psutil
 import pytest
-from nbformat import v4
 
 from tests.city.test_toy_city import are_gone
+from tests.notebooks.written import write
 from vg_core.system import paths
 
 sys.path.insert(0, str(paths.REPORTS))
 import run_notebooks as runner
-
-PARAMETERS = 'profile = "smoke"  # or "full"\nseeds = [0, 1]\nrate = 0.1\nepochs = 4\noptions = {}\nname = "x"'
-
-
-def write(folder, stem: str, *cells: str, parameters: str = PARAMETERS):
-    parts = [
-        v4.new_markdown_cell(f"# {stem[:2]} · A question?"),
-        v4.new_code_cell(parameters),
-        *map(v4.new_code_cell, cells),
-    ]
-    parts[1].metadata["tags"] = ["parameters"]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(v4.new_notebook(cells=parts, metadata={"kernelspec": kernel}), folder / f"{stem}.ipynb")
-
-
-@pytest.fixture
-def notebooks(tmp_path, monkeypatch):
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
-    write(folder, "00_look", "print('got', profile, seeds, rate, options)", "import os; print('in', os.getcwd())")
-    write(folder, "10_fail", "number = 1 / 0")
-    return folder
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from tests.notebooks.test_runner import write
+from tests.notebooks.written import write
 from vg_core.system.notebooks import STOPPED, defaults, fitting, is_sentence
 
 CODE = ("import vg_core as vg", "page = vg.Page('10_tiny', profile)", "page.close({})")

@@ -292,9 +292,7 @@ WRITERS = {
     "vg_core.runs.making:_train": after(
         lambda world: making._train(world.job, None), lambda w: w.tables / "history.csv"
     ),
-    "vg_core.runs.making:_test": after(
-        lambda world: making._test(world.job), lambda world: world.job.retrieved
-    ),
+    "vg_core.runs.making:_test": after(lambda world: making._test(world.job), lambda world: world.job.retrieved),
     "vg_core.training.estimate:save": after(foresee, lambda world: world.tables / taken.FILE),
     "vg_core.training.taken:_set_beside": after(
         lambda world: taken.after_test(world.tables, "any", 60.0, []), lambda world: world.tables / taken.FILE
