@@ -60,14 +60,17 @@ def headings(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(2.6, 2.6), subplot_kw={"projection": "polar"})
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
+    edges = np.linspace(0, 2 * np.pi, SECTORS + 1)
+    images, _ = np.histogram(np.deg2rad(table.heading.dropna() % 360), edges)
+    around = images + np.roll(images, 1) + np.roll(images, -1)  # numbers go where there is most room
     for name, style, rows in _groups(table):
         directions = np.deg2rad(rows.heading.dropna() % 360)
-        _histogram(axes, directions, np.linspace(0, 2 * np.pi, SECTORS + 1), style, name)
+        _histogram(axes, directions, edges, style, name)
     axes.set_xticks(np.deg2rad(np.arange(0, 360, 45)), ["N", "NE", "E", "SE", "S", "SW", "W", "NW"])
     axes.tick_params(axis="x", pad=-2)
     axes.tick_params(axis="y", labelcolor=ink("grey"))
     axes.yaxis.set(major_formatter="{x:g} %", major_locator=MaxNLocator(3, prune="lower"))
-    axes.set(rlabel_position=67.5, xlabel="", ylabel="")
+    axes.set(rlabel_position=np.rad2deg(edges[around.argmin()]) + 180 / SECTORS, xlabel="", ylabel="")
     if unknown := table.heading.isna().sum():
         remark(axes, f"{count(unknown, 'image')} of {len(table):,} without heading")
     return figure

@@ -1,5 +1,6 @@
 """One run, and a sweep of runs: what is finished is read back, what was interrupted goes on, what is new is started."""
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -138,6 +139,7 @@ def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tupl
     workers = min(cores(), len(same))
     share = {RAM: str(free_memory(torch.device("cpu")) // workers)}
     local = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0, "env": share}
+    local["silence_logs"] = logging.ERROR  # that a worker has to be killed at the end is no concern of the reader's
     with settings, Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
         print("each run's own lines go to log.txt beside its checkpoints", flush=True)
         todo = {client.submit(_logged, [missing[m] for m in group], pure=False): group for group in same.values()}
