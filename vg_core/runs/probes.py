@@ -41,7 +41,8 @@ def _range_curve(job: Job, low: float, high: float, steps: int) -> pd.DataFrame:
         for group in trainer.optimizer.param_groups:
             group["lr"] = lr * (group["initial_lr"] / config.lr)
         batch = next(batches)
-        return float(trainer.step(trainer.images.batch(batch.ravel()), batch))
+        images = next(trainer.sources.learned.batches([batch.ravel()]))
+        return float(trainer.step(images, batch))
 
     return range_test(step, low, high, steps)
 
