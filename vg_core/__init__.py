@@ -25,7 +25,7 @@ NAMES = {  # of the face, by the module that holds them
     "figures.embedding": "embed thumbnail_map",
     "figures.galleries": "heat_gallery photo_grid picture_columns retrieval_gallery",
     "figures.interactive_maps": "folium_map",
-    "figures.static_maps": "density_map static_map",
+    "figures.static_maps": "class_map density_map static_map",
     "report": "Page findings",
 }
 MODULES = {"figures": "figures", "losses": "losses", "engines": "retrieval.engines", "paths": "system.paths"}

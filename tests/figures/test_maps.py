@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import style
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_hex
 
 from tests.hostile import FOLDER, NAMES
@@ -19,7 +20,7 @@ from vg_core.datasets.labels import to_utm
 from vg_core.figures import interactive_maps
 from vg_core.figures.house_style import GROUPS, ink
 from vg_core.figures.interactive_maps import folium_map, locate_map
-from vg_core.figures.static_maps import density_map, static_map
+from vg_core.figures.static_maps import class_map, density_map, static_map
 from vg_core.system.text import printable
 
 
@@ -91,6 +92,18 @@ def test_the_scale_bar_is_as_long_as_it_says():
     assert end - start <= np.ptp(axes.get_xlim()) / 4
 
 
+def test_a_wedge_opens_to_where_its_photographs_look():
+    corners = {"easting": [500, 500, 550, 900], "northing": [40, 40, 40, 900]}
+    classes = pd.DataFrame(corners | {"heading": [0, 90, 330, 0], "group": [1, 2, 2, 1]})
+    axes = class_map(classes, 10, 30).axes
+    whole, part = ([c.get_paths() for c in one.collections if isinstance(c, PatchCollection)] for one in axes)
+    assert {tuple(path.vertices.min(axis=0)) for path in whole[1]} == {(500, 40), (900, 900)}  # cells of group 1
+    (north,), (east, north_west) = ([path.vertices for path in paths] for paths in part)  # around (505, 45), (555, 45)
+    assert (north.min(axis=0) > [504.9, 44.9]).all() and np.ptp(north[:, 1]) > np.ptp(north[:, 0])
+    assert (east.min(axis=0) > [504.9, 40]).all() and east[:, 1].max() < 45.1
+    assert north_west[:, 0].max() < 555.1 and north_west[:, 1].min() > 44.9
+
+
 def test_cells_hold_the_images_inside_them():
     table = pd.DataFrame({"easting": [1000.0, 1024.9, 1025.0, 1080.0], "northing": [50.0, 50.0, 60.0, 99.0]})
     mesh = density_map({"test": table}).axes[0].collections[0]
@@ -136,6 +149,13 @@ def test_a_page_has_every_position_and_needs_no_network():
     assert [looks[f"{split} database"][1][0] for split in splits()] == ["val", "train"]  # written on the map
     assert re.findall(r'<(?:script|link)[^>]*(?:src|href)="?http', text) == []
     assert 'version="1.9' in text  # Leaflet itself
+
+
+def test_layers_may_have_a_colour_for_each_name():
+    layers = given(page(folium_map({f"group {n}": (photographs(4, n), photographs(0)) for n in range(3)}, True)))[
+        "layers"
+    ]
+    assert len({layer["look"]["color"] for layer in layers}) == len(layers) == 3  # none for tables without rows
 
 
 def test_thumbnails_are_in_the_page(tmp_path, write_photo, monkeypatch):

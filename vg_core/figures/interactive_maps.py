@@ -71,20 +71,22 @@ DRAW = """(chart, page) => {
 }"""
 
 
-def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> folium.Map:
+def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], by_name: bool = False) -> folium.Map:
     """Interactive map of the splits, name -> (database, queries): a layer for each table, photographs in pop-ups.
 
     Tables need the columns path, latitude and longitude (degrees), easting and northing (metres). Where no photograph
     has degrees, since names give no UTM zone, they lie on a grid of metres. Photographs that share a position are one
     dot. At most 3,000 dots are drawn and 300 of them carry a picture; the page stays below 5 MB, and what was left out
-    is counted on it. Raises ValueError when there is no photograph.
+    is counted on it. Database and queries have a colour each, or, ``by_name``, all that share a name. Raises ValueError
+    when there is no photograph.
     """
-    tables = [table for pair in splits.values() for table in pair]
+    tables, names = [table for pair in splits.values() for table in pair], [*map(printable, splits)]
     degrees = any(table.latitude.notna().any() for table in tables)
     sets = [
-        (printable(split), role, _dots(pair[number], degrees))
+        (printable(split), role, dots)
         for number, role in enumerate(CIRCLES)  # queries last: on top
         for split, pair in splits.items()
+        if len(dots := _dots(pair[number], degrees))
     ]
     positions = sum(len(dots) for *_, dots in sets)
     if not positions:
@@ -100,8 +102,8 @@ def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> foliu
         ]
         title = f"{split} {role}: {dots.photographs.sum():,} photographs, {len(dots):,} positions"
         title += f", {len(shown):,} of them shown" if len(shown) < len(dots) else ""
-        look = {"color": ink(GROUPS[role]), "weight": 0, **CIRCLES[role]}
-        name = [split, float(dots.y.max()), float(dots.x.mean())] if role == "database" and len(dots) else None
+        look = {"color": ink(names.index(split) if by_name else GROUPS[role]), "weight": 0, **CIRCLES[role]}
+        name = [split, float(dots.y.max()), float(dots.x.mean())] if role == "database" and not by_name else None
         layers.append({"title": title, "dots": points, "look": look, "name": name})
         drawn.append(shown)
         pictured += len(pictures)

@@ -6,14 +6,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle, Wedge
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from scipy.spatial import cKDTree
 
 from vg_core.evaluation.ranks import CELL_METRES
-from vg_core.figures.house_style import COLUMN, FULL, GROUPS, ink, plot
+from vg_core.figures.house_style import COLUMN, FULL, GROUPS, INKS, ink, plot
 from vg_core.system.text import printable
 
 LEGEND = 0.45  # inches, its height
@@ -63,6 +65,39 @@ def density_map(tables: Mapping[str, pd.DataFrame]) -> Figure:
     bar.set_ticks([tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= scale.vmax])
     bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.ax.minorticks_off()
+    return figure
+
+
+@plot("easting northing heading group")
+def class_map(classes: pd.DataFrame, side: float, angle: float, across: int = 8) -> Figure:
+    """Two maps of classes (CosPlace, figure 2): cells of the first group among all, and a part ``across`` cells wide in
+    which each class is a wedge that opens to where its photographs look, coloured by its group.
+
+    One row per class: easting, northing (metres) of its cell's south-west corner, heading (degrees clockwise from
+    north) where its sector of ``angle`` degrees begins, and group (a number); cells are ``side`` metres wide.
+    """
+    corners, first = _metres(classes), classes.group.min()
+    counts = np.unique(corners // (across * side), axis=0, return_counts=True)
+    fullest = counts[0][counts[1].argmax()] * across * side
+    near = classes[((corners >= fullest) & (corners < fullest + across * side)).all(axis=1)]
+    clouds = [np.concatenate([corners, corners + side]), np.stack([fullest, fullest + across * side])]
+    figure, (whole, part) = _panels(clouds, [f"cells of group {first}", "classes"], LEGEND)
+    for rows, colour, label in (
+        (classes, "#d8d8d8", f"all {len(classes):,} classes"),
+        (classes[classes.group == first], ink(0), f"{(classes.group == first).sum():,} of group {first}"),
+    ):
+        squares = [Rectangle(corner, side, side) for corner in np.unique(_metres(rows), axis=0)]
+        whole.add_collection(PatchCollection(squares, facecolor=colour, linewidth=0))
+        whole.scatter([], [], marker="s", color=colour, label=label)
+    for group, rows in near.groupby("group"):
+        starts = 90 - rows.heading - angle  # counterclockwise from east
+        centres = _metres(rows) + side / 2
+        wedges = [Wedge(c, 0.47 * side, s, s + angle) for c, s in zip(centres, starts, strict=True)]
+        look = {"facecolor": (*INKS, "black")[group % 8], "edgecolor": "white", "linewidth": 0.3}
+        part.add_collection(PatchCollection(wedges, **look))
+        part.scatter([], [], marker="s", color=look["facecolor"], label=f"group {group}")
+    for axes, columns in ((whole, 1), (part, 4)):
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.2, ncols=columns)
     return figure
 
 
