@@ -4,6 +4,7 @@ Method and order of operations are those of the Deep Visual Geo-localization Ben
 another source is named: loops where it loops, copies where it copies. Nothing in ``vg_core`` may import this file.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import faiss
@@ -139,6 +140,21 @@ def recall(indices: np.ndarray, positives: Sequence[np.ndarray], at: Sequence[in
                 hits[column:] += 1
                 break
     return dict(zip(at, 100.0 * hits / len(indices), strict=True))
+
+
+def classes(names: Sequence[str], size: int, alpha: int, apart: int, turned: int, fewest: int) -> dict[str, tuple]:
+    """{name: (class, group)} of the photographs of classes that have so many: one name, then one image after the other;
+    a cell is ``size`` metres wide, a group every ``apart``-th cell and every ``turned``-th ``alpha`` degrees.
+    """
+    images, groups = defaultdict(list), {}
+    for name in names:
+        fields = name.split("@")
+        easting, northing, heading = (float(fields[number]) for number in (1, 2, 9))
+        across, up, turn = int(easting // size), int(northing // size), int(heading // alpha)
+        key = (across * size, up * size, turn * alpha)
+        images[key].append(name)
+        groups[key] = (across % apart, up % apart, turn % turned)
+    return {name: (key, groups[key]) for key, found in images.items() if len(found) >= fewest for name in found}
 
 
 # --- photographs and network ------------------------------------------------------------------------------------------
