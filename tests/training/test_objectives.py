@@ -21,6 +21,7 @@ from vg_core.training import trainer
 from vg_core.training.classes import GeoClassification
 from vg_core.training.objective import Objective, RoundKey
 from vg_core.training.objectives import hard_positives, make_objective
+from vg_core.training.progress import Progress
 from vg_core.training.step import follow_schedule, make_optimizer
 
 GEO = TINY.replace(loss="geo_classification")
@@ -64,13 +65,16 @@ def test_no_positive_between_the_two_distances_is_a_sentence(places):
         make_objective(TINY.replace(train_positives_min_dist=6), places, 8)
 
 
-def test_a_split_without_queries_has_no_tuples_but_classes(places):
+def test_of_a_split_without_queries_every_photograph_is_one(places, street, tmp_path):
     flat = replace(places, queries=places.queries.iloc[:0])
-    with pytest.raises(ValueError, match="street train: mined tuples need queries, and there are none"):
-        make_objective(TINY, flat, 8)
-    make_objective(TINY.replace(epochs_num=0), flat, 8)
+    count, positions = len(places.database), places.database[["easting", "northing"]].to_numpy()
+    rows, _ = drawn(make_objective(TINY.replace(cache_refresh_rate=99, queries_per_epoch=99), flat, 8))
+    assert sorted(rows[:, 0]) == list(range(count)) and (rows[:, 0] != rows[:, 1]).all()
+    metres = np.linalg.norm(positions[rows[:, :1]] - positions[rows], axis=2)  # (R, P)
+    assert (metres[:, 1] <= 10).all() and (metres[:, 2:] > 25).all()
     rows, _ = drawn(make_objective(GEO, flat, 8))
-    assert set(rows.ravel()) == set(range(len(places.database)))
+    assert set(rows.ravel()) == set(range(count))
+    assert trainer.train(TINY, tmp_path, flat, PlaceSet.load("street", "val"), Progress).finished
 
 
 # On the street database images stand in pairs 30 m apart, so each query has two positives and ten images beyond 25 m.

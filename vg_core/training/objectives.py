@@ -1,6 +1,7 @@
 """Objectives by name of their loss: those of classes, and that of mined tuples, which is here."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,23 @@ from vg_core.training.objective import Encode, Objective, RoundKey
 
 
 class Tuples(Objective):
-    """Objective of mined tuples: rows of a query, its positive and its negatives. Only queries are augmented."""
+    """Objective of mined tuples: rows of a query, its positive and its negatives. Only queries are augmented.
+
+    Of a set without queries, such as SF-XL's train, every photograph is one, and no positive of itself.
+    """
 
     def __init__(self, config: Config, places: PlaceSet, _dim: int):
         super().__init__()
+        flat = places.queries.empty
+        places = replace(places, queries=places.database) if flat else places
+        self.first_query = 0 if flat else len(places.database)  # its number among the images
         self.config, self.name, self.database = config, f"{places.name} train", len(places.database)
         self.loss_of = make_loss(config.task.loss, config.task.margin, config.task.joint_normaliser)
         self.images_per_row = config.task.images_per_row
         self.augmented = slice(None, None, self.images_per_row)
         self.hard, self.soft = hard_positives(config, places), places.neighbours(config.val_positives_dist_threshold)
+        if flat:
+            self.hard = [others[others != image] for image, others in enumerate(self.hard)]
         self.trainable = np.flatnonzero([len(positives) for positives in self.hard])
         self.rows_per_round = min(config.cache_refresh_rate, len(self.trainable))
         self.photographs = places.queries.path
@@ -41,7 +50,8 @@ class Tuples(Objective):
         """(R, P) tuples of queries drawn at random, and facts that say how hard they are."""
         task, chosen = self.config.task, rng.permutation(self.trainable)[: self.rows_per_round]  # (R,)
         hard, soft = ([lists[q] for q in chosen] for lists in (self.hard, self.soft))
-        start = Round(self.database, chosen, hard, soft, self.previous[chosen].cpu().numpy())
+        previous = self.previous[chosen].cpu().numpy()  # (R, count)
+        start = Round(self.database, self.first_query, chosen, hard, soft, previous)
         try:
             found = mine_round(start, task.mining, task.neg_samples_num, task.margin, describe, rng, shared_mine)
         except TooFew as error:
@@ -51,7 +61,7 @@ class Tuples(Objective):
             raise ValueError(f"{self.name}: {error}") from error
         positives, negatives, facts = found  # (R,), (R, count), dict
         self.previous[chosen] = negatives.to(self.previous.device)
-        return np.column_stack([self.database + chosen, positives, negatives]), facts  # (R, P)
+        return np.column_stack([self.first_query + chosen, positives, negatives]), facts  # (R, P)
 
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
         return self.loss_of.whole(encode(pixels).descriptors.view(*rows.shape, -1))
@@ -59,8 +69,6 @@ class Tuples(Objective):
     def _check(self) -> None:
         """Raises ValueError, in a sentence, when there is no query to learn from, or one with too few negatives."""
         task = self.config.task
-        if not len(self.photographs):
-            raise ValueError(f"{self.name}: mined tuples need queries, and there are none; choose a loss of classes")
         if not len(self.trainable):
             least = f"more than {task.train_positives_min_dist:g} m and " if task.train_positives_min_dist else ""
             raise ValueError(
