@@ -61,4 +61,11 @@ PRESETS: dict[str, dict] = {
     "cosplace": COSPLACE,
     # what groups of a course in Turin trained: one group, few epochs
     "cosplace_fork": COSPLACE | {"groups_num": 1, "epochs_num": 3},
+    # a rehearsal on toycity_dense, a minute of one core: few streets, so groups must lie closer; short epochs
+    "cosplace_rehearsal": COSPLACE
+    | {
+        **{"image_size": (60, 80), "augmentation": "none", "layer": "layer3", "fc_output_dim": 128},
+        **{"N": 2, "min_images_per_class": 4},
+        **{"lr": 1e-3, "queries_per_epoch": 1920, "cache_refresh_rate": 1920, "epochs_num": 8, "patience": 8},
+    },
 }
