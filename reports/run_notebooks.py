@@ -54,7 +54,8 @@ def command(options: argparse.Namespace) -> int:
 def execute(values: dict[Path, dict], folder: Path, again: bool, small: bool) -> list[str]:
     """Names of the notebooks that failed. ``small`` ones share the cores of this machine, others have it one by one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    side_by_side = min(cores, len(values), MOST) if small else 1
+    sharing = sum(not execution().is_alone(notebook) for notebook in values)
+    side_by_side = max(1, min(cores, sharing, MOST)) if small else 1
     share = {} if side_by_side == 1 else dict.fromkeys(("VG_CORES", "OMP_NUM_THREADS"), str(cores // side_by_side))
     logging.getLogger("papermill").setLevel(logging.ERROR)
     before = dict(os.environ)  # which kernels inherit: plain lines; no debugger's warning

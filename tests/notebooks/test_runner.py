@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import psutil
 import pytest
 
@@ -264,3 +265,15 @@ def test_a_copy_that_a_killed_runner_left_is_removed(notebooks):
     assert process.wait() == 0 and len(list(folder.iterdir())) == 1
     assert runner.main(["00"]) == 0
     assert [file.name for file in folder.glob(".*")] == [] and (folder / "00_look.ipynb").exists()
+
+
+def test_a_notebook_that_no_other_runs_beside_has_all_cores(notebooks, capsys):
+    cores = "import os; print('cores:', os.environ.get('VG_CORES', 'all'))"
+    write(notebooks, "50_one", cores)
+    write(notebooks, "90_last", cores)
+    file = notebooks / "90_last.ipynb"
+    content = nbformat.read(file, as_version=4)
+    content.metadata["vg_core"] = {"alone": True}
+    nbformat.write(content, file)
+    assert runner.main(["50", "90"]) == 0
+    assert capsys.readouterr().out.count("cores: all") == 2
