@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from vg_core.system import paths
 
 TINY = {
     **{"image_size": [24, 32], "clusters": 4, "negs_num_per_query": 2, "neg_samples_num": 12, "train_batch_size": 4},
-    **{"queries_per_epoch": 8, "cache_refresh_rate": 8, "epochs_num": 5, "patience": 5},
+    **{"queries_per_epoch": 8, "cache_refresh_rate": 8, "epochs_num": 12, "patience": 12},
 }
 OUTPUT = ".jp-OutputArea-output"
 TEXTS = f"[...document.querySelectorAll('{OUTPUT}')].map(one => one.textContent)"
@@ -119,7 +120,11 @@ def test_a_mistyped_option_then_stop_and_go_on(lab, opened, tmp_path):
     set_options(tab, TINY)
     run_all(tab)
     tab.wait(f"document.querySelector('{OUTPUT} img')")  # the live curve
-    tab.click("document.querySelector('[data-command=\"notebook:interrupt-kernel\"]')")
+    for _ in range(20):  # as somebody would who sees that it was not felt
+        tab.click("document.querySelector('[data-command=\"notebook:interrupt-kernel\"]')")
+        time.sleep(1)
+        if tab.value(shows("stopped")):
+            break
     said = the_only(tab, "stopped", tmp_path / "stopped.png")
     assert said.endswith(f" goes on from there {more}") and "\n" not in said
     run_all(tab)

@@ -18,6 +18,11 @@ class ByName(dict):
         raise KeyError(f"no {self.what} is called {name!r}; choose one of: {', '.join(self)}")
 
 
+def stopped(error: BaseException | None) -> bool:
+    """True for KeyboardInterrupt, and for what code in C makes of one that comes while it works."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or stopped(error.__cause__ or error.__context__))
+
+
 def has_sentence(error: BaseException) -> bool:
     """True when ``sentence`` can say what is wrong: a user can do something about the error."""
     return isinstance(error, KINDS) and (not isinstance(error, RuntimeError) or _lacks_memory(error))

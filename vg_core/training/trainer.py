@@ -24,6 +24,7 @@ from vg_core.retrieval.ranking import evaluate
 from vg_core.system import own_files, processes
 from vg_core.system.clock import Clock, Timed
 from vg_core.system.devices import forget_peak, pick_device, used_memory
+from vg_core.system.errors import stopped
 from vg_core.training.objective import RoundKey
 from vg_core.training.objectives import make_objective
 from vg_core.training.state import State
@@ -53,7 +54,9 @@ def train(config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet, 
     trainer.progress = progress(trainer.name, config.epochs_num, rounds, state.epoch * rounds + state.round)
     try:
         trainer.run(rounds)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not stopped(error):
+            raise
         raise KeyboardInterrupt(
             f"{trainer.name} stopped in epoch {state.epoch + 1} after {state.round} of {rounds} rounds; "
             "the same cell or command goes on from there"
