@@ -20,7 +20,11 @@ class ByName(dict):
 
 def stopped(error: BaseException | None) -> bool:
     """True for KeyboardInterrupt, and for what code in C makes of one that comes while it works."""
-    return error is not None and (isinstance(error, KeyboardInterrupt) or stopped(error.__cause__ or error.__context__))
+    met = []
+    while error is not None and error not in met:  # causes may go round in circles
+        met.append(error)
+        error = error.__cause__ or error.__context__
+    return any(isinstance(one, KeyboardInterrupt) for one in met)
 
 
 def has_sentence(error: BaseException) -> bool:
