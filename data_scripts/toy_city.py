@@ -49,8 +49,7 @@ def parser(plan) -> argparse.ArgumentParser:
         f"{name}: {s.train_database}, {s.database} + {s.queries} of {s.height}x{s.width}" for name, s in dense
     )
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    usual = ", ".join(plan.COURSEWORK)
-    help_of_city = f"which cities to draw, one or more (default: {usual})"
+    help_of_city = f"which cities to draw, one or more (default: {', '.join(plan.COURSEWORK)})"
     p.add_argument("--city", choices=[*plan.SPLITS], nargs="+", default=plan.COURSEWORK, help=help_of_city)
     help_of_size = (
         f"database + queries of train, and of test: {sizes}. toycity_dense: train, database + queries of test: {denser}"

@@ -1,7 +1,7 @@
 """README.md's pictures and the tables between its marks: ``python reports/readme.py``, or ``make readme``.
 
 Options come from vg_core/config, lines about speed from benchmarks/README.md, minutes from reports/minutes.json.
-That file, recalls and pictures come from the results of ``make report`` and ``make contribution``, and stay as they are
+That file, recalls and pictures come from the results of ``make report`` and the targets beside it, and stay as they are
 where there are none.
 """
 
@@ -30,11 +30,8 @@ WIDTH, QUALITY = 900, 75  # pixels and JPEG quality of photographs
 PPI, SHADES = 200, 64  # of what was drawn
 STAGES = ("NetVLAD, forward and backward", "extraction, ResNet-18 conv4", "training step, layer3 and NetVLAD")
 RECALLS = (1, 5)
-TARGETS = {
-    "COURSEWORK": "report",
-    "CONTRIBUTION": "contribution",
-    "SYSTEMS": "systems",
-}  # by their lists in the Makefile
+# make's targets by their lists of notebooks
+TARGETS = {"COURSEWORK": "report", "CONTRIBUTION": "contribution", "SYSTEMS": "systems"}
 MINUTES = paths.REPORTS / "minutes.json"  # seconds of each notebook, from which the runner says what is left
 
 

@@ -7,7 +7,7 @@ from statistics import mode
 from typing import Literal
 
 from vg_core.config.presets import OTHER_CITY, PRESETS, PROFILES
-from vg_core.config.tasks import ClassOptions, GroupOptions, TupleOptions, kind_of
+from vg_core.config.tasks import ClassOptions, GroupOptions, Task, TupleOptions, kind_of
 from vg_core.system.bounds import check, shortened
 
 __all__ = ["OTHER_CITY", "PRESETS", "PROFILES", "ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
@@ -41,9 +41,7 @@ class Config:
     fc_output_dim: int = 0  # values behind a linear layer after the pooling; 0 is no such layer
 
     # --- what is learned from ---
-    task: TupleOptions | ClassOptions | GroupOptions = field(
-        default_factory=TupleOptions
-    )  # its options are set by their own names
+    task: Task = field(default_factory=TupleOptions)  # its options are set by their own names
     val_positives_dist_threshold: float = 25.0  # metres; a retrieval is right within, a negative lies beyond
 
     # --- optimisation ---

@@ -86,6 +86,7 @@ class GroupOptions(ClassOptions):
             )
 
 
+Task = TupleOptions | ClassOptions | GroupOptions
 CLASSES = ("geo_classification",)  # losses that tell classes apart
 MARGINS = ("cosface", "arcface", "sphereface", "softmax")  # those that tell classes in groups apart
 

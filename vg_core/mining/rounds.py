@@ -16,7 +16,7 @@ class Round:
     """What one round starts from. Images are numbered database first (N of them), queries behind."""
 
     database: int  # N
-    first_query: int  # its number; queries may be the database itself
+    first_query: int  # its number among the images: N, or 0 where the database is the queries, too
     queries: np.ndarray  # (Q,) those of this round, numbered from 0
     hard: list[np.ndarray]  # per query, the database images that it may be pulled to
     soft: list[np.ndarray]  # per query, the database images that are never its negatives
