@@ -4,6 +4,7 @@ Method and order of operations are those of the Deep Visual Geo-localization Ben
 another source is named: loops where it loops, copies where it copies. Nothing in ``vg_core`` may import this file.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import faiss
@@ -177,6 +178,21 @@ def synthetic_night(image: np.ndarray, factors: Sequence[float], lamps: Iterable
         picture.paste(mask, (0, 0), mask)
     grains = np.random.default_rng().normal(0, noise, image.shape).astype(int)
     return (np.array(picture) + grains).clip(0, 255).astype(np.uint8)
+
+
+def classes(names: Sequence[str], size: int, alpha: int, apart: int, turned: int, fewest: int) -> dict[str, tuple]:
+    """{name: (class, group)} of the photographs of classes that have so many: one name, then one image after the other;
+    a cell is ``size`` metres wide, a group every ``apart``-th cell and every ``turned``-th ``alpha`` degrees.
+    """
+    images, groups = defaultdict(list), {}
+    for name in names:
+        fields = name.split("@")
+        easting, northing, heading = (float(fields[number]) for number in (1, 2, 9))
+        across, up, turn = int(easting // size), int(northing // size), int(heading // alpha)
+        key = (across * size, up * size, turn * alpha)
+        images[key].append(name)
+        groups[key] = (across % apart, up % apart, turn % turned)
+    return {name: (key, groups[key]) for key, found in images.items() if len(found) >= fewest for name in found}
 
 
 # --- photographs and network ------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """Draws the embedded city: ``python data_scripts/toy_city.py`` writes it below ``VG_DATA`` (default ``data/``).
 
 ``toycity`` has three districts (train, val, test), a database of one summer day, queries of other days and hours;
-``toycity_drive`` is another town, seen twice through a windscreen. Finished photographs appear all at once.
+``toycity_drive`` is another town, seen twice through a windscreen. ``toycity_dense`` is a third one: its train split is
+a survey every 2.5 metres into all directions, to learn classes from, without queries; queries of its test look into any
+direction by day (``queries``) and from the same places by night (``night``). Finished photographs appear all at once.
 """
 
 import argparse
@@ -22,12 +24,12 @@ def main() -> int:
         if PARENT in os.environ:
             Thread(target=end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
         if __package__:
-            from .city import dataset, shots
+            from .city import dataset, plan
         else:  # run as a script: its own folder is on the path
-            from city import dataset, shots
-        args = parser(shots).parse_args()
+            from city import dataset, plan
+        args = parser(plan).parse_args()
         counts = {"database": args.database, "queries": args.queries}
-        for name in shots.SPLITS if args.city == "all" else [args.city]:
+        for name in args.city:
             dataset.build_city(name, args.size, args.seed, args.workers, force=args.force, **counts)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -39,13 +41,21 @@ def main() -> int:
     return 0
 
 
-def parser(shots) -> argparse.ArgumentParser:
-    """The command line; ``shots`` is the module that knows cities and sizes."""
-    sizes = "; ".join(f"{k}: {s.database} + {s.queries} of {s.height}x{s.width}" for k, s in shots.SIZES.items())
+def parser(plan) -> argparse.ArgumentParser:
+    """The command line; ``plan`` is the module that knows cities and sizes."""
+    usual, dense = plan.SIZES.items(), plan.DENSE_SIZES.items()
+    sizes = "; ".join(f"{name}: {s.database} + {s.queries} of {s.height}x{s.width}" for name, s in usual)
+    denser = "; ".join(
+        f"{name}: {s.train_database}, {s.database} + {s.queries} of {s.height}x{s.width}" for name, s in dense
+    )
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--city", choices=[*shots.SPLITS, "all"], default="all", help="which city to draw (default: all)")
-    help_of_size = f"database + queries of train, and of test: {sizes}"
-    p.add_argument("--size", choices=[*shots.SIZES], default="small", help=help_of_size)
+    usual = ", ".join(plan.COURSEWORK)
+    help_of_city = f"which cities to draw, one or more (default: {usual})"
+    p.add_argument("--city", choices=[*plan.SPLITS], nargs="+", default=plan.COURSEWORK, help=help_of_city)
+    help_of_size = (
+        f"database + queries of train, and of test: {sizes}. toycity_dense: train, database + queries of test: {denser}"
+    )
+    p.add_argument("--size", choices=[*plan.SIZES], default="small", help=help_of_size)
     p.add_argument("--seed", type=int, default=0, help="another number is another city (default: 0)")
     p.add_argument("--workers", type=int, help="processes (default: one for each core); never changes a byte")
     p.add_argument("--database", type=int, metavar="N", help="database photographs of each split")

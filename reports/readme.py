@@ -1,6 +1,6 @@
 """README.md's pictures and the tables between its marks: ``python reports/readme.py``, or ``make readme``.
 
-Options come from vg_core/config.py, lines about speed from benchmarks/README.md, minutes from reports/minutes.json.
+Options come from vg_core/config, lines about speed from benchmarks/README.md, minutes from reports/minutes.json.
 That file, recalls and pictures come from the results of ``make report`` and ``make contribution``, and stay as they are
 where there are none.
 """
@@ -44,7 +44,7 @@ def main() -> int:
         else:
             print(f"{assets} holds no results: pictures, minutes and recalls stay as they are; make report makes them")
         tables["notebooks"] = notebooks_table(minutes())
-        tables["options"] = options_table((paths.ROOT / "vg_core" / "config.py").read_text())
+        tables["options"] = options_table(options_source())
         tables["speed"] = speed_lines((paths.ROOT / "benchmarks" / "README.md").read_text())
         text = readme.read_text()
         for name, table in tables.items():
@@ -68,14 +68,19 @@ def filled(document: str, name: str, table: str) -> str:
 
 
 # --- from the code --------------------------------------------------------------------------------------------------
+def options_source() -> str:
+    """The text of the modules that hold the options."""
+    return "\n".join((paths.ROOT / "vg_core" / "config" / name).read_text() for name in ("__init__.py", "tasks.py"))
+
+
 def options_table(source: str) -> str:
-    """Markdown of all options by topic, read from the text of vg_core/config.py: a field's comment says what it is."""
+    """Markdown of all options by topic, read from the text of ``options_source``: a field's comment says what it is."""
     read = tokenize.generate_tokens(io.StringIO(source).readline)
     comments = {token.start[0]: token.string.lstrip("# ") for token in read if token.type == tokenize.COMMENT}
     classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
     topics = {line: text.strip("- ") for line, text in comments.items() if text.startswith("--- ")}
     lines = ["| option | default | what it is |", "|---|---|---|"]
-    for name in ("Config", "TupleOptions", "ClassOptions"):
+    for name in ("Config", "TupleOptions", "ClassOptions", "GroupOptions"):
         kind = classes[name]
         if name != "Config":
             about = ast.get_docstring(kind).splitlines()[0]

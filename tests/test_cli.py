@@ -10,15 +10,16 @@ import pytest
 
 from tests.tiny import TINY
 from vg_core.__main__ import main
-from vg_core.config import ClassOptions, Config, TupleOptions, names
-from vg_core.models import build_model, save_model
+from vg_core.config import Config, GroupOptions, TupleOptions, names
+from vg_core.models import build_model, load_model, save_model
 
-SMALL = [
+WORDS = [
     "--profile smoke --dataset street --image_size 32 32 --layer layer1 --freeze none --weights none",
-    "--queries_per_epoch 8 --cache_refresh_rate 8",
-    "--negs_num_per_query 3 --neg_samples_num 12 --epochs_num 1",
+    "--queries_per_epoch 8 --cache_refresh_rate 8 --epochs_num 1",
+    "--negs_num_per_query 3 --neg_samples_num 12",
 ]
-SMALL = [word for line in SMALL for word in line.split()]
+SMALL = [word for line in WORDS for word in line.split()]
+COSPLACE = [*(word for line in WORDS[:2] for word in line.split()), "--preset", "cosplace", "--fc_output_dim", "8"]
 
 
 @pytest.fixture
@@ -42,6 +43,33 @@ def test_a_preset_gives_way_to_single_options(street, capsys):
     network = ["--preset", "sare_paper", "--clusters", "2", "--val_queries", "4", "--optim", "adam"]
     assert main(["train", *SMALL, *network, "--backbone", "resnet18", "--freeze", "none"]) == 0
     assert "street-resnet18-netvlad-sare_gaussian_ind-seed0" in capsys.readouterr().out
+
+
+def test_classes_in_groups_are_learned_and_replaced(street, capsys):
+    """An option typed as it is by default replaces that of the preset; other losses take over all the others."""
+    groups = "--M 30 --alpha 360 --N 2 --L 1 --min_images_per_class 4 --groups_num 2 --patience 3"
+    assert main(["train", *COSPLACE, *groups.split(), "--loss", "arcface"]) == 0
+    printed = capsys.readouterr().out
+    assert "street train: 48 of 48 photographs make 12 classes in 2 groups\n" in printed
+    model = load_model(printed.split("model: ")[1].strip())
+    assert (model.dim, model.config.patience, model.config.task.loss) == (8, 3, "arcface")
+    assert (model.config.task.groups_num, model.config.task.classifiers_lr) == (2, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "none of 48 photographs has a heading in its name, so there are no classes; alpha=360 makes"),
+        ("--alpha 360 --min_images_per_class 5", "no class has min_images_per_class=5 photographs, the largest has 4"),
+        (
+            "--alpha 360 --M 30 --min_images_per_class 4",
+            "there are 5 groups of two classes or more, fewer than groups_num=8",
+        ),
+    ],
+)
+def test_photographs_without_such_classes_are_sentences(street, capsys, words, said):
+    assert main(["train", *COSPLACE, *words.split()]) == 1
+    assert said in capsys.readouterr().err
 
 
 def test_a_whitened_test(street, capsys):
@@ -246,5 +274,5 @@ def test_help_names_every_option(capsys):
         main(["train", "--help"])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for option in [*names(Config), *names(TupleOptions), *names(ClassOptions), "preset"]:
+    for option in [*names(Config), *names(TupleOptions), *names(GroupOptions), "preset"]:
         assert f"--{option} " in printed or f"--{option}," in printed

@@ -7,7 +7,7 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
-from vg_core.config import PROFILES, Config, TupleOptions, names
+from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, GroupOptions, TupleOptions, names
 from vg_core.models import build_model
 from vg_core.retrieval.whitened import WIDEST
 from vg_core.system.bounds import BOUNDS
@@ -46,7 +46,16 @@ def test_a_config_cannot_be_changed():
         ({"whitened_dim": -1}, "whitened_dim=-1 must be from 0 to 4096"),
         ({"train_positives_min_dist": 10}, r"min_dist=10 must be below train_positives_dist_threshold=10\.0"),
         ({"joint_normaliser": "tuples"}, "choose one of: pairs, queries"),
-        ({"preset": "sare"}, "preset 'sare' is unknown; choose one of: none, sare_paper"),
+        ({"preset": "sare"}, "preset 'sare' is unknown; choose one of: none, sare_paper, cosplace, cosplace_fork$"),
+        ({"preset": "cosplace", "alpha": 50}, "alpha=50 must divide 360 degrees, as 30 does"),
+        ({"preset": "cosplace", "L": 5}, "alpha=30 times L=5 must divide 360 .*choose an L that divides 12"),
+        ({"preset": "cosplace", "L": 24}, "choose an L that divides 12"),
+        ({"preset": "cosplace", "mining": "full"}, "mining does nothing to a loss of classes in groups; leave it out"),
+        ({"preset": "cosplace", "loss": "triplet", "M": 5.0}, "M does nothing to a loss of tuples; leave it out"),
+        ({"loss": "geo_classification", "groups_num": 1}, "groups_num does nothing to a loss of classes; leave it out"),
+        ({"preset": "cosplace", "logit_scale": "30"}, "logit_scale='30' must be a number"),
+        ({"preset": "cosplace", "margin_gradient": "both"}, "choose one of: straight_through, true"),
+        ({"preset": "cosplace", "groups_order": "random"}, "choose one of: sorted, legacy"),
         ({"epochs_num": "3"}, "epochs_num='3' must be a whole number"),
         ({"lr": "0.1"}, "lr='0.1' must be a number"),
         ({"weights": None}, "weights=None must be a text"),
@@ -59,7 +68,13 @@ def test_bad_options_are_sentences(options, sentence):
         Config.of("full", **options)
 
 
-NUMBERS = [name for name, default in Config().options().items() if type(default) in (int, float)]
+GROUPED = Config.of("full", "cosplace").options() | {"logit_scale": 30.0, "logit_margin": 0.4}
+NUMBERS = [name for name, default in (GROUPED | Config().options()).items() if type(default) in (int, float)]
+
+
+def with_number(name, value):
+    loss = "cosface" if name in GROUPED.keys() - Config().options().keys() else "triplet"
+    return Config.of("full", loss=loss, **{name: value})
 
 
 def test_every_number_has_bounds():
@@ -73,7 +88,7 @@ def test_every_number_has_bounds():
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_that_mean_nothing_are_sentences(name, value):
     with pytest.raises(ValueError, match=rf"^{name}=\S+ must be (from|a whole number|a number)"):
-        Config.of("full", **{name: float(value) if isinstance(value, str) else value})
+        with_number(name, float(value) if isinstance(value, str) else value)
 
 
 @pytest.mark.parametrize("size", [(23, 640), (480, 16_385), (480, -1), (2**70, 480), (0, 0)])
@@ -83,13 +98,19 @@ def test_sizes_that_mean_nothing_are_sentences(name, size):
         Config.of("full", **{name: size})
 
 
-TOGETHER = {"queries_per_epoch", "cache_refresh_rate", "train_positives_min_dist", "train_positives_dist_threshold"}
+TOGETHER = {
+    "queries_per_epoch",
+    "cache_refresh_rate",
+    "train_positives_min_dist",
+    "train_positives_dist_threshold",
+    "L",
+}
 
 
 @pytest.mark.parametrize("name", sorted({*NUMBERS} - TOGETHER))
 def test_numbers_at_their_bounds_are_good(name):
     for bound in BOUNDS[name]:
-        assert Config.of("full", **{name: bound}).options()[name] == bound
+        assert with_number(name, bound).options()[name] == bound
 
 
 def test_unknown_profile():
@@ -116,6 +137,41 @@ def test_the_preset_is_the_setting_of_the_paper():
     assert (config.train_batch_size, config.cache_refresh_rate, config.augmentation) == (4, 1000, "none")
     assert config.queries_per_epoch <= 7416 < config.queries_per_epoch + 1000  # of Pitts30k, whole rounds
     assert Config.from_json(config.to_json()) == config
+
+
+def test_cosplace_is_the_setting_of_the_paper():
+    config = Config.of("full", preset="cosplace")
+    task = config.task
+    assert (config.backbone, config.layer, config.freeze, config.pooling, config.l2) == (
+        *("resnet18", "layer4", "layer2", "gem", "both"),
+    )
+    assert (config.fc_output_dim, config.image_size, config.weights) == (512, (512, 512), "imagenet")
+    assert (task.loss, task.M, task.alpha, task.N, task.L) == ("cosface", 10, 30, 5, 2)
+    assert (task.min_images_per_class, task.groups_num, task.images_per_row) == (10, 8, 1)
+    assert (config.optimizer, config.lr, task.classifiers_lr, config.weight_decay) == ("adam", 1e-5, 0.01, 0)
+    assert (config.train_batch_size, config.queries_per_epoch // 32, config.lr_halving_epochs) == (32, 10_000, 0)
+    assert (config.epochs_num, config.patience, config.selected_by, config.val_queries) == (50, 50, "recall_1", 0)
+    assert config.augmentation == "colour_jitter_any_order+random_resized_crop"
+    fork = Config.of("full", preset="cosplace_fork")
+    assert fork.replace(groups_num=8, epochs_num=50) == config and (fork.task.groups_num, fork.epochs_num) == (1, 3)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_preset_goes_with_every_profile(profile, preset):
+    config, plain = Config.of(profile, preset), Config.of(profile)
+    assert Config.from_json(config.to_json()) == config
+    assert (config.profile, config.dataset, config.weights) == (profile, plain.dataset, plain.weights)
+
+
+def test_losses_of_other_kinds_start_from_their_defaults_with_as_many_images():
+    config = Config.of("smoke", negs_num_per_query=5)
+    kinds = {"triplet": TupleOptions, "geo_classification": ClassOptions, "cosface": GroupOptions}
+    for loss, kind in kinds.items():
+        assert type(config.replace(loss=loss).task) is kind and config.replace(loss=loss).task.images_per_row == 7
+    arc = Config.of("smoke", "cosplace", M=20.0).replace(loss="arcface")
+    assert (arc.task.loss, arc.task.M, arc.task.logit_scale) == ("arcface", 20, None)
+    assert Config.of("smoke", "cosplace", alpha=360).task.L == 2  # without directions there is nothing to part
 
 
 def test_options_replace_those_of_the_preset_and_it_those_of_the_profile():

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data_scripts.city import shots
+from data_scripts.city import plan
 from data_scripts.toy_city import parser as city_parser
 from tests.conftest import make_street
 from tests.own import vouch
@@ -55,7 +55,7 @@ def test_commands_are_understood(line, monkeypatch):
         build.parser().parse_args(words[2:])
     else:
         assert words[1] == "data_scripts/toy_city.py"
-        city_parser(shots).parse_args(words[2:])
+        city_parser(plan).parse_args(words[2:])
 
 
 def test_a_photograph_is_located(tmp_path, write_photo, monkeypatch, capsys):
@@ -102,7 +102,7 @@ def test_the_example_of_a_loss():
 # --- tables and pictures ------------------------------------------------------------------------------------------
 def test_its_tables_are_up_to_date():
     made = {
-        "options": readme.options_table((ROOT / "vg_core" / "config.py").read_text()),
+        "options": readme.options_table(readme.options_source()),
         "notebooks": readme.notebooks_table(readme.minutes()),
         "speed": readme.speed_lines((ROOT / "benchmarks" / "README.md").read_text()),
     }
@@ -111,7 +111,7 @@ def test_its_tables_are_up_to_date():
 
 
 def test_every_option_is_in_the_table():
-    for loss in ("triplet", "geo_classification"):
+    for loss in ("triplet", "geo_classification", "cosface"):
         for name in Config.of("full", loss=loss).options():
             assert f"| `{name}` | " in TEXT
 
@@ -143,7 +143,13 @@ def shelf(tmp_path_factory):
 @pytest.fixture
 def house(tmp_path, monkeypatch):
     """A copy of what the command reads and writes, so that no test changes the real README."""
-    for name in ("README.md", "Makefile", "vg_core/config.py", "benchmarks/README.md"):
+    for name in (
+        "README.md",
+        "Makefile",
+        "vg_core/config/__init__.py",
+        "vg_core/config/tasks.py",
+        "benchmarks/README.md",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
@@ -178,7 +184,7 @@ def test_photographs_of_others_are_not_published(house, shelf, capsys):
 
 
 def test_without_results_the_options_are_written_anew(house, capsys):
-    config = house / "vg_core" / "config.py"
+    config = house / "vg_core" / "config" / "__init__.py"
     config.write_text(config.read_text().replace("# learning rate\n", "# how far a step | goes\n"))
     assert readme.main() == 0
     assert "holds no results" in capsys.readouterr().out

@@ -4,8 +4,6 @@ import torch
 
 from vg_core.config import Config, TupleOptions
 from vg_core.datasets.places import PlaceSet
-from vg_core.losses.classification import GeoHead
-from vg_core.training.objectives import GeoClassification
 from vg_core.training.progress import Progress
 from vg_core.training.trainer import train
 
@@ -25,27 +23,10 @@ TINY = Config(
 )
 
 
-class TakingTurns(GeoClassification):
-    """Cells told apart by two classifiers, each with a rate of its own: one learns in even epochs, the other in odd
-    ones.
-    """
-
-    rests = True
-
-    def __init__(self, config, places, dim):
-        super().__init__(config, places, dim)
-        self.odd = GeoHead(dim, self.head.out_features, torch.Generator().manual_seed(1))
-
-    def parameter_groups(self):
-        return [{"params": list(head.parameters()), "lr": lr} for head, lr in ((self.head, 1e-2), (self.odd, 1e-3))]
-
-    def draw(self, key, rng, describe):
-        self.epoch = key.epoch
-        return super().draw(key, rng, describe)
-
-    def loss(self, encode, pixels, rows):
-        head = self.odd if self.epoch % 2 else self.head
-        return head.loss(encode(pixels).descriptors, self.labels[rows.ravel()])
+# the twelve places of the street, told apart in two groups of six that take turns; a row is one photograph
+GROUPS = TINY.replace(
+    loss="cosface", images_per_row=1, M=30.0, alpha=360, N=2, L=1, min_images_per_class=4, groups_num=2
+)
 
 
 def rounds_on_disk(folder):

@@ -6,7 +6,8 @@ from importlib import import_module
 
 NAMES = {  # of the face, by the module that holds them
     "config": "Config OTHER_CITY PRESETS PROFILES",
-    "datasets.places": "PlaceSet SPLITS load_places",
+    "datasets.places": "PlaceSet load_places",
+    "datasets.splits": "SPLITS",
     "datasets.photographs": "Photographs",
     "datasets.augmentation": "make_augmentation",
     "models": "GeoModel build_model load_model save_model",
@@ -19,7 +20,7 @@ NAMES = {  # of the face, by the module that holds them
     "runs.experiments": "Run compared histories run sweep with_untrained",
     "runs.learning_rates": "choose_rates",
     "training.lr_range": "steepest",
-    "runs.probes": "learning_rate_range mined_positives positives_lost",
+    "runs.probes": "learning_rate_range mined_positives photograph_classes positives_lost",
     "runs.examples": "augmented_query compare_heat force_explorer",
     "models.saliency": "gradient_map occlusion_map",
     "figures.embedding": "embed thumbnail_map",

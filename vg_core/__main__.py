@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, TupleOptions
+from vg_core.config import PRESETS, PROFILES, Config, GroupOptions, TupleOptions
 from vg_core.datasets.checks import check_recall, oddities
 from vg_core.datasets.folders import image_files, taken_at
 from vg_core.datasets.places import load_places
@@ -46,11 +46,11 @@ class _Command:
 
 
 @dataclass(frozen=True)
-class Train(ClassOptions, TupleOptions, Config):
+class Train(GroupOptions, TupleOptions, Config):
     """Train on a dataset, keep the model with the best recall on val, test it once; goes on if it was interrupted."""
 
     task: tyro.conf.Suppress[None] = None  # its options are those of this command
-    loss: str = TupleOptions.loss  # a key of vg_core.losses.LOSSES, or "geo_classification": tells map cells apart
+    loss: str = TupleOptions.loss  # of tuples, such as triplet; of classes: geo_classification, cosface, arcface, …
     preset: Literal[*PRESETS] = "none"  # settings of a paper to start from; other options replace single ones
 
     def __post_init__(self):
@@ -78,7 +78,7 @@ class Train(ClassOptions, TupleOptions, Config):
 class Test(_Command):
     """Test a checkpoint on the test split of a dataset; prints the protocol and recall with 95 % intervals."""
 
-    model: Path  # checkpoint (.safetensors) that a training saved, or one of DVGL (.pth)
+    model: Path  # file that a training saved (.safetensors), or DVGL's (.pth); or a name, such as cosplace:ResNet18_512
     dataset: str = ""  # name below VG_DATA, or path of a dataset folder; default: the one trained on
     split: str = "test"  # train, val or test
     test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night
@@ -113,7 +113,7 @@ class Benchmark(_Command):
 
     name: Literal[*LAYOUTS]
     folder: Path  # of the benchmark; when something is missing there, the message says what it holds
-    model: Path  # checkpoint (.safetensors)
+    model: Path  # as of test
     whitened_dim: tuple[int, ...] = ()  # values of PCA-whitened descriptors, one or several; none is no whitening
     batch_size: int = 4  # photographs of 1024 x 768 pixels described at a time
     output: Path | None = None  # also write one row per query to this .csv
@@ -135,9 +135,10 @@ class Benchmark(_Command):
 class Describe(_Command):
     """Write the descriptors of every image below a folder to one .npz file (descriptors, paths)."""
 
-    model: Path  # checkpoint (.safetensors)
+    model: Path  # as of test
     images: Path  # folder, searched recursively
     output: Path  # .npz to write
+    image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at
     batch_size: int = 16
 
     def __post_init__(self):
@@ -150,7 +151,7 @@ class Describe(_Command):
         if not files:
             raise ValueError(f"{self.images}: no image found there")
         model = load_model(self.model)
-        descriptors = describe(model, files, model.config.image_size, self.batch_size)
+        descriptors = describe(model, files, self.image_size or model.config.image_size, self.batch_size)
         with replacing(self.output) as file:
             np.savez(file, descriptors=descriptors, paths=np.array(files))
         _say(f"{len(files)} descriptors of {model.dim} dimensions in {self.output}")
@@ -161,14 +162,15 @@ class Locate(_Command):
     """Say where a photograph was taken: its most similar photographs in a folder of geo-tagged ones."""
 
     photo: Positional[Path]
-    model: Path  # checkpoint (.safetensors)
+    model: Path  # as of test
     database: Path  # folder of photographs named @easting@northing@…
     top: int = 5  # guesses to print
     map: Path | None = None  # also write an HTML map of the guesses
+    image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at
     batch_size: int = 16
 
     def __call__(self) -> None:
-        guesses = locate(self.photo, self.model, self.database, self.top, self.batch_size)
+        guesses = locate(self.photo, self.model, self.database, self.top, self.batch_size, self.image_size)
         for place, guess in enumerate(guesses.itertuples(), 1):
             off = f"{guess.metres:.0f} m from the best guess"
             off += "" if np.isnan(guess.error) else f", {guess.error:.0f} m from where its name says it was taken"
@@ -218,8 +220,9 @@ def main(arguments: list[str]) -> int:
     try:
         arguments = translated(arguments)
         given = dict(pairwise(arguments))
-        profile, preset = PROFILES.get(given.get("--profile"), PROFILES["full"]), PRESETS.get(given.get("--preset"), {})
-        train = subcommand("train", default=Train(**profile | preset))
+        profile, preset = given.get("--profile"), given.get("--preset")
+        profile, preset = profile if profile in PROFILES else "full", preset if preset in PRESETS else "none"
+        train = subcommand("train", default=Train(**Config.of(profile, preset).options(), preset=preset))
         commands = Annotated[Train, train] | Annotated[Test, subcommand("test")]
         commands = commands | Annotated[Benchmark, subcommand("benchmark")] | Annotated[Cache, subcommand("cache")]
         commands = commands | Annotated[Describe, subcommand("describe")] | Annotated[Locate, subcommand("locate")]

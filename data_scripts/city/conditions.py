@@ -131,6 +131,8 @@ SESSIONS: tuple[tuple[float, Conditions], ...] = (
         ),
     ),
 )
+BY_DAY = tuple((share, session) for share, session in SESSIONS if not session.night)
+NIGHT = next(session for _, session in SESSIONS if session.night)
 # the database and the queries of the second city
 DRIVES: tuple[Conditions, Conditions] = (
     replace(

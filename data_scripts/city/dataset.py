@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,9 +25,10 @@ from vg_core.system.files import not_written, remove_leftovers, unfinished
 from vg_core.system.paths import data_root
 
 from .light import develop
+from .plan import SPLITS, Plan, sizes_of
 from .render import render
 from .scene import Scene
-from .shots import SIZES, SPLITS, Plan, Shot, district_of, shots_of
+from .shots import Shot, district_of, shots_of
 from .traffic import make_traffic
 
 RECIPE = "toy_city.json"  # in the dataset's folder: what it was made from
@@ -77,16 +78,18 @@ def make_plan(name: str, size: str, seed: int, database: int | None = None, quer
     """Plan of a named city and size; ValueError lists the known names."""
     if name not in SPLITS:
         raise ValueError(f"city '{name}' is unknown; choose one of: {', '.join(SPLITS)}")
-    if size not in SIZES:
-        raise ValueError(f"size '{size}' is unknown; choose one of: {', '.join(SIZES)}")
-    chosen = SIZES[size]
+    sizes = sizes_of(name)
+    if size not in sizes:
+        raise ValueError(f"size '{size}' is unknown; choose one of: {', '.join(sizes)}")
+    chosen = sizes[size]
     if seed < 0:
         raise ValueError(f"seed {seed} must not be negative")
     for what, number in (("database", database), ("queries", queries)):
         if number is not None and number < 1:
             raise ValueError(f"{what} {number} must be at least 1")
         if number is not None:
-            chosen = replace(chosen, **dict.fromkeys((what, f"val_{what}", f"drive_{what}"), number))
+            counts = [field.name for field in fields(chosen) if field.name.endswith(what)]
+            chosen = replace(chosen, **dict.fromkeys(counts, number))
     return Plan(name, chosen, seed)
 
 
@@ -115,7 +118,7 @@ def _keep(target: Path, plan: Plan, force: bool) -> bool:
         found = {}
     if changed := [key for key, value in recipe(plan).items() if found.get(key) != value]:
         raise FileExistsError(f"{target} holds a toy city with another {' and '.join(changed)}; --force replaces it")
-    there, wanted = len(list(target.glob("images/*/*/*.jpg"))), plan.total()
+    there, wanted = len(list(target.glob("images/**/*.jpg"))), plan.total()
     if there != wanted:
         raise FileExistsError(f"{target} holds {there:,} photographs, not {wanted:,}; --force draws it again")
     return True
@@ -138,9 +141,9 @@ def _draw(plan: Plan, folder: Path, workers: int) -> None:
     """Write every photograph of the plan below ``folder``."""
     jobs = []
     for split in SPLITS[plan.city]:
-        for kind in ("database", "queries"):
+        for kind in plan.counts(split):
             (folder / "images" / split / kind).mkdir(parents=True)
-        total = sum(plan.counts(split))
+        total = sum(plan.counts(split).values())
         jobs += [(plan, split, start, min(start + CHUNK, total), folder) for start in range(0, total, CHUNK)]
     total = sum(job[3] - job[2] for job in jobs)
     with tqdm(total=total, desc=plan.city, unit="image", mininterval=1.0 if sys.stderr.isatty() else 20.0) as bar:

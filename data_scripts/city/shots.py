@@ -12,58 +12,16 @@ import utm
 from vg_core.datasets.labels import Label, format_name
 
 from .camera import Camera
-from .conditions import DATABASE, DRIVES, SESSIONS, Conditions
+from .conditions import BY_DAY, DATABASE, DRIVES, NIGHT, SESSIONS, Conditions
 from .layout import CORRIDOR, ROAD, District, make_district
+from .plan import DENSE_VIEWS, SPLITS, VIEWS, Plan
 
 ORIGIN = (450_000.0, 4_800_000.0)  # UTM 32T, open sea: nobody takes the city for a real one
 ZONE = (32, "T")
-SPLITS = {"toycity": ("train", "val", "test"), "toycity_drive": ("test",)}
-VIEWS = 6  # database photographs of one position, 60 degrees apart
-SPACING = {"toycity": 12.0, "toycity_drive": 6.0}  # metres between database positions along a street
-
-
-@dataclass(frozen=True)
-class Size:
-    """How many photographs of how many pixels; texture resolutions in texels a metre."""
-
-    height: int
-    width: int
-    supersample: int
-    wall_resolution: float
-    ground_resolution: float
-    database: int  # of train, and of test, of the toy city
-    queries: int
-    val_database: int
-    val_queries: int
-    drive_database: int
-    drive_queries: int
-
-
-SIZES = {
-    "tiny": Size(48, 64, 2, 8, 4, 36, 12, 36, 12, 24, 12),
-    "small": Size(120, 160, 2, 14, 7, 600, 500, 240, 100, 200, 100),
-    "large": Size(480, 640, 1, 24, 12, 10_000, 7_000, 10_000, 7_000, 1_500, 1_500),
-}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which city to draw; equal plans give equal bytes."""
-
-    city: str
-    size: Size
-    seed: int
-
-    def counts(self, split: str) -> tuple[int, int]:
-        """(database, queries) of a split."""
-        size = self.size
-        if self.city != "toycity":
-            return size.drive_database, size.drive_queries
-        return (size.val_database, size.val_queries) if split == "val" else (size.database, size.queries)
-
-    def total(self) -> int:
-        """Photographs of all splits."""
-        return sum(sum(self.counts(split)) for split in SPLITS[self.city])
+RANKS = {"toycity": 0, "toycity_drive": 3, "toycity_dense": 4}  # of each city's first district
+CORNERS = ((0, 0), (1, 0.3), (0.4, 1.1), (1.6, 1.3), (2.6, 0.2), (3.8, 0.6), (2.9, 1.4))  # of districts, east and north
+SPACING = {"toycity": 12.0, "toycity_drive": 6.0, "toycity_dense": 12.0}  # metres between positions along a street
+DENSE_SPACING = 2.5  # of the positions to learn from: four in a cell of 10 metres
 
 
 @dataclass(frozen=True)
@@ -83,7 +41,7 @@ class Pose:
 class Shot:
     """One photograph to be taken; ``key`` seeds its chances, ``place_key`` those that views of one position share."""
 
-    kind: str  # "database" or "queries"
+    kind: str  # folder of its split: "database", "queries", "night", or "" for the split's own
     label: Label
     pose: Pose
     camera: Camera
@@ -109,26 +67,29 @@ class Station:
 @cache
 def district_of(plan: Plan, split: str) -> tuple[District, tuple[Station, ...]]:
     """The district of a split and its database positions; the smallest street grid that is long enough."""
-    database, _ = plan.counts(split)
-    wanted = math.ceil(database / VIEWS) if plan.city == "toycity" else database
-    rank = SPLITS["toycity"].index(split) if plan.city == "toycity" else 3
+    photographs, *_ = plan.counts(split).values()
+    dense = plan.city == "toycity_dense" and split == "train"
+    views = 1 if plan.city == "toycity_drive" else DENSE_VIEWS if dense else VIEWS
+    spacing = DENSE_SPACING if dense else SPACING[plan.city]
+    wanted = math.ceil(photographs / views)
+    rank = RANKS[plan.city] + SPLITS[plan.city].index(split)
     key = (plan.seed, rank)
     rng = np.random.default_rng((*key, 0))
     rotation = float(rng.uniform(-40, 40))
-    length = wanted * SPACING[plan.city] + 130
+    length = wanted * spacing + 130
     side = max(2, int(math.sqrt(length / 160)))
     for extra in count():
         columns, rows = side + (extra + 1) // 2, side + extra // 2
         district = make_district((*key, columns, rows), columns, rows, _origin(rank, max(columns, rows)), rotation)
         if sum(s.high - s.low - 12 for s in district.streets) >= length:
             break
-    return district, tuple(_stations(district, rng, wanted, SPACING[plan.city]))
+    return district, tuple(_stations(district, rng, wanted, spacing))
 
 
 def _origin(rank: int, streets: int) -> tuple[float, float]:
     """UTM of a district's corner; districts lie hundreds of metres apart."""
     apart = 2.2 * 82 * (streets + 3) + 300
-    east, north = [(0, 0), (1, 0.3), (0.4, 1.1), (1.6, 1.3)][rank]
+    east, north = CORNERS[rank]
     return ORIGIN[0] + east * apart, ORIGIN[1] + north * apart
 
 
@@ -147,35 +108,77 @@ def _stations(district: District, rng, wanted: int, spacing: float):
 @cache
 def shots_of(plan: Plan, split: str) -> tuple[Shot, ...]:
     """Every photograph of a split, in the order of the streets: database, then queries."""
-    make = _city_shots if plan.city == "toycity" else _drive_shots
+    dense = _survey_shots if split == "train" else _dense_shots
+    make = {"toycity": _city_shots, "toycity_drive": _drive_shots, "toycity_dense": dense}[plan.city]
     return tuple(make(plan, split))
 
 
 def _city_shots(plan: Plan, split: str):
+    yield from _database_shots(plan, split)
     district, stations = district_of(plan, split)
-    database, queries = plan.counts(split)
-    for k in range(database):
-        pano, view = divmod(k, VIEWS)
-        station = stations[pano]
-        turn = np.random.default_rng((*district.key, 10, pano)).normal(0, 2) + view * 360 / VIEWS
-        place = station.street, station.along, station.lateral
-        pose = Pose(*place, z=2.4, heading=station.heading + turn, pitch=7.0, fov=75.0)
-        yield _shot(plan, district, "database", (k, pano), pose, DATABASE, f"view{view:02d}")
+    queries = plan.counts(split)["queries"]
     rng = np.random.default_rng((*district.key, 11))
-    shares = np.array([share for share, _ in SESSIONS])
     for k, pano in enumerate(np.sort(rng.integers(len(stations), size=queries))):
         place = _beside(district, stations[pano], rng)
         if split == "test" and k == queries - 1:  # the one query without a positive
             place = _lonely(district, stations)
         heading = stations[pano].heading + 360 / VIEWS * rng.integers(VIEWS) + rng.normal(0, 9)
         pose = Pose(*place, rng.normal(1.65, 0.06), heading, rng.normal(7, 1.5), rng.uniform(68, 80))
-        conditions = SESSIONS[rng.choice(len(SESSIONS), p=shares / shares.sum())][1]
-        yield _shot(plan, district, "queries", (k, k), pose, conditions, "view00")
+        yield _shot(plan, district, "queries", (k, k), pose, _session(rng, SESSIONS), "view00")
+
+
+def _database_shots(plan: Plan, split: str):
+    """Panoramas cut into views, on one summer day."""
+    district, stations = district_of(plan, split)
+    for k in range(plan.counts(split)["database"]):
+        pano, view = divmod(k, VIEWS)
+        station = stations[pano]
+        turn = np.random.default_rng((*district.key, 10, pano)).normal(0, 2) + view * 360 / VIEWS
+        place = station.street, station.along, station.lateral
+        pose = Pose(*place, z=2.4, heading=station.heading + turn, pitch=7.0, fov=75.0)
+        yield _shot(plan, district, "database", (k, pano), pose, DATABASE, f"view{view:02d}")
+
+
+def _survey_shots(plan: Plan, split: str):
+    """Photographs to learn from: every position looks into all directions, in a session of its own, all by day."""
+    district, stations = district_of(plan, split)
+    rng = np.random.default_rng((*district.key, 16))
+    for k in range(plan.counts(split)[""]):
+        pano, view = divmod(k, DENSE_VIEWS)
+        if view == 0:
+            station, session = stations[pano], _session(rng, BY_DAY)
+            limit = CORRIDOR[district.streets[station.street].kind] - 1.2
+            lateral = float(np.clip(station.lateral + rng.uniform(-2, 2), -limit, limit))
+            place = station.street, station.along + rng.uniform(-1, 1), lateral
+        heading = 360 / DENSE_VIEWS * (view + rng.random()) - district.rotation  # two in each 30 degrees from north
+        pose = Pose(*place, z=2.4, heading=heading, pitch=7.0, fov=rng.uniform(70, 80))
+        yield _shot(plan, district, "", (k, pano), pose, session, f"view{view:02d}")
+
+
+def _dense_shots(plan: Plan, split: str):
+    """A database, queries of any heading by day and, in another folder, the same again by night."""
+    yield from _database_shots(plan, split)
+    district, stations = district_of(plan, split)
+    folders = plan.counts(split)
+    rng = np.random.default_rng((*district.key, 17))
+    panos = np.sort(rng.integers(len(stations), size=folders["queries"]))
+    views = [(rng.normal(1.65, 0.06), rng.uniform(0, 360), rng.normal(7, 1.5), rng.uniform(70, 80)) for _ in panos]
+    poses = [Pose(*_beside(district, stations[n], rng), *view) for n, view in zip(panos, views, strict=True)]
+    sessions = [_session(rng, BY_DAY) for _ in panos]
+    for kind in list(folders)[1:]:
+        for k, pose in enumerate(poses):
+            yield _shot(plan, district, kind, (k, k), pose, NIGHT if kind == "night" else sessions[k], "view00")
+
+
+def _session(rng, sessions: tuple[tuple[float, Conditions], ...]) -> Conditions:
+    """One of the sessions, by their shares."""
+    shares = np.array([share for share, _ in sessions])
+    return sessions[rng.choice(len(sessions), p=shares / shares.sum())][1]
 
 
 def _drive_shots(plan: Plan, split: str):
     district, stations = district_of(plan, split)
-    for kind, number, conditions in zip(("database", "queries"), plan.counts(split), DRIVES, strict=True):
+    for (kind, number), conditions in zip(plan.counts(split).items(), DRIVES, strict=True):
         rng = np.random.default_rng((*district.key, 12, kind == "queries"))
         for k, n in enumerate(np.linspace(0, len(stations) - 1, number).astype(int)):
             station = stations[n]
@@ -210,7 +213,7 @@ def _shot(plan: Plan, district: District, kind: str, numbers, pose: Pose, condit
     x, y = district.streets[pose.street].point(pose.along, pose.lateral)
     easting, northing = (round(metres, 2) for metres in district.to_utm(x, y))
     latitude, longitude = utm.to_latlon(easting, northing, *ZONE)
-    query = kind == "queries"
+    query = kind in ("queries", "night")
     label = Label(
         easting,
         northing,

@@ -14,11 +14,14 @@ import numpy as np
 import psutil
 import pytest
 import utm
+from PIL import Image
 
 from data_scripts import toy_city
 from data_scripts.city import dataset
 from data_scripts.city.dataset import build_city
+from vg_core.datasets.cells import classes_and_groups
 from vg_core.datasets.labels import parse_name
+from vg_core.datasets.places import PlaceSet
 from vg_core.system.paths import DATA_SCRIPTS, data_root
 
 SPLITS = ("train", "val", "test")
@@ -144,6 +147,66 @@ def test_drive_looks_ahead(monkeypatch):
     assert {label.note for label in database} == {"front_noon"}
     assert {label.note for label in queries} == {"front_afternoon"}
     assert to_nearest(places(queries), places(database)).max() < 25
+
+
+@pytest.fixture(scope="module")
+def dense():
+    """Shots of each split of the dense city as it is drawn for rehearsals."""
+    plan = dataset.make_plan("toycity_dense", "small", 0)
+    return {split: dataset.shots_of(plan, split) for split in SPLITS}
+
+
+def seen_from(shots, *kinds) -> np.ndarray:
+    return places(shot.label for shot in shots if shot.kind in kinds)
+
+
+def test_the_dense_city_is_a_dataset_whose_train_split_is_flat(capsys):
+    folder = build_city("toycity_dense", "tiny", workers=1)
+    build_city("toycity_dense", "tiny", workers=1)
+    assert "already there, made by the same recipe" in capsys.readouterr().out
+    sets = {split: PlaceSet.load("toycity_dense", split) for split in SPLITS}
+    assert {split: (len(one.database), len(one.queries)) for split, one in sets.items()} == {
+        **{"train": (96, 0), "val": (36, 12)},
+        **{"test": (36, 12)},
+    }
+    night = PlaceSet.load("toycity_dense", "test", queries="night").queries
+    assert night[["easting", "northing", "heading"]].equals(sets["test"].queries[["easting", "northing", "heading"]])
+    assert night.note.unique().tolist() == ["view00_night"]
+    assert not sets["test"].queries.note.str.endswith("night").any()
+    brightness = [np.mean([Image.open(path) for path in table.path]) for table in (night, sets["test"].queries)]
+    assert brightness[0] < 0.7 * brightness[1]
+    assert sorted(path.name for path in (folder / "images" / "test").iterdir()) == ["database", "night", "queries"]
+
+
+def test_every_cell_of_the_dense_city_is_seen_in_all_directions(dense):
+    """Two photographs in each 30 degrees of every position, four positions in 10 metres, which make eight groups."""
+    train = [shot.label for shot in dense["train"]]
+    headings = np.array([label.heading for label in train])
+    from_middle = (headings.reshape(-1, 24) - np.arange(7.5, 360, 15) + 180) % 360 - 180
+    assert abs(from_middle).max() < 7.5 + 0.06  # names say tenths
+    (easting, northing), year = places(train).T, {label.note.split("_")[1] for label in train}
+    assert year == {"clear", "spring", "overcast", "evening", "rain", "winter", "fog"}
+    found = classes_and_groups(easting, northing, headings, 10, 30, 2, 2, 4)
+    sizes = np.diff(found.starts, append=len(found.corners))
+    assert len(train) == 6720 and len(sizes) == 8 and sizes.min() >= 100 and sizes.max() <= 138
+    assert (found.of_images >= 0).sum() > 6300
+
+
+def test_queries_of_the_dense_city_look_into_any_direction_and_have_positives(dense):
+    for split, count in (("val", 150), ("test", 500)):
+        found = [shot.label for shot in dense[split] if shot.kind == "queries"]
+        assert len(found) == count
+        directions = np.bincount((np.array([label.heading for label in found]) // 30).astype(int), minlength=12)
+        assert directions.min() > 0
+        metres = to_nearest(places(found), seen_from(dense[split], "database"))
+        assert metres.max() < 25
+    assert len([shot for shot in dense["test"] if shot.kind == "night"]) == 500
+
+
+def test_splits_of_the_dense_city_lie_hundreds_of_metres_apart(dense):
+    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+        everywhere = [seen_from(dense[split], "", "database", "queries") for split in (first, second)]
+        assert to_nearest(everywhere[0][::4], everywhere[1]).min() > 300
 
 
 def test_the_same_recipe_is_kept(quick, capsys):
@@ -316,7 +379,7 @@ def test_command_line(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "atlantis"}, "toycity, toycity_drive"),
+        ({"name": "atlantis"}, "toycity, toycity_drive, toycity_dense"),
         ({"size": "huge"}, "tiny, small, large"),
         ({"queries": 0}, "queries 0"),
         ({"workers": 0}, "workers 0"),

@@ -2,6 +2,8 @@
 
 import colorsys
 import random
+from functools import reduce
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -176,6 +178,35 @@ def test_mild_colours_change_less():
         float((seeded(name, images).float() - images).abs().mean()) for name in ("colour_jitter", "colour_jitter_mild")
     )
     assert 0 < mild < strong / 2
+
+
+def test_orders_of_colours_are_random_for_each_image(monkeypatch):
+    """Each change writes its number as the next digit of a pixel: all 24 orders are as frequent as they should be."""
+    changes = [lambda images, number=number: 4 * images + number for number in range(4)]
+    monkeypatch.setattr(augmentation, "COLOURS", changes)
+    found = seeded("colour_jitter_any_order", torch.zeros(2400, 3, 1, 1, dtype=torch.uint8))[:, 0, 0, 0]
+    numbers, counts = np.unique(found.numpy(), return_counts=True)
+    assert {*numbers} == {64 * a + 16 * b + 4 * c + d for a, b, c, d in permutations(range(4))}
+    assert ((counts - 100) ** 2 / 100).sum() < 49.8  # chi-square of 23 degrees of freedom: 1 in 1000
+
+
+def test_a_single_image_is_jittered_as_in_one_of_the_orders(monkeypatch):
+    image = batch(1)
+    plain = {name: getattr(augmentation, name) for name in ("brightness", "contrast", "saturation", "hue")}
+    fixed = [lambda images, change=change: _at(7, change, images) for change in plain.values()]
+    monkeypatch.setattr(augmentation, "COLOURS", fixed)
+    found = seeded("colour_jitter_any_order", image)
+    every = [reduce(lambda done, change: change(done), order, image) for order in permutations(fixed)]
+    assert sum(torch.equal(found, one) for one in every) == 1
+
+
+def _at(seed, change, images):
+    """What a change makes of images, drawn from a seed of its own."""
+    state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    found = change(images)
+    torch.set_rng_state(state)
+    return found
 
 
 def test_parts_are_joined_in_their_order():

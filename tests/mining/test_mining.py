@@ -305,7 +305,7 @@ def test_a_round_describes_what_it_needs_and_mines_as_if_it_had_described_all(mi
         asked.extend(images)
         return torch.from_numpy(np.concatenate([database, queries])[images])
 
-    start = Round(50, np.arange(6), hard, soft, previous)
+    start = Round(50, 50, np.arange(6), hard, soft, previous)
     positives, negatives, facts = mine_round(start, mining, 12, 0.1, describe, np.random.default_rng(1))
     again = np.random.default_rng(1)
     if mining == "random":

@@ -95,6 +95,8 @@ def test_encoded_are_descriptors_and_the_maps_behind_them(images):
         ("resnet50", "layer3", "conv1", 1024, 16),
         ("vgg16", "conv5_3", "conv4_3", 512, 16),
         ("vgg16", "pool5", "none", 512, 32),
+        ("efficientnet_b0", "block5", "block4", 112, 16),
+        ("efficientnet_b0", "block8", "none", 1280, 32),
     ],
 )
 def test_backbones_are_cut_after_the_named_layer(images, backbone, layer, freeze, dim, stride):
@@ -127,6 +129,7 @@ def test_the_seed_decides_and_leaves_other_random_numbers_alone():
     [
         ({"layer": "layer9"}, "layer='layer9' is no layer of resnet18; choose one of: conv1, .*layer4"),
         ({"backbone": "vgg16"}, "layer='layer2' is no layer of vgg16; choose one of: conv1_1, relu1_1, .*conv5_3"),
+        ({"backbone": "efficientnet_b3"}, "layer='layer2' is no layer of efficientnet_b3; .*: block0, .*block8$"),
         ({"freeze": "layer4"}, "freeze='layer4' is neither 'none' nor a layer kept of resnet18; .*layer2$"),
     ],
 )
@@ -177,7 +180,12 @@ def test_stem_and_tail_make_the_whole(images, training):
 
 @pytest.mark.parametrize(
     ("backbone", "layer", "freeze"),
-    [("resnet18", "layer3", "layer2"), ("resnet50", "layer2", "none"), ("vgg16", "conv3_3", "none")],
+    [
+        ("resnet18", "layer3", "layer2"),
+        ("resnet50", "layer2", "none"),
+        ("vgg16", "conv3_3", "none"),
+        ("efficientnet_b0", "block4", "block2"),
+    ],
 )
 def test_inference_copy_gives_the_same_descriptors(images, backbone, layer, freeze):
     model = build_model(BASE.replace(backbone=backbone, layer=layer, freeze=freeze, pooling="netvlad"))

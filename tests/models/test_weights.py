@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from data_scripts import pretrain
 from vg_core.config import Config
-from vg_core.models import build_model, load_model, save_model
+from vg_core.models import build_model, load_model, released, save_model
 from vg_core.models.backbones import STREETS
 from vg_core.models.whitening import Whitening
 
@@ -272,7 +272,7 @@ def hub(tmp_path, monkeypatch):
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", unplugged)
+    monkeypatch.setattr(released, "urlopen", unplugged)
     return tmp_path / "checkpoints"
 
 

@@ -6,7 +6,7 @@ import nbformat
 import pandas as pd
 
 import vg_core as vg
-from vg_core.datasets.places import SPLITS
+from vg_core.datasets.splits import SPLITS
 from vg_core.system import paths
 
 SLUG = "00_dataset"

@@ -5,21 +5,23 @@ from dataclasses import make_dataclass
 
 import pytest
 
-from tests.tiny import TINY
+from tests.tiny import GROUPS, TINY
 from vg_core import config as configuration
-from vg_core.config import ClassOptions, Config
+from vg_core.config import Config, GroupOptions
 from vg_core.datasets.places import PlaceSet
 from vg_core.runs import identity
 
 DEFAULTS = {  # a name leaves out what is at its default: raise identity.DEFAULTS when one of these has to change
-    1: """accumulate=1 augmentation='none' backbone='resnet18' cache_refresh_rate=1000 clusters=64 compile=False
-    dataset='pitts30k' epochs_num=50 fc_output_dim=0 freeze='layer2' image_size=(480, 640) images_per_row=12
-    infer_batch_size=16 joint_normaliser='pairs' l2='both' layer='layer3' loss='triplet' lr=1e-05 lr_halving_epochs=0
-    margin=0.1 mining='full' momentum=0.9 neg_samples_num=1000 negs_num_per_query=10 optimizer='adam' patience=3
-    pooling='gem' profile='full' queries_per_epoch=5000 seed=0 selected_by='recall_5' skip_unreadable=False
-    test_dataset='' test_image_size=None test_method='hard_resize' test_queries='queries' train_batch_size=4
-    train_positives_dist_threshold=10.0 train_positives_min_dist=0.0 val_positives_dist_threshold=25.0 val_queries=0
-    weight_decay=0.0 weights='imagenet' whitened_dim=0"""
+    1: """L=2 M=10.0 N=5 accumulate=1 alpha=30 augmentation='none' backbone='resnet18' cache_refresh_rate=1000
+    classifiers_lr=0.01 clusters=64 compile=False dataset='pitts30k' epochs_num=50 fc_output_dim=0 freeze='layer2'
+    groups_num=8 groups_order='sorted' image_size=(480, 640) images_per_row=12 infer_batch_size=16
+    joint_normaliser='pairs' l2='both' layer='layer3' logit_margin=None logit_scale=None loss='triplet' lr=1e-05
+    lr_halving_epochs=0 margin=0.1 margin_gradient='straight_through' min_images_per_class=10 mining='full'
+    momentum=0.9 neg_samples_num=1000 negs_num_per_query=10 optimizer='adam' patience=3 pooling='gem' profile='full'
+    queries_per_epoch=5000 seed=0 selected_by='recall_5' skip_unreadable=False test_dataset='' test_image_size=None
+    test_method='hard_resize' test_queries='queries' train_batch_size=4 train_positives_dist_threshold=10.0
+    train_positives_min_dist=0.0 val_positives_dist_threshold=25.0 val_queries=0 weight_decay=0.0 weights='imagenet'
+    whitened_dim=0"""
 }
 
 
@@ -34,6 +36,21 @@ def names(street):
 def test_another_training_has_another_name_and_the_same_test(names, option, value):
     (weights, test), (changed, same) = names(TINY), names(TINY.replace(**{option: value}))
     assert changed != weights and same == test
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("M", 25.0),
+        ("alpha", 180),
+        ("groups_num", 1),
+        ("groups_order", "legacy"),
+        ("logit_margin", 0.3),
+        ("loss", "softmax"),
+    ],
+)
+def test_other_classes_are_another_training(names, option, value):
+    assert names(GROUPS)[0] != names(GROUPS.replace(**{option: value}))[0]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +75,7 @@ def test_where_results_go_is_no_part_of_a_name(names):
 
 
 def test_no_default_changes_unnoticed():
-    values = vars(ClassOptions()) | Config().options()
+    values = vars(GroupOptions()) | Config().options()
     written = " ".join(f"{name}={value!r}" for name, value in sorted(values.items()))
     known = " ".join(DEFAULTS[identity.DEFAULTS].split())
     assert known.split() == [word for word in written.split() if word in known.split()]  # new options may be more

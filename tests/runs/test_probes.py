@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.tiny import TINY
+from tests.tiny import GROUPS, TINY
 from vg_core.datasets.places import PlaceSet
 from vg_core.models import build_model
 from vg_core.retrieval.descriptors import describe
 from vg_core.runs import probes
-from vg_core.runs.probes import learning_rate_range, mined_positives, positives_lost
+from vg_core.runs.probes import learning_rate_range, mined_positives, photograph_classes, positives_lost
 from vg_core.system import paths
 
 
@@ -52,3 +52,15 @@ def test_queries_without_a_positive_are_shown_as_lost():
     assert near.metres.max() <= 4.5
     none = mined_positives(build_model(TINY).eval(), TINY.replace(train_positives_dist_threshold=1.0))
     assert (none.positive == "").all()
+
+
+def test_classes_of_photographs_are_those_that_are_learned(street, write_photo):
+    far = write_photo(street / "images" / "train" / "queries", 401_000, 5_000_004)  # alone in its cell and its group
+    config = GROUPS.replace(min_images_per_class=1, N=100)
+    table = photograph_classes(config.replace(N=2)).set_index("path")
+    places = (table.easting // 30).astype(int)
+    assert (table.group == 1 + places % 2).all() and table["class"].nunique() == 13
+    assert (table.groupby("class").easting.agg(lambda metres: metres.max() // 30 - metres.min() // 30) == 0).all()
+    assert photograph_classes(config).group.eq(0).all(), "of one class each"
+    table = photograph_classes(GROUPS).set_index("path")
+    assert table.loc[str(far), ["class", "group"]].tolist() == [-1, 0] and len(table) == 49

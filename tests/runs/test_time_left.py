@@ -32,6 +32,13 @@ def test_twice_the_work_takes_twice_the_time(street, clock):
     assert 50 < longer < 110, "ten more epochs, but the test and the first validation only once"
 
 
+def test_classes_are_learned_without_mining(street, clock):
+    """In rows of as many images, with the same test: mining describes 48 images in each round of 8 rows of 5."""
+    classes = left(street, clock, 10.0, a=SHORT, b=SHORT.replace(loss="geo_classification"))["a"]
+    tuples = 48 + 3 * 40 + 2 * 32 + 32  # images: mined, learned from forward and back, validated twice, tested
+    assert classes == pytest.approx(10.0 * (tuples - 48) / tuples)
+
+
 def test_a_network_is_trained_once_for_all_its_tests(street, clock):
     again = left(street, clock, 10.0, a=SHORT, b=SHORT.replace(test_image_size=(30, 30)))["a"]
     assert 0 < again < 4

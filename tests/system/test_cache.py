@@ -24,6 +24,7 @@ OF_KIND = {
     ],
     "pixels": [f"pixels/{DIGEST}_480x640.npy"],
     "contents": [f"contents/{DIGEST}.parquet", "contents/SHA256SUMS"],
+    "labels": [f"labels/{DIGEST}.feather", "labels/SHA256SUMS"],
     "descriptors": [f"descriptors/{DIGEST}.npy", "descriptors/SHA256SUMS"],
     "ranges": [f"ranges/{RUN}-1e-06-1-60.csv"],
     "states": [f"checkpoints/smoke/{RUN}/state.pt"],

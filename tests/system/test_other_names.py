@@ -20,6 +20,7 @@ from vg_core.system.paths import REPORTS
         ("--backbone resnet18conv4", "--backbone resnet18 --layer layer3"),
         ("--descriptors-dimension 512 --fc_output_dim=8", "--fc_output_dim 512 --fc_output_dim 8"),
         ("--backbone=resnet101conv5 --layer layer2", "--backbone resnet101 --layer layer4 --layer layer2"),
+        ("--backbone VGG16", "--backbone vgg16 --layer conv5_3 --freeze pool4"),
         ("--dataset sare_ind --weights mac", "--dataset sare_ind --weights mac"),
         ("--resize 480 640 --pretrain imagenet", "--image_size 480 640 --weights imagenet"),
         ("--positive-dist-threshold 25 --seed=-1", "--val_positives_dist_threshold 25 --seed=-1"),
@@ -49,7 +50,7 @@ def test_names_become_ours_and_values_stay(typed, meant):
         ("train --aggregation rmac", "gem, average (SPoC), max (MAC) or netvlad"),
         ("train --brightness 0.5", "--augmentation"),
         ("test --num_preds_to_save 3", "--ranks FILE.csv"),
-        ("train --groups_num 8", "geo_classification"),
+        ("train --iterations_per_epoch 10000", "--queries_per_epoch"),
     ],
 )
 def test_what_has_no_equivalent_is_told_what_takes_its_place(capsys, words, instead):

@@ -23,10 +23,12 @@ from tests.own import DAMAGES, cut, empty, full_disk, killed, one_bit
 from tests.tiny import TINY
 from vg_core import __main__ as command_line
 from vg_core import report
-from vg_core.datasets import contents
+from vg_core.datasets import contents, label_tables
+from vg_core.datasets.folders import read_folder
 from vg_core.datasets.photographs import Photographs
 from vg_core.models import load_model, save_model
 from vg_core.models.checkpoint import whitened_file
+from vg_core.models.released import fetched
 from vg_core.retrieval.descriptor_store import DescriptorStore
 from vg_core.retrieval.locating import locate
 from vg_core.retrieval.whitened import whiten
@@ -46,6 +48,7 @@ VALUES = {
     ".json": {"a": [1, 2.5, "ü"]},
     ".csv": TABLE,
     ".parquet": TABLE,
+    ".feather": TABLE,
     ".npy": np.arange(200.0).reshape(20, 10),
     ".pt": {"model": {"weight": torch.arange(300.0)}, "history": [{"epoch": 1, "loss": 0.5}], "best": torch.zeros(0)},
     ".safetensors": b"header and tensors" * 20,
@@ -215,6 +218,13 @@ def after(work, file):
     return write
 
 
+def fetch_again(world):
+    world.patch.setattr(torch.hub, "get_dir", lambda: str(world.out))
+    file = world.out / "checkpoints" / world.best.name
+    file.unlink(missing_ok=True)
+    return fetched(world.best.as_uri(), "a model", "do without")
+
+
 def export(world):
     page = report.Page("20_optimizer", "smoke")
     page.table("gains", TABLE)
@@ -263,6 +273,13 @@ def digest_anew(world):
     return next((paths.cache_root() / "contents").glob("*.parquet"))
 
 
+def read_names(world):
+    world.patch.setattr(label_tables, "LARGE", 0)
+    shutil.rmtree(paths.cache_root() / "labels", ignore_errors=True)
+    read_folder(database(world))
+    return next((paths.cache_root() / "labels").glob("*.feather"))
+
+
 def draw_city(world):
     def draw(plan, folder, _workers):
         folder.joinpath("images").mkdir(parents=True)
@@ -306,11 +323,13 @@ WRITERS = {
     "vg_core.runs.probes:learning_rate_range": lay_range,
     "vg_core.retrieval.locating:_described": locate_kept,
     "vg_core.datasets.contents:digests": digest_anew,
+    "vg_core.datasets.label_tables:kept": read_names,
     "vg_core.datasets.photographs:_decode_into": decode,
     "vg_core.models.checkpoint:save_model": after(
         lambda world: save_model(load_model(world.best), world.out / "mine.safetensors"),
         lambda world: world.out / "mine.safetensors",
     ),
+    "vg_core.models.released:fetched": fetch_again,
     "vg_core.retrieval.descriptor_store:write": store,
     "vg_core.system.own_files:write_folder": export,
     "reports.build:build": build_pdf,
@@ -335,6 +354,7 @@ ELSEWHERE = {  # places that write and have no row, and why
         "into memory",
     ),
     "vg_core.models.checkpoint:model_bytes": "into memory",
+    "vg_core.models.released:_download": "for fetched, which has a row",
     "vg_core.system.own_files:": "formats, by write",
     "data_scripts.city.dataset:draw_shots": "into the folder of build_city, which is moved when it is complete",
     "reports.lab:prepare": "copies of the sources, and by replacing: see test_lab",
@@ -461,6 +481,7 @@ READERS = {
     "range of rates": (lay_range, lambda world: probes.learning_rate_range(SHORT)),
     "kept descriptors": (locate_kept, guesses),
     "digests": (digest_anew, lambda world: contents.digests(world.places.queries.path)),
+    "labels": (read_names, lambda world: read_folder(database(world))),
     "pixels": (decode, pixels),
 }
 
@@ -569,7 +590,7 @@ def test_a_damaged_city_is_a_sentence(world, damage):
 
 
 def test_every_module_that_reads_own_files_is_tested_here():
-    tested = "record state whitened probes locating contents report build stamps taken checkpoint readme"
+    tested = "record state whitened probes locating contents label_tables report build stamps taken checkpoint readme"
     sources = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
     asks = re.compile(r"own_files\.(read|is_intact|require|require_folder|read_or_make)\(")
     assert {file.stem for file in sources if asks.search(file.read_text())} == {*tested.split()}

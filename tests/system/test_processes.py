@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.children import several
-from tests.tiny import TINY, TakingTurns, fit, rounds_on_disk
+from tests.tiny import GROUPS, TINY, fit, rounds_on_disk
 from vg_core.__main__ import main
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
@@ -34,13 +34,12 @@ from vg_core.retrieval.strategies import STRATEGIES
 from vg_core.runs.experiments import read_back, run
 from vg_core.runs.record import Job
 from vg_core.system import devices, paths, processes
-from vg_core.training import objectives
 from vg_core.training.step import check_resources
 from vg_core.training.trainer import Trainer
 
 CONFIG = TINY.replace(freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
 CONFIG = CONFIG.replace(optimizer="sgd", lr=0.01)  # Adam's steps are nearly the same with gradients of a wrong length
-TURNS = TINY.replace(loss="taking_turns", train_batch_size=3)
+TURNS = GROUPS.replace(train_batch_size=3)
 
 
 def torchrun(config):
@@ -247,7 +246,7 @@ def _facts(history):
 
 def train_in_turns(folder):
     """A training by turns; one that is interrupted in its second epoch and goes on; one of a single epoch."""
-    objectives.OBJECTIVES["taking_turns"], step, steps = TakingTurns, Trainer.step, []
+    step, steps = Trainer.step, []
 
     def interrupted(trainer, pixels, rows):
         steps.append(1)
@@ -266,7 +265,7 @@ def train_in_turns(folder):
         fit(TURNS.replace(epochs_num=1), folder / "half")
 
 
-def test_a_classifier_that_rests_rests_in_all_processes(street, tmp_path, monkeypatch):
+def test_a_classifier_that_rests_rests_in_all_processes(street, tmp_path):
     several(train_in_turns, tmp_path)
     whole, stopped, half = (
         torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "stopped", "half")
@@ -274,9 +273,9 @@ def test_a_classifier_that_rests_rests_in_all_processes(street, tmp_path, monkey
     assert [row["loss"] for row in whole["history"]] == [row["loss"] for row in stopped["history"]]
     for part in ("model", "objective"):
         assert all(torch.equal(whole[part][name], stopped[part][name]) for name in whole[part])
-    assert torch.equal(whole["objective"]["odd.weight"], half["objective"]["odd.weight"])
-    assert not torch.equal(whole["objective"]["head.weight"], half["objective"]["head.weight"])
-    monkeypatch.setitem(objectives.OBJECTIVES, "taking_turns", TakingTurns)
+    first, second = (f"heads.{number}.weight" for number in range(2))
+    assert torch.equal(whole["objective"][first], half["objective"][first])
+    assert not torch.equal(whole["objective"][second], half["objective"][second])
     alone = fit(TURNS, tmp_path / "alone")
     np.testing.assert_allclose(
         [row["loss"] for row in whole["history"]], [row["loss"] for row in alone.history], rtol=1e-2

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.tiny import TINY, fit
+from tests.tiny import GROUPS, TINY, fit
 from vg_core.__main__ import main
 from vg_core.datasets.places import PlaceSet
 from vg_core.runs.experiments import compared, run
@@ -28,7 +28,7 @@ FROZEN = TINY.replace(layer="layer2", freeze="layer1")
 TAKES = Cost(
     **{"values_per_descriptor": 64, "images": (48, 32), "bytes_cached": (0, 0)},
     **{"images_described_per_round": 32, "images_learned_per_round": 40},
-    **{"bytes_of_model": 4 * 10**6, "bytes_beside_model": 4 * 10**6},
+    **{"bytes_of_model": 4 * 10**6, "bytes_beside_model": 4 * 10**6, "bytes_resting": 0},
     **{"bytes_to_describe": 2 * 10**7, "bytes_to_learn": 26 * 10**7, "bytes_to_learn_row": 6 * 10**7},
     **{"seconds_to_decode": 0.0, "seconds_to_describe": (0.0, 0.0, 0.0), "seconds_to_learn": 0.0},
 )
@@ -73,6 +73,23 @@ def test_frozen_layers_output_is_kept_as_the_training_keeps_it(sets):
     assert measure_cost(FROZEN.replace(augmentation="hue"), sets[:2], CPU).bytes_cached == (48 * one, 32 * one)
     classes = measure_cost(TINY.replace(loss="geo_classification"), sets[:2], CPU)
     assert classes.bytes_cached == (0, 0) and classes.images_described_per_round == 0
+
+
+def test_classifiers_that_rest_take_ram_and_disk_but_no_gpu_memory(sets):
+    both, one = (measure_cost(config, sets[:2], CPU) for config in (GROUPS, GROUPS.replace(groups_num=1)))
+    assert (both.bytes_resting, one.bytes_resting) == (3 * 4 * 6 * 64, 0)
+    assert both.bytes_beside_model == one.bytes_beside_model and both.images_learned_per_round == 8
+    many = replace(TAKES, bytes_resting=10**9)
+    more, less = (from_cost(GROUPS, sets, takes, ON_A_GPU).bytes_needed for takes in (many, TAKES))
+    assert {name: more[name] - less[name] for name in more} == pytest.approx(
+        {"RAM": 1.3e9, "GPU memory": 0, "disk": 2e9}
+    )
+
+
+def test_what_helps_is_an_option_of_the_loss(sets):
+    for config, option in ((TINY, "negs_num_per_query"), (GROUPS, "images_per_row")):
+        with pytest.raises(ValueError, match=f"RAM is short: .*lower image_size, {option} or"):
+            from_cost(config, sets, TAKES, PLENTY | {"RAM": 10**6}).check()
 
 
 @pytest.mark.skipif(not PEAK.exists(), reason="the system does not forget earlier peaks")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny import TINY, fit
+from tests.tiny import GROUPS, TINY, fit
 from vg_core.datasets.places import PlaceSet
 from vg_core.figures import mining_hardness, training_curves
 from vg_core.losses import LOSSES
@@ -18,7 +18,10 @@ from vg_core.models.network import Encoded
 from vg_core.runs.experiments import histories, run, sweep, with_untrained
 from vg_core.runs.probes import learning_rate_range
 from vg_core.training import trainer
-from vg_core.training.objectives import GeoClassification, Objective, RoundKey, hard_positives, make_objective
+from vg_core.training.classes import GeoClassification
+from vg_core.training.objective import Objective, RoundKey
+from vg_core.training.objectives import hard_positives, make_objective
+from vg_core.training.progress import Progress
 from vg_core.training.step import follow_schedule, make_optimizer
 
 GEO = TINY.replace(loss="geo_classification")
@@ -29,14 +32,14 @@ def places(street):
     return PlaceSet.load("street", "train")
 
 
-def drawn(objective, seed=0):
+def drawn(objective, seed=0, epoch=1):
     """Rows of a round; descriptors, where they are needed, are random."""
     generator = torch.Generator().manual_seed(seed)
 
     def describe(wanted):
         return torch.randn(len(wanted), 8, generator=generator)
 
-    return objective.draw(RoundKey(1, 1), np.random.default_rng(seed), describe)
+    return objective.draw(RoundKey(epoch, 1), np.random.default_rng(seed), describe)
 
 
 def loss_of(objective, descriptors, rows):
@@ -62,13 +65,16 @@ def test_no_positive_between_the_two_distances_is_a_sentence(places):
         make_objective(TINY.replace(train_positives_min_dist=6), places, 8)
 
 
-def test_a_split_without_queries_has_no_tuples_but_classes(places):
+def test_of_a_split_without_queries_every_photograph_is_one(places, street, tmp_path):
     flat = replace(places, queries=places.queries.iloc[:0])
-    with pytest.raises(ValueError, match="street train: mined tuples need queries, and there are none"):
-        make_objective(TINY, flat, 8)
-    make_objective(TINY.replace(epochs_num=0), flat, 8)
+    count, positions = len(places.database), places.database[["easting", "northing"]].to_numpy()
+    rows, _ = drawn(make_objective(TINY.replace(cache_refresh_rate=99, queries_per_epoch=99), flat, 8))
+    assert sorted(rows[:, 0]) == list(range(count)) and (rows[:, 0] != rows[:, 1]).all()
+    metres = np.linalg.norm(positions[rows[:, :1]] - positions[rows], axis=2)  # (R, P)
+    assert (metres[:, 1] <= 10).all() and (metres[:, 2:] > 25).all()
     rows, _ = drawn(make_objective(GEO, flat, 8))
-    assert set(rows.ravel()) == set(range(len(places.database)))
+    assert set(rows.ravel()) == set(range(count))
+    assert trainer.train(TINY, tmp_path, flat, PlaceSet.load("street", "val"), Progress).finished
 
 
 # On the street database images stand in pairs 30 m apart, so each query has two positives and ten images beyond 25 m.
@@ -186,22 +192,121 @@ def test_a_single_cell_is_nothing_to_tell_apart(places):
 
 
 def test_sweeps_pictures_and_the_untrained_network(street):
-    variants = with_untrained({"triplet": TINY.replace(epochs_num=1), "classes": GEO.replace(epochs_num=1)})
+    objectives = {"triplet": TINY, "classes": GEO, "groups": GROUPS}
+    variants = with_untrained({name: config.replace(epochs_num=1) for name, config in objectives.items()})
     ranks = sweep(variants, cluster="here")
-    same = ["triplet, untrained", "classes, untrained"]
-    one, other = (run(variants[name]) for name in same)
-    assert one.ranks.equals(other.ranks)
-    assert all(torch.equal(a, b) for a, b in zip(*(r.model().state_dict().values() for r in (one, other)), strict=True))
+    first, *others = (run(variants[f"{name}, untrained"]) for name in objectives)
+    for other in others:
+        assert first.ranks.equals(other.ranks)
+        both = zip(*(one.model().state_dict().values() for one in (first, other)), strict=True)
+        assert all(torch.equal(a, b) for a, b in both)
     assert set(ranks.variant) == {*variants}
     history, validation = histories(variants)
-    assert history.groupby("variant").size().to_dict() == {"triplet": 3, "classes": 3}
-    assert (history.seconds_extraction[history.variant == "classes"] == 0).all()
+    assert history.groupby("variant").size().to_dict() == dict.fromkeys(objectives, 3)
+    assert (history.seconds_extraction[history.variant != "triplet"] == 0).all()
     for figure in (training_curves(history, validation), mining_hardness(history)):
         assert figure.axes[0].has_data()
 
 
 def test_learning_rates_are_tried_on_it_too(street):
     assert learning_rate_range(GEO, 1e-5, 1e-3, 4).loss.between(0, math.log(30)).all()
+
+
+# --- classes in groups ---------------------------------------------------------------------------------------------
+
+
+def turned(places, headings):
+    """The set with these headings of its database images; those of its queries are unknown."""
+    queries = places.queries.assign(heading=np.nan)
+    return replace(places, database=places.database.assign(heading=headings), queries=queries)
+
+
+def test_groups_of_classes_take_turns_and_classes_are_equally_likely(places):
+    few = places.database.drop(index=[0, 4, 5])  # of the first and of the third place, database first
+    objective = make_objective(
+        GROUPS.replace(min_images_per_class=2, queries_per_epoch=600, cache_refresh_rate=600),
+        replace(places, database=few),
+        8,
+    )
+    assert [head.weight.shape for head in objective.heads] == [(6, 8), (6, 8)]
+    paths, at = [*few.path, *places.queries.path], np.concatenate([few.easting, places.queries.easting]) // 30
+    assert len(paths) == len(objective.labels)
+    for epoch in (1, 2, 3):
+        rows, facts = drawn(objective, epoch=epoch)
+        assert rows.shape == (600, 1) and facts == {"group": 2 - epoch % 2, "classes": 6}
+        assert len(np.unique(at[rows] % 2)) == 1  # every second place
+        labels = objective.labels[rows[:, 0]].numpy().reshape(-1, 6)
+        assert (np.sort(labels, axis=1) == range(6)).all()  # none twice before all
+        assert len({*map(tuple, labels)}) > 50
+        _, shown = np.unique(rows, return_counts=True)
+        for place in np.unique(at[rows]):
+            own = shown[at[np.unique(rows)] == place]  # 100 in all, each photograph as often as another, by chance
+            expected = 100 / np.count_nonzero(at == place)
+            assert ((own - expected) ** 2 / expected).sum() < 16.3  # chi-square, 3 degrees of freedom: 1 in 1000
+    assert not np.array_equal(drawn(objective, 0)[0], drawn(objective, 1)[0])
+
+
+def test_a_batch_has_no_more_photographs_than_a_group_has_classes(street, places, tmp_path):
+    objective = make_objective(GROUPS.replace(images_per_row=4), places, 8)
+    assert objective.most_rows == 1
+    steps = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.Trainer, "step", lambda self, pixels, rows: steps.append(len(rows)) or torch.zeros(()))
+        fit(GROUPS.replace(train_batch_size=100, epochs_num=1), tmp_path)
+    assert steps == [6] * 3  # of 8 in each of three rounds: an incomplete last batch is dropped
+
+
+def test_each_group_is_told_apart_by_its_own_classifier(places):
+    objective = make_objective(GROUPS, places, 8)
+    for epoch, head in enumerate(objective.heads, start=1):
+        rows, _ = drawn(objective, epoch=epoch)
+        descriptors = torch.randn(8, 1, 8)
+        expected = head.loss(descriptors[:, 0], objective.labels[rows[:, 0]])
+        assert loss_of(objective, descriptors, rows).item() == expected.item()
+    first, same = (make_objective(GROUPS, places, 8).heads[0].weight for _ in range(2))
+    assert torch.equal(first, same) and not torch.equal(
+        first, make_objective(GROUPS.replace(seed=1), places, 8).heads[0].weight
+    )
+
+
+def test_photographs_without_a_heading_are_counted_and_left_out(places, capsys):
+    headings = np.where(np.arange(24) < 20, 45.0, 200.0)
+    headings[:2] = np.nan
+    objective = make_objective(GROUPS.replace(alpha=30, N=1, L=2, min_images_per_class=2), turned(places, headings), 8)
+    assert (
+        capsys.readouterr().out
+        == "street train: 22 of 48 photographs make 11 classes in 2 groups, 26 have no heading\n"
+    )
+    assert (objective.labels < 0).nonzero()[:, 0].tolist() == [0, 1, *range(24, 48)]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"alpha": 30}, "none of 48 photographs has a heading in its name, so there are no classes; alpha=360 makes"),
+        (
+            {"min_images_per_class": 5},
+            "no class has min_images_per_class=5 photographs, the largest has 4; lower it, or",
+        ),
+        ({"groups_num": 3}, "there are 2 groups of two classes or more, fewer than groups_num=3; lower groups_num"),
+        ({"N": 12, "groups_num": 1}, "there are 0 groups of two classes or more"),
+        ({"loss": "softmax", "logit_margin": 0.1}, "logit_margin does nothing to the loss 'softmax'"),
+    ],
+)
+def test_classes_that_cannot_be_learned_are_sentences(places, options, said):
+    with pytest.raises(ValueError, match=said):
+        make_objective(GROUPS.replace(**options), places, 8)
+
+
+def test_the_untrained_network_needs_no_classes(places):
+    assert not make_objective(GROUPS.replace(alpha=30, epochs_num=0), places, 8).heads
+
+
+@pytest.mark.parametrize("loss", ["cosface", "arcface", "sphereface", "softmax"])
+def test_every_margin_learns(street, tmp_path, loss):
+    state = fit(GROUPS.replace(loss=loss, groups_num=1, epochs_num=3, patience=9, queries_per_epoch=48), tmp_path)
+    losses = [row["loss"] for row in state.history]
+    assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:6])
 
 
 # --- schedule and validation ---------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from tests.children import started
-from tests.tiny import TINY, TakingTurns, fit, rounds_on_disk
+from tests.tiny import GROUPS, TINY, fit, rounds_on_disk
 from vg_core.datasets.places import PlaceSet
 from vg_core.models import load_model
 from vg_core.system import own_files
 from vg_core.training import objectives
 from vg_core.training import trainer as training
-from vg_core.training.step import follow_schedule, make_optimizer
+from vg_core.training.step import follow_schedule, make_optimizer, move_moments
 from vg_core.training.trainer import Diverged
 
 
@@ -72,7 +72,7 @@ def test_frozen_layers_do_not_move(street, tmp_path):
     assert not any(name.startswith(("backbone.conv1", "backbone.bn1", "backbone.layer1")) for name in moved)
 
 
-def train_and_die(folder, place, calls):
+def train_and_die(config, folder, place, calls):
     """Train, and die of SIGKILL in one of the calls of a function."""
     work, left = resolve_name(place), iter(range(calls))
 
@@ -82,31 +82,30 @@ def train_and_die(folder, place, calls):
         return work(*arguments)
 
     pytest.MonkeyPatch().setattr(place.replace(":", "."), die)
-    fit(TINY, folder)
+    fit(config, folder)
 
 
-def test_killed_run_ends_like_an_uninterrupted_one(street, tmp_path):
-    whole = fit(TINY, tmp_path / "whole")
+@pytest.mark.parametrize("config", [TINY, GROUPS], ids=["tuples", "groups"])
+def test_killed_run_ends_like_an_uninterrupted_one(street, tmp_path, config):
+    whole = fit(config, tmp_path / "whole")
     step, save, validate = (f"vg_core.training.trainer:Trainer.{name}" for name in ("step", "save", "validate"))
     for place, calls, done in ((step, 4, 1), ("os:fsync", 2, 1), (save, 2, 2), (validate, 1, 3)):
-        process, _ = started(train_and_die, tmp_path / "killed", place, calls)
+        process, _ = started(train_and_die, config, tmp_path / "killed", place, calls)
         process.join(60)
         assert (process.exitcode, rounds_on_disk(tmp_path / "killed")) == (-signal.SIGKILL, done), place
-    resumed = fit(TINY, tmp_path / "killed")
+    resumed = fit(config, tmp_path / "killed")
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
     assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert same(*(saved(tmp_path / name)["objective"] for name in ("killed", "whole")))
 
 
-@pytest.fixture
-def taking_turns(monkeypatch):
-    """The loss of that name."""
-    monkeypatch.setitem(objectives.OBJECTIVES, "taking_turns", TakingTurns)
+def saved(folder):
+    return torch.load(folder / "state.pt", weights_only=True)
 
 
-@pytest.mark.usefixtures("taking_turns")
-@pytest.mark.parametrize("loss", ["triplet", "geo_classification", "taking_turns"])
-def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypatch, loss):
-    config = TINY.replace(loss=loss, lr_halving_epochs=1, val_queries=9)
+@pytest.mark.parametrize("config", [TINY, TINY.replace(loss="geo_classification"), GROUPS], ids=lambda c: c.task.loss)
+def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypatch, config):
+    config = config.replace(lr_halving_epochs=1, val_queries=9)
     whole = fit(config, tmp_path / "whole")
     original, calls = training.Trainer.step, []
 
@@ -124,27 +123,59 @@ def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypat
     resumed = fit(config, tmp_path / "stopped")
     assert same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
-    one, other = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("stopped", "whole"))
-    assert same(one["objective"], other["objective"])
+    assert same(*(saved(tmp_path / name)["objective"] for name in ("stopped", "whole")))
 
 
-@pytest.mark.usefixtures("taking_turns")
-def test_classifiers_that_take_turns_learn_at_their_own_rates_and_rest(street, tmp_path):
-    """The one of odd epochs learns in the first, the other in the second, after the rates have been halved once."""
-    config = TINY.replace(loss="taking_turns", lr_halving_epochs=1)
-    found = []
-    for epochs in (0, 1, 2):
-        fit(config.replace(epochs_num=epochs), tmp_path / str(epochs))
-        found.append(torch.load(tmp_path / str(epochs) / "state.pt", weights_only=True))
-    start, first, second = (state["objective"] for state in found)
-    for name in ("weight", "bias"):
-        assert torch.equal(start[f"head.{name}"], first[f"head.{name}"])
-        assert not torch.equal(first[f"head.{name}"], second[f"head.{name}"])
-        assert not torch.equal(start[f"odd.{name}"], first[f"odd.{name}"])
-        assert torch.equal(first[f"odd.{name}"], second[f"odd.{name}"])
-    groups = found[2]["optimizer"]["param_groups"]
-    assert [group["lr"] for group in groups] == [5e-4, 5e-3, 5e-4]
-    assert [row["lr"] for row in found[2]["history"]] == [1e-3] * 3 + [5e-4] * 3
+def test_an_epoch_touches_one_classifier_and_its_moments(street, tmp_path):
+    """The first learns in epochs 1 and 3, the second in epoch 2, after the rates have been halved once."""
+    config, found = GROUPS.replace(lr_halving_epochs=1, classifiers_lr=0.02), []
+    for epochs in range(4):
+        fit(config.replace(epochs_num=epochs, patience=9), tmp_path / str(epochs))
+        found.append(saved(tmp_path / str(epochs)))
+    numbers = found[0]["optimizer"]["param_groups"][1]["params"]  # of the two, among all that is trained
+    for head, turns in ((0, (1, 3)), (1, (2,))):
+        for epoch in range(1, 4):
+            before, after = (
+                {"weight": state["objective"][f"heads.{head}.weight"]}
+                | state["optimizer"]["state"].get(numbers[head], {})
+                for state in found[epoch - 1 : epoch + 1]
+            )
+            if epoch in turns:
+                assert not torch.equal(before["weight"], after["weight"]) and after["step"] == 6 * (1 + (epoch == 3))
+            else:
+                assert same(before, after)
+    assert [group["lr"] for group in found[3]["optimizer"]["param_groups"]] == [2.5e-4, 0.005]
+    assert [(row["lr"], row["group"], row["classes"]) for row in found[3]["history"][::3]] == [
+        (1e-3, 1, 6),
+        (5e-4, 2, 6),
+        (2.5e-4, 1, 6),
+    ]
+
+
+def test_moments_move_with_their_weights():
+    head = torch.nn.Linear(3, 2)
+    optimizer = make_optimizer(GROUPS, head, objectives.Objective())
+    head(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    elsewhere = torch.empty_like(head.weight, device="meta")
+    optimizer.state[torch.nn.Parameter(elsewhere)] = dict(optimizer.state[head.weight])
+    move_moments(optimizer)
+    *here, there = ({value.device.type for value in state.values()} for state in optimizer.state.values())
+    assert (here, there) == ([{"cpu"}] * 2, {"meta"})
+
+
+def test_a_state_of_another_width_is_a_sentence(street, tmp_path):
+    """Which a training by its name never finds: other options, another folder."""
+    fit(GROUPS.replace(epochs_num=1), tmp_path)
+    for options, part in (
+        ({"groups_num": 1}, "objective"),
+        ({"N": 1, "groups_num": 1}, "objective"),
+        ({"fc_output_dim": 9}, "model"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"state\.pt: the {part} in it is of another training \(.*\); delete .* again"
+        ):
+            fit(GROUPS.replace(**options), tmp_path)
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])

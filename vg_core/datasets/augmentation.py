@@ -62,6 +62,17 @@ def greyscale(images: Tensor) -> Tensor:
     return _half(lambda some: _grey(some).to(torch.uint8).expand_as(some), images)
 
 
+def colour_jitter_any_order(images: Tensor) -> Tensor:
+    """Images after all four of ``COLOURS``, each image in a random order of its own, as torchvision's ColorJitter and
+    CosPlace.
+    """
+    orders, images = torch.rand(len(images), len(COLOURS)).argsort(dim=1), images.clone()  # (B, 4), (B, 3, H, W)
+    for turn in orders.T:  # (B,)
+        for number, change in enumerate(COLOURS):
+            images[turn == number] = change(images[turn == number])
+    return images
+
+
 # --- geometry ------------------------------------------------------------------------------------------------------
 def horizontal_flip(images: Tensor) -> Tensor:
     """Images half of which, at random, are mirrored."""
@@ -201,11 +212,11 @@ def _by_name(*functions: Augmentation) -> dict[str, Augmentation]:
     return {function.__name__: function for function in functions}
 
 
-# always in this order, as DVGL; torchvision's ColorJitter draws another order for each image
 COLOURS = (brightness, contrast, saturation, hue)
 JITTERS = {
-    "colour_jitter": _chain(*COLOURS),
+    "colour_jitter": _chain(*COLOURS),  # always in this order, as DVGL
     "colour_jitter_mild": _chain(*(partial(part, strength=MILD) for part in COLOURS)),
+    "colour_jitter_any_order": colour_jitter_any_order,
 }
 OTHERS = (horizontal_flip, random_resized_crop, perspective, rotation, greyscale, rand_augment)
 AUGMENTATIONS = ByName("augmentation", {"none": _chain()} | _by_name(*COLOURS) | JITTERS | _by_name(*OTHERS))

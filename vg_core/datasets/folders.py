@@ -5,18 +5,19 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 import utm
 
+from vg_core.datasets.label_tables import COLUMNS, NUMBERS, kept, label_table
 from vg_core.datasets.labels import IMAGE_SUFFIXES, parse_name
+from vg_core.datasets.path_lists import LIST, read_list
 from vg_core.system.text import printable
 
 PICTURES = (".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".jfif", ".jpe", ".jp2", ".jxl", ".dng")
 SUFFIX = re.compile(r"\.[a-z0-9]{1,9}")
 SAID = 5  # kinds that a sentence names
-NUMBERS = ["easting", "northing", "latitude", "longitude", "heading"]
-COLUMNS = [*NUMBERS, "zone_number", "zone_letter", "pano_id", "timestamp", "note"]
 
 
 @dataclass
@@ -101,27 +102,28 @@ def read_folder(folder) -> pd.DataFrame:
     """A table of the photographs below ``folder`` with the columns of PlaceSet, a row per image, sorted by path.
     ``attrs["left_out"]`` counts what else lies there.
 
+    They are those that a file ``<folder>_images_paths.txt`` lists, where there is one: it saves searching the folder.
     Says in a line each what is left out and which fields of names make no sense. Raises OSError for a folder that
-    cannot be listed, and ValueError when it holds no image or a name has no coordinates.
+    cannot be listed or lacks what the list names, and ValueError when it holds no image or a name has no coordinates.
     """
+    file = Path(os.fspath(folder).rstrip(os.sep) + LIST)
+    table = read_list(file, folder) if file.is_file() else _search(folder)
+    if table.attrs["doubts"]:
+        print(f"{printable(folder)}: {table.attrs['doubts']}")
+    return with_degrees(table, one_zone(table))
+
+
+def _search(folder) -> pd.DataFrame:
+    """The table of what lies below a folder; says what is left out."""
     found = listed(folder)
     if not found.paths:
         raise ValueError(f"{found}: no image found ({' '.join(IMAGE_SUFFIXES)}, in any case)")
-    labels = [parse_name(file) for file in found.paths]
     if found.left_out:
         print(found)
-    if doubts := [doubt for label in labels for doubt in label.doubts]:
-        counts, examples = Counter(what for what, _ in doubts), dict(reversed(doubts))
-        said = [f"{what} of {n} names ('{printable(examples[what][:60])}')" for what, n in counts.most_common()]
-        print(f"{printable(folder)}: taken as unknown: {', '.join(said)}")
-    columns = {"path": found.paths} | {name: [getattr(label, name) for label in labels] for name in COLUMNS}
-    try:
-        table = pd.DataFrame(columns)
-    except UnicodeEncodeError:  # bytes that are no UTF-8, which Arrow's texts cannot hold
-        table = pd.DataFrame(columns, dtype=object)
-    table[NUMBERS] = table[NUMBERS].astype(float)
+    names = (os.fsencode(f"{path}\0") for path in found.paths)
+    table = kept(names, sum(map(len, found.paths)), lambda: label_table(found.paths))
     table.attrs["left_out"] = len(found.left_out)
-    return with_degrees(table, one_zone(table))
+    return table
 
 
 def taken_at(photo, others: pd.DataFrame) -> pd.DataFrame:
@@ -143,12 +145,13 @@ def one_zone(table: pd.DataFrame) -> str:
     Distances are planar, so eastings of two UTM grids must never meet: ValueError. Letters are bands of one grid, N and
     beyond north of the equator; a name without a letter goes with those that have one.
     """
-    grids = Counter()
-    for (number, letter), count in table.value_counts(["zone_number", "zone_letter"], dropna=False).items():
-        half = letter and ("north" if letter.upper() >= "N" else "south")
-        grids["no zone" if pd.isna(number) else str(int(number)), half] += count
-    halves = {half for _, half in grids} - {""}
-    if len({number for number, _ in grids}) > 1 or len(halves) > 1:
+    letters = table.zone_letter.unique()
+    half_of = {letter: letter and ("north" if letter.upper() >= "N" else "south") for letter in letters}
+    halves, numbers = {*half_of.values()} - {""}, table.zone_number
+    if numbers.nunique() + numbers.isna().any() > 1 or len(halves) > 1:
+        grids, zones = Counter(), table.groupby(["zone_number", "zone_letter"], dropna=False, sort=False)
+        for (number, letter), count in zones.size().items():
+            grids["no zone" if pd.isna(number) else str(int(number)), half_of[letter]] += count
         counts = ", ".join(f"{' '.join(grid).strip()} ({n} images)" for grid, n in grids.most_common())
         raise ValueError(f"mixed UTM zones: {counts}. Distances in metres need one zone: split the set by zone.")
     return max(halves, default="")
@@ -156,9 +159,9 @@ def one_zone(table: pd.DataFrame) -> str:
 
 def with_degrees(table: pd.DataFrame, half: str) -> pd.DataFrame:
     """Fill latitude and longitude (degrees) from UTM where names give a zone but not both, on this ``half``."""
-    rows = table[table[["latitude", "longitude"]].isna().any(axis=1) & table.zone_number.notna()]
+    rows = table.index[(table.latitude.isna() | table.longitude.isna()) & table.zone_number.notna()]
     if half and len(rows):
-        metres, number = (rows.easting.to_numpy(), rows.northing.to_numpy()), int(rows.zone_number.iloc[0])
-        degrees = utm.to_latlon(*metres, number, northern=half == "north", strict=False)
-        table.loc[rows.index, "latitude"], table.loc[rows.index, "longitude"] = degrees
+        metres, number = (table[axis][rows].to_numpy() for axis in ("easting", "northing")), table.zone_number[rows[0]]
+        degrees = utm.to_latlon(*metres, int(number), northern=half == "north", strict=False)
+        table.loc[rows, "latitude"], table.loc[rows, "longitude"] = degrees
     return table

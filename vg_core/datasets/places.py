@@ -1,11 +1,7 @@
 """A set of places: which photographs there are, where they were taken, and which of them show the same spot."""
 
-import difflib
 import hashlib
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,12 +16,10 @@ from vg_core.config import Config
 from vg_core.datasets.contents import digests
 from vg_core.datasets.folders import one_zone, read_folder, with_degrees
 from vg_core.datasets.photographs import unreadable
+from vg_core.datasets.splits import find_split, unlike_published
 from vg_core.evaluation.ranks import Within
-from vg_core.system import paths
 from vg_core.system.text import printable
 
-SPLITS = ("train", "val", "test")
-GENERATED = ("toycity", "toycity_drive")  # rendered on first use, nothing is downloaded
 SPOTS_AT_A_TIME = 1024  # whose neighbours are listed together: what the cache of a core holds
 ROUNDING_METRES = 1e-6  # names carry centimetres; binary fractions must not push 25.00 m over the line
 
@@ -52,10 +46,11 @@ class PlaceSet:
         `read_folder` does.
         """
         tables = [read_folder(folder) for folder in (database, queries) if folder is not None]
-        half = one_zone(pd.concat(tables))
         left_out = sum(table.attrs["left_out"] for table in tables)
-        database, *queries = (with_degrees(table, half) for table in tables)
-        return cls(name, split, database, queries[0] if queries else database.iloc[:0], left_out=left_out)
+        if queries is None:
+            return cls(name, split, *tables, tables[0].iloc[:0], left_out=left_out)
+        half = one_zone(pd.concat([table[["zone_number", "zone_letter"]] for table in tables]))
+        return cls(name, split, *(with_degrees(table, half) for table in tables), left_out=left_out)
 
     @classmethod
     def load(cls, name: str, split: str, skip_unreadable: bool = False, queries: str = "queries") -> "PlaceSet":
@@ -63,9 +58,9 @@ class PlaceSet:
 
         A split is a folder ``database`` and one of ``queries``, which may have another name, such as queries_v1 or
         night. A train split may hold photographs directly (as that of SF-XL): all are database, and there are no
-        queries. A folder that holds ``database`` and queries directly is a test split. The toy city is rendered when it
-        is not there yet. With ``skip_unreadable`` every file is decoded once and broken ones are left out, counted and
-        listed in ``skipped``.
+        queries. A folder that holds ``database`` and queries directly is a test split. A toy city is rendered when it
+        is not there yet. A line says when a dataset of a published name has other numbers of photographs. With
+        ``skip_unreadable`` every file is decoded once and broken ones are left out, counted and listed in ``skipped``.
         """
         folder, name = find_split(name, split, queries), printable(Path(name).name)
         flat = not (folder / "database").is_dir()
@@ -73,6 +68,8 @@ class PlaceSet:
         places = replace(cls.from_folders(*parts, name, split), queries_folder=queries)
         if flat:
             print(f"{name} {split}: {len(places.database)} photographs, all of them database: there are no queries")
+        if unlike := unlike_published(name, split, queries, (len(places.database), len(places.queries))):
+            print(unlike)
         return places.readable() if skip_unreadable else places
 
     def readable(self) -> "PlaceSet":
@@ -196,41 +193,6 @@ def _images_at(places: Sequence[list[int]], images: np.ndarray, first: np.ndarra
     for part in parts:
         part.sort()
     return parts
-
-
-def find_split(name: str, split: str, queries: str = "queries") -> Path:
-    """Folder of a split: of ``database`` and ``queries``, or of the photographs themselves where a train split is flat.
-
-    Raises ValueError for a name that is none, and FileNotFoundError, which says where it looked.
-    """
-    if split not in SPLITS:
-        raise ValueError(f"split '{split}' is unknown; choose one of: {', '.join(SPLITS)}")
-    if not re.fullmatch(r"[^/\\\0]+", queries) or queries in (".", ".."):
-        raise ValueError(f"{queries!r} is no name of a folder of queries; it lies beside database, as queries_v1 does")
-    root = Path(name).expanduser() if os.sep in str(name) else paths.data_root() / name
-    if name in GENERATED and not root.is_dir():
-        _render(name)
-    bare = [root] if split == "test" else []  # training on the images of the test would go unnoticed
-    for folder in (root / "images" / split, root / split, *bare):
-        parts = (folder / "database").is_dir(), (folder / queries).is_dir()
-        if all(parts) or (split == "train" and folder.is_dir() and not any(parts)):
-            return folder
-    known = [*GENERATED, *(folder.name for folder in paths.data_root().glob("*/"))]
-    near = [] if root.is_dir() else difflib.get_close_matches(str(name), known, 1)
-    raise FileNotFoundError(
-        f"dataset '{name}' has no {split} split: expected {root / 'images' / split}/database and …/{queries}. "
-        + (f"Did you mean {near[0]}? Else set" if near else "Set")
-        + " VG_DATA to the folder that holds datasets, or give the path of the dataset folder."
-    )
-
-
-def _render(name: str) -> None:
-    """Draw a generated city; OSError when that fails."""
-    print(f"{name} is not in {paths.data_root()} yet: rendering it (about a minute, once).", flush=True)
-    script = paths.DATA_SCRIPTS / "toy_city.py"
-    environment = os.environ | {"VG_PARENT": str(os.getpid())}  # whose end, even by kill -9, ends it, too
-    if subprocess.run([sys.executable, str(script), "--city", name], env=environment).returncode:
-        raise OSError(f"{name} could not be rendered in {paths.data_root()}: see above, or set VG_DATA")
 
 
 def _positions(table: pd.DataFrame) -> np.ndarray:

@@ -118,7 +118,7 @@ def _banded_lines(table: pd.DataFrame, x: str) -> tuple[Figure, Axes]:
 
 def _one_line_each(names: pd.Series) -> tuple[Figure, Axes]:
     """Axes with one horizontal line per name, the first on top; a long name takes two lines of text."""
-    names = [fill(name, NAME) for name in names]
+    names = [fill(name, max(NAME, len(name) // 2 + 4)) for name in names]
     line = 0.25 if any("\n" in name for name in names) else 0.19  # inches
     figure, axes = plt.subplots(figsize=(COLUMN, 0.65 + line * max(len(names), 2)))
     axes.set_yticks(np.arange(len(names)), names)

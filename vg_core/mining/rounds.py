@@ -16,6 +16,7 @@ class Round:
     """What one round starts from. Images are numbered database first (N of them), queries behind."""
 
     database: int  # N
+    first_query: int  # its number; queries may be the database itself
     queries: np.ndarray  # (Q,) those of this round, numbered from 0
     hard: list[np.ndarray]  # per query, the database images that it may be pulled to
     soft: list[np.ndarray]  # per query, the database images that are never its negatives
@@ -46,7 +47,7 @@ def mine_round(
         needed = np.unique(np.concatenate([pool.ravel(), *start.hard, previous[previous >= 0]]))
     if mining == "full":
         needed = np.arange(size)
-    found = describe(np.concatenate([needed, size + start.queries]))  # (M + Q, D)
+    found = describe(np.concatenate([needed, start.first_query + start.queries]))  # (M + Q, D)
     database, queries = found[: len(needed)], found[len(needed) :]  # (M, D), (Q, D)
     place = np.full(size + 1, -1)  # of each image in ``needed``; the last is that of -1, no image
     place[needed] = np.arange(len(needed))

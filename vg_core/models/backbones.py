@@ -1,11 +1,11 @@
-"""Backbones cut at a named layer and frozen up to a named layer, and where their ImageNet weights lie.
+"""Backbones cut at a named layer and frozen up to a named layer.
 
 torchvision's models are imported late: that takes seconds, and reading finished runs back needs none.
 """
 
-import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 NAMED = ("imagenet", "streets", "none")  # weights that are no file of the user's
 STREETS = Path(__file__).with_name("streets.safetensors")  # weights of data_scripts/pretrain.py, of ResNet-18
-BACKBONES = ("resnet18", "resnet50", "resnet101", "vgg16")
+RESNETS = ("resnet18", "resnet50", "resnet101", "resnet152")
+BACKBONES = (*RESNETS, "vgg16", *(f"efficientnet_b{size}" for size in range(8)))
 HEADS = ("avgpool", "fc", "classifier")  # torchvision's layers behind the features
 
 
@@ -64,43 +65,15 @@ def build_backbone(name: str, layer: str, freeze: str) -> tuple[Backbone, int]:
     return backbone, [module.out_channels for module in backbone.modules() if isinstance(module, nn.Conv2d)][-1]
 
 
-def imagenet_file(name: str) -> Path:
-    """File with torchvision's ImageNet weights (V1, as in the literature), fetched into PyTorch's cache if need be."""
-    from torchvision import models
-
-    url = models.get_model_weights(name).IMAGENET1K_V1.url
-    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-    if not file.exists():
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            digest = file.stem.rpartition("-")[2]  # torchvision's names end with the start of the SHA-256
-            torch.hub.download_url_to_file(url, str(file), hash_prefix=digest)
-        except (OSError, RuntimeError) as error:
-            raise OSError(
-                f"the ImageNet weights of {name} could not be fetched ({error}). Fetch {url} elsewhere and place it at "
-                f"{file}, or say where you have it: weights=PATH; weights='none' starts from random ones"
-            ) from error
-    return file
-
-
-def weights_file(weights: str, backbone: str) -> Path | None:
-    """The file that an option ``weights`` means, fetched if need be; None for random ones."""
-    if weights == "none":
-        return None
-    if weights == "streets":
-        return STREETS
-    if weights == "imagenet":
-        return imagenet_file(backbone)
-    return Path(os.path.expanduser(weights))  # of ~nobody, the other one raises a RuntimeError
-
-
 def all_layers(name: str) -> dict[str, nn.Module]:
     """All layers of a backbone by name, with torchvision's random initialisation."""
     from torchvision import models
 
-    if name != "vgg16":
+    if name in RESNETS:
         children = models.get_model(name, weights=None).named_children()
         return {child: module for child, module in children if child not in HEADS}
+    if name != "vgg16":
+        return {f"block{number}": module for number, module in enumerate(models.get_model(name, weights=None).features)}
     # torchvision's constructor would also draw the 120 million weights of the classifier
     features = models.vgg.make_layers(models.vgg.cfgs["D"])
     for module in features:
@@ -110,7 +83,8 @@ def all_layers(name: str) -> dict[str, nn.Module]:
     return dict(zip(_vgg_names(), features, strict=True))
 
 
-def layers_of(name: str) -> dict[str, nn.Module]:
+@cache
+def layers_of(name: str) -> Mapping[str, nn.Module]:
     """All layers of a backbone by name, with shapes but without memory."""
     with torch.device("meta"):
         return all_layers(name)

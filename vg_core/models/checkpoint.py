@@ -11,7 +11,9 @@ from torch import Tensor
 
 from vg_core.config import Config
 from vg_core.models.network import GeoModel, build_model
-from vg_core.models.weights import PARTS, differences, options, read_tensors, recognised, regular, sound
+from vg_core.models.released import model_file
+from vg_core.models.tensor_files import read_tensors, regular
+from vg_core.models.weights import PARTS, differences, options, recognised, sound
 from vg_core.models.whitening import Whitening
 from vg_core.system import own_files
 from vg_core.system.files import replacing
@@ -44,12 +46,13 @@ def model_bytes(model: GeoModel, **facts: float) -> bytes:
 def load_model(path, whitened_dim: int = 0) -> GeoModel:
     """The model of a checkpoint, on the CPU in eval mode, with ``config`` as it was trained. Nothing else is read.
 
-    What a file of DVGL or pytorch-NetVlad does not tell, such as the size of images, is as in ``Config``.
-    ``whitened_dim`` other than 0 gives descriptors of so many values: whitened as in ``whitened_file(path)``, or in the
-    checkpoint itself if it has a whitening, and cut. Raises OSError for what is no file, and ValueError for one that
+    A released model has a name in place of a path, such as cosplace:ResNet18_512, and is fetched once (`model_file`).
+    What a file of others does not tell, such as the size of images, is as in ``Config``. ``whitened_dim`` other than 0
+    gives descriptors of so many values: whitened as in ``whitened_file(path)``, or in the checkpoint itself if it has a
+    whitening, and cut. Raises KeyError for an unknown name, OSError for what is no file, and ValueError for one that
     cannot be read, built or trusted, or for more values than its whitening has.
     """
-    model = _load(Path(path))
+    model = _load(model_file(path))
     if whitened_dim and model.whitening is None:
         if not whitened_file(path).exists():
             raise FileNotFoundError(
@@ -64,17 +67,17 @@ def load_model(path, whitened_dim: int = 0) -> GeoModel:
 
 def whitened_file(path) -> Path:
     """Where the whitened twin of a checkpoint lies: beside it, named after its content."""
-    return Path(path).with_name(f"whitened-{checkpoint_hash(path)}.safetensors")
+    return model_file(path).with_name(f"whitened-{checkpoint_hash(path)}.safetensors")
 
 
 def checkpoint_hash(path) -> str:
     """Twelve hexadecimal digits of the SHA-256 of a checkpoint; FileNotFoundError."""
-    return hashlib.sha256(regular(Path(path)).read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(regular(model_file(path)).read_bytes()).hexdigest()[:12]
 
 
 def read_facts(path) -> dict[str, float]:
     """What ``save_model`` was told about the model, nothing of others'; raises what ``load_model`` raises."""
-    return _read(Path(path))[0].get("facts", {})
+    return _read(model_file(path))[0].get("facts", {})
 
 
 def _load(path: Path) -> GeoModel:

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vg_core.config import Config
-from vg_core.models.backbones import NAMED, Backbone, build_backbone, weights_file
+from vg_core.models.backbones import NAMED, Backbone, build_backbone
 from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, Pooling
 from vg_core.models.precision import at_least_float32
+from vg_core.models.released import weights_file
 from vg_core.models.weights import start_from
 from vg_core.models.whitening import Whitening
 
@@ -111,9 +112,9 @@ def build_model(config: Config) -> GeoModel:
     """A network as configured, on the CPU; what is random in it follows from ``config.seed`` alone.
 
     ``config.weights`` is "imagenet" (torchvision's IMAGENET1K_V1), "streets" (ours, of a rendered city), "none"
-    (random) or the path of a file of weights, of ours or of others: its backbone is taken, and its pooling and linear
-    layer if they fit. ValueError for an unknown layer or a file that does not fit, FileNotFoundError. One that is not
-    ``ready`` needs ``pooling.initialise``.
+    (random), a released model (cosplace:ResNet18_512) or the path of a file of weights, of ours or of others: its
+    backbone is taken, and its pooling and linear layer if they fit. ValueError for an unknown layer or a file that does
+    not fit, FileNotFoundError. One that is not ``ready`` needs ``pooling.initialise``.
     """
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.default_generator.manual_seed(config.seed)

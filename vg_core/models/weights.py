@@ -3,17 +3,15 @@
 import re
 import shlex
 import warnings
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from vg_core.models.backbones import BACKBONES, HEADS, layers_of
+from vg_core.models.tensor_files import read_tensors
 
 COUNTER = "num_batches_tracked"  # of a batch norm: decides nothing, and files of old PyTorch versions lack it
 OURS, COSPLACE = "a model of ours", "a CosPlace or EigenPlaces model"
@@ -26,8 +24,11 @@ MAKERS = {  # whose network it is, by the prefix of its backbone and whether the
     ("", False): "a backbone alone",
 }
 WRAPPED = re.compile(r"(^|\.)(module|_orig_mod)\.")  # by DataParallel or torch.compile
-FIRST = re.compile(r"(.*\.)?(conv1|conv1_1|0)\.weight")  # convolution of a backbone, whose shape tells the family
-FAMILIES = {(64, 3, 7, 7): "resnet18", (64, 3, 3, 3): "vgg16"}  # all ResNets have the same layers
+FAMILIES = {  # by the start of their names, which have the same layers: one of the first convolutions, with its shape
+    "efficientnet": re.compile(r"(.*\.)?(block1|1)\.0\.block\.0\.0\.weight \(\d+, 1, 3, 3\)"),  # for each channel
+    "resnet": re.compile(r"(.*\.)?(conv1|0)\.weight \(64, 3, 7, 7\)"),
+    "vgg16": re.compile(r"(.*\.)?(conv1_1|0)\.weight \(64, 3, 3, 3\)"),
+}
 PARTS = {"backbone": "backbone", "pooling": "head.pool", "linear": "head.linear"}  # where they are in our networks
 _ASSIGNMENT, _POOLING = r"(?:head\.pool|\w+(?:\.gem|\.\d)*\.conv)\.", r"\w+(?:\.gem|\.pool|\.\d)*\."
 HEAD = {  # parts by the names of their tensors, whose last group is the name here
@@ -51,6 +52,7 @@ class Weights:
     """The tensors of a network that somebody has saved."""
 
     kind: str  # whose it is, in words
+    family: str  # of FAMILIES
     parts: dict[str, dict[str, Tensor]]  # of each of PARTS, its tensors by the names that they have here
     head: dict[str, str]  # names in the file of all tensors behind the backbone, and the part that each belongs to
 
@@ -58,11 +60,14 @@ class Weights:
 def recognised(tensors: Mapping[str, Tensor], file: Path) -> Weights:
     """What the tensors of a file are; ValueError for a network of no family that is known here."""
     tensors = {WRAPPED.sub(r"\1", key): value for key, value in tensors.items()}
-    first = next((key for key in tensors if FIRST.fullmatch(key) and tensors[key].shape in FAMILIES), None)
-    if first is None:
-        raise ValueError(f"{file} holds no ResNet and no VGG-16 by names known here, but {first_names(tensors)}")
-    prefix, name = FIRST.fullmatch(first).groups(default="")
-    numbers = {str(number): layer for number, layer in enumerate(layers_of(FAMILIES[tensors[first].shape]))}
+    shapes = [f"{key} {tuple(value.shape)}" for key, value in tensors.items()]
+    matches = ((family, match) for family, first in FAMILIES.items() for match in map(first.fullmatch, shapes) if match)
+    family, match = next(matches, ("", None))
+    if match is None:
+        names = first_names(tensors)
+        raise ValueError(f"{file} holds no ResNet, VGG-16 or EfficientNet by names known here, but {names}")
+    prefix, name = match.groups(default="")
+    numbers = {str(number): layer for number, layer in enumerate(layers_of(of_family(family)[0]))}
     parts, head = {part: {} for part in PARTS}, {}
     for key, value in tensors.items():
         layer, _, rest = key.removeprefix(prefix).partition(".")
@@ -72,13 +77,18 @@ def recognised(tensors: Mapping[str, Tensor], file: Path) -> Weights:
         head[key], here = next(((part, found) for part in HEAD if (found := HEAD[part].fullmatch(key))), ("", None))
         if here:  # others write (K, C) as (K, C, 1, 1)
             parts[head[key]][here[here.lastindex]] = value.flatten(1) if value.ndim == 4 else value
-    kind = COSPLACE if "aggregation.3.weight" in head else MAKERS.get((prefix, name == "0"), "a model of others")
-    return Weights(kind, parts, head)
+    kind = COSPLACE if "aggregation.3.weight" in head else MAKERS.get((prefix, name.isdigit()), "a model of others")
+    return Weights(kind, family, parts, head)
 
 
-def architecture(found: Mapping[str, Tensor]) -> tuple[str, str] | None:
-    """(backbone, last layer with weights) that has all of these tensors and no others; None when none here has."""
-    for name in BACKBONES:
+def of_family(family: str) -> list[str]:
+    return [name for name in BACKBONES if name.startswith(family)]
+
+
+def architecture(weights: Weights) -> tuple[str, str] | None:
+    """(backbone, last layer with weights) that has all of a file's tensors and no others; None when none here has."""
+    found = weights.parts["backbone"]
+    for name in of_family(weights.family):
         wanted = {}
         for layer, module in layers_of(name).items():
             own = module.state_dict(prefix=f"{layer}.")
@@ -90,7 +100,7 @@ def architecture(found: Mapping[str, Tensor]) -> tuple[str, str] | None:
 
 def options(weights: Weights, file: Path) -> dict:
     """Options of ``Config`` for a network of others; ValueError says what it is if it cannot be built."""
-    known, head = architecture(weights.parts["backbone"]), HEADS_OF_OTHERS.get(" ".join(sorted(weights.head)))
+    known, head = architecture(weights), HEADS_OF_OTHERS.get(" ".join(sorted(weights.head)))
     if known and head:
         if head.get("l2") == "after_pool":
             warnings.warn(f"{file} is read as of --l2 after_pool: with none, names would be the same", stacklevel=4)
@@ -120,7 +130,7 @@ def start_from(model: torch.nn.Module, file: Path) -> None:
     taken = {"backbone": {key: value for key, value in backbone.items() if key.partition(".")[0] not in behind}}
     faults = differences(model.backbone.state_dict(), taken["backbone"])
     if faults:
-        known = architecture(backbone)
+        known = architecture(weights)
         found = f"it is {weights.kind}, {known[0]} up to {known[1]}" if known else f"tensors {faults}"
         raise ValueError(f"{file} does not fit {config.backbone} up to {config.layer}; {found}")
     misfit = "of another layer" if behind else differences(model.pooling.state_dict(), pooling)
@@ -173,76 +183,3 @@ def sound(tensors: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
         # a copy, because what safetensors reads is the file itself, and changes with it
         copies[name] = tensor.detach().to(torch.int64 if counts else torch.float32, copy=True)
     return copies
-
-
-def read_tensors(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """(metadata, tensors by name) of a file of safetensors or of ``torch.save``; nothing but tensors is ever unpickled.
-
-    Of a checkpoint of a training they are the network's. Raises what ``regular`` raises, and ValueError for a file that
-    holds no tensors, or more.
-    """
-    with regular(file).open("rb") as opened:
-        pickled = opened.read(4) in (b"PK\x03\x04", b"\x80\x02\x8a\n")  # the latter before PyTorch 1.6
-        try:
-            metadata, found = ({}, _unpickled(opened)) if pickled else _parsed(file)
-        except Exception as error:  # the readers share no class of errors
-            raise ValueError(f"{file} {_fault(str(error) or type(error).__name__)}") from error
-    for wrapper in ("model_state_dict", "state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    named = found.items() if isinstance(found, dict) else ()
-    tensors = {key: value for key, value in named if isinstance(key, str) and isinstance(value, Tensor)}
-    if not tensors:
-        raise ValueError(f"{file} holds no state dict; save model.state_dict() alone")
-    return metadata, tensors
-
-
-def regular(file: Path) -> Path:
-    """The file itself; FileNotFoundError when there is none, OSError for a folder or a pipe, which nobody may feed."""
-    if file.is_file():
-        return file
-    if file.exists():
-        what = "a folder: give a file in it, such as best.safetensors" if file.is_dir() else "no regular file"
-        raise OSError(f"{file} is {what}")
-    advice = "train a model or correct the path (weights can also be 'imagenet', 'streets' or 'none')"
-    raise FileNotFoundError(f"no checkpoint at {file.resolve()}; {advice}")
-
-
-def _parsed(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    with safe_open(file, "pt") as opened:
-        return opened.metadata() or {}, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-
-
-def _unpickled(opened: BinaryIO):
-    """What ``torch.save`` wrote, from an open file: given a path, PyTorch looks at the end of its name, too."""
-    if zipfile.is_zipfile(opened) and any(entry.compress_type for entry in zipfile.ZipFile(opened).infolist()):
-        raise ValueError("it is compressed, which PyTorch never does: a small file could ask for all memory")
-    opened.seek(0)
-    with torch.serialization.safe_globals(_OF_NUMPY):
-        return torch.load(opened, map_location="cpu", weights_only=True)
-
-
-class _LeftAside:
-    """Takes the place of NumPy's numbers and arrays, in which others save recalls: none of its code runs for them."""
-
-    def __init__(self, *parts):
-        pass
-
-    __setstate__ = __init__
-
-
-_MULTIARRAY = [f"{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")]
-_OF_NUMPY = [(_LeftAside, f"numpy.{name}") for name in ("dtype", "ndarray", *_MULTIARRAY)]
-
-
-def _fault(said: str) -> str:
-    """What is wrong with a file, from what a reader said about it, and what to do."""
-    pickled = re.search(r"GLOBAL ([\w.]+)", said)
-    if not pickled:
-        said = said.partition("\n")[0]
-        return f"cannot be read as a state dict ({said}): it is damaged, or no file of tensors; copy it again"
-    return (
-        f"holds more than tensors: a pickled {pickled[1]}, as when a whole network is saved. To unpickle it would run "
-        "what its writer likes and is never done here; where its class is at hand, save its tensors alone, with "
-        "torch.save(model.state_dict(), PATH)"
-    )

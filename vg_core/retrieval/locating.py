@@ -1,5 +1,6 @@
 """Where a photograph was taken: the most similar ones of a folder of geo-tagged photographs."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +11,27 @@ from vg_core.datasets.contents import digest_of
 from vg_core.datasets.folders import read_folder, taken_at
 from vg_core.models import GeoModel, load_model
 from vg_core.models.checkpoint import checkpoint_hash
-from vg_core.retrieval.descriptors import describe
+from vg_core.retrieval.descriptors import Size, describe
 from vg_core.retrieval.ranking import search
 from vg_core.system import own_files, paths
 
 
-def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: int = 16) -> pd.DataFrame:
+def locate(
+    photo: Path, model: Path, database: Path, top: int = 5, batch_size: int = 16, image_size: Size | None = None
+) -> pd.DataFrame:
     """The ``top`` photographs of a folder most similar to one, best first: what ``read_folder`` says about each,
     ``distance`` of the descriptors, ``metres`` from the best and ``error``, metres from where the photograph was
     taken, NaN where ``taken_at`` does not know.
 
-    ``model`` is a checkpoint. Descriptors of the folder stay in the cache for the next photograph.
+    ``model`` is a checkpoint, or the name of a released one; ``image_size`` is by default the size it was trained at.
+    Descriptors of the folder stay in the cache for the next photograph.
     """
     network, table = load_model(model), read_folder(database)
-    if sentence := squashed([str(photo), *table.path], network.config.image_size):
+    size = image_size or network.config.image_size
+    if sentence := squashed([str(photo), *table.path], size):
         print(sentence, flush=True)
-    query = describe(network, [photo], network.config.image_size, 1, progress=False)  # (1, D)
-    distances, indices = search(query, _described(network, model, table, batch_size), top)  # (1, top) each
+    query = describe(network, [photo], size, 1, progress=False)  # (1, D)
+    distances, indices = search(query, _described(network, model, table, size, batch_size), top)  # (1, top) each
     guesses = table.iloc[indices[0]].assign(distance=distances[0])
     places = guesses[["easting", "northing"]].to_numpy()  # (top, 2)
     taken = taken_at(photo, guesses)[["easting", "northing"]].to_numpy()  # (1 or 0, 2)
@@ -35,8 +40,8 @@ def locate(photo: Path, model: Path, database: Path, top: int = 5, batch_size: i
     return guesses
 
 
-def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, batch_size: int) -> np.ndarray:
-    """(N, D) descriptors of a table's photographs, made once for their contents and this checkpoint."""
-    key = digest_of(table.path)[:10] + checkpoint_hash(checkpoint)[:10]
-    file = paths.cache_root() / "descriptors" / f"{key}.npy"
-    return own_files.read_or_make(file, lambda: describe(network, table.path, network.config.image_size, batch_size))
+def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, size: Size, batch_size: int) -> np.ndarray:
+    """(N, D) descriptors of a table's photographs, made once for their contents, this checkpoint and this size."""
+    key = f"{digest_of(table.path)} {checkpoint_hash(checkpoint)} {size}"
+    file = paths.cache_root() / "descriptors" / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.npy"
+    return own_files.read_or_make(file, lambda: describe(network, table.path, size, batch_size))

@@ -15,6 +15,7 @@ from vg_core.models import GeoModel
 from vg_core.retrieval.descriptors import describe_photographs
 from vg_core.runs.record import Job
 from vg_core.system import own_files, paths
+from vg_core.training.classes import classes_of
 from vg_core.training.lr_range import range_test
 from vg_core.training.objectives import hard_positives
 from vg_core.training.trainer import Trainer
@@ -68,6 +69,21 @@ def mined_positives(model: GeoModel, config: Config) -> pd.DataFrame:
     table.loc[rows, "metres"] = np.linalg.norm(here - there[chosen], axis=1)
     table.loc[rows, "distance"] = (queries - database[chosen]).norm(dim=1).cpu().numpy()
     return table
+
+
+def photograph_classes(config: Config) -> pd.DataFrame:
+    """One row per training photograph, with the class and the group that a loss of classes in groups gives it: path,
+    easting, northing, heading, class (-1 is none), group (0 is none).
+
+    Groups are counted from 1 in the order in which they take turns, also beyond ``groups_num``. A group of a single
+    class takes no turn: there is nothing to tell apart.
+    """
+    places = load_places(config, "train")
+    found = classes_of(config, places)
+    learned = found.sizes > 1  # (G,)
+    groups = np.repeat(learned.cumsum() * learned, found.sizes)  # (C,)
+    table = pd.concat([places.database, places.queries], ignore_index=True)[["path", "easting", "northing", "heading"]]
+    return table.assign(**{"class": found.of_images, "group": np.append(groups, 0)[found.of_images]})
 
 
 def positives_lost(config: Config, thresholds: Sequence[float]) -> pd.DataFrame:

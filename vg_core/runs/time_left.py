@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from math import prod
 
+from vg_core.config import TupleOptions
 from vg_core.datasets.places import PlaceSet
 from vg_core.retrieval.strategies import make_strategy
 from vg_core.runs.record import Job
@@ -32,7 +33,8 @@ def _of_training(job: Job) -> int:
     """Pixels that pass through the network in a training, forward."""
     config = job.config
     learned = LEARNING * config.queries_per_epoch * config.task.images_per_row
-    mined = _images(job.train) * config.queries_per_epoch // config.cache_refresh_rate
+    rounds = config.queries_per_epoch // config.cache_refresh_rate if isinstance(config.task, TupleOptions) else 0
+    mined = rounds * _images(job.train)  # of classes, nothing is
     validated = (1 + config.epochs_num) * _images(job.val)
     return prod(config.image_size) * (config.epochs_num * (learned + mined) + validated)
 

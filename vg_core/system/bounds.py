@@ -20,14 +20,18 @@ BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is
         ("epochs_num lr_halving_epochs val_queries seed", 0, LARGEST),
         ("train_positives_dist_threshold val_positives_dist_threshold", 0.001, 20_000_000),  # metres, to the antipodes
         ("train_positives_min_dist", 0, 20_000_000),
-        ("lr", 1e-12, 1000),
-        ("weight_decay margin", 0, 1000),
+        ("lr classifiers_lr", 1e-12, 1000),
+        ("weight_decay margin logit_margin", 0, 1000),
+        ("logit_scale", 0.001, 1_000_000),
+        ("M", 0.1, 1_000_000),  # metres
+        ("alpha L", 1, 360),  # degrees; directions
+        ("N min_images_per_class groups_num", 1, 1_000_000),
         ("momentum", 0, 0.999_999),
         ("older_than", 0, 36_500),  # days
     )
     for name in names.split()
 }
-WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+WORDS = {str: "a text", int: "a whole number", float: "a number", float | None: "a number", bool: "true or false"}
 _short = reprlib.Repr()  # what a file gives may be of any length and depth
 _short.maxstring = 100
 shortened = _short.repr

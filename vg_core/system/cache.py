@@ -20,6 +20,7 @@ KINDS = {
     "unfinished": rf"((?:.*/)?{OWNED.pattern[:-2]}[^/]*)(?:/.*)?",  # of killed processes, or being written
     "pixels": r"pixels/[0-9a-f]{20}_\d+x\d+\.npy",
     "contents": rf"contents/(?:[0-9a-f]{{20}}\.parquet|{SUMS})",
+    "labels": rf"labels/(?:[0-9a-f]{{20}}\.feather|{SUMS})",
     "descriptors": rf"descriptors/(?:[0-9a-f]{{20}}\.npy|{SUMS})",
     "ranges": rf"ranges/(?:[^/]+\.csv|{SUMS})",
     "states": r"checkpoints/[^/]+/[^/]+/state\.pt",  # of finished trainings: nothing will go on from them
@@ -29,7 +30,7 @@ KINDS = {
     "notebooks": r"[^/]+/notebooks/[^/]+",
     "other": r"([^/]+)(?:/.*)?",
 }
-EVICTABLE = ("pixels", "contents", "descriptors", "ranges", "states", "unfinished")  # the others took hours
+EVICTABLE = ("pixels", "contents", "labels", "descriptors", "ranges", "states", "unfinished")  # the others took hours
 YOUNG = 1.0  # days; an unfinished file used since may belong to a process at work
 
 

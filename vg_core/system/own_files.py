@@ -26,8 +26,9 @@ class Damaged(ValueError):
 def write(path, value) -> None:
     """Write an own file in the format that its suffix names, and its digest to ``SHA256SUMS`` beside it.
 
-    Formats: .json, .csv and .parquet (a table without its index), .npy, .pt (tensors and plain values), .safetensors
-    (bytes). Raises OSError in a sentence; the old file is then still intact, and so it is after a kill at any moment.
+    Formats: .json, .csv, .parquet and .feather (a table without its index; the last is read fastest), .npy, .pt
+    (tensors and plain values), .safetensors (bytes). Raises OSError in a sentence; the old file is then still intact,
+    and so it is after a kill at any moment.
     """
     path = Path(path)
     with replacing(path) as unfinished_file, unfinished_file.open("wb") as file:
@@ -166,6 +167,7 @@ FORMATS: dict[str, tuple[Callable, Callable]] = {  # (value, sink) -> None, file
     ".json": (lambda value, sink: sink.write((json.dumps(value, indent=1) + "\n").encode()), json.load),
     ".csv": (lambda t, sink: sink.write(t.to_csv(index=False, lineterminator="\n").encode()), _read_csv),
     ".parquet": (lambda table, sink: table.to_parquet(sink, index=False), pd.read_parquet),
+    ".feather": (lambda table, sink: table.to_feather(sink), pd.read_feather),
     ".npy": (lambda array, sink: np.save(sink, array, allow_pickle=False), partial(np.load, allow_pickle=False)),
     ".pt": (
         lambda state, sink: import_module("torch").save(state, sink),  # it takes seconds; the PDF does without

@@ -37,6 +37,7 @@ class Cost:
     images_learned_per_round: int
     bytes_of_model: int
     bytes_beside_model: int  # that only a training needs: gradients, moments, the objective's weights
+    bytes_resting: int  # of weights that took no part, and of their moments once they have
     bytes_cached: tuple[int, int]  # of train and val: the frozen layers' output, or pixels on a GPU
     bytes_to_describe: float  # a batch
     bytes_to_learn: float  # from as much of a batch as is in memory at a time
@@ -77,7 +78,9 @@ def _measure(trainer: Trainer, config: Config, device: torch.device) -> Cost:
     at_once = ceil(len(trainer.batches(rows)[0]) / processes.size() / config.accumulate) * rows.shape[1]  # images
     learn = partial(_learn, trainer, maps if learned in stems else pixels, rows)
     bytes_to_learn, bytes_to_learn_image, seconds_to_learn = _spent(learn, at_once, device)
-    gradients = [weight for group in trainer.optimizer.param_groups for weight in group["params"]]  # as large as these
+    weights = [weight for group in trainer.optimizer.param_groups for weight in group["params"]]
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    bytes_idle = sum(weight.nbytes for weight in weights if weight.grad is None)
     moments = [moment for state in trainer.optimizer.state.values() for moment in state.values()]
     beside_model = [*gradients, *moments, *trainer.objective.state_dict().values()]
     return Cost(
@@ -86,7 +89,8 @@ def _measure(trainer: Trainer, config: Config, device: torch.device) -> Cost:
         images_described_per_round=images_described,
         images_learned_per_round=rows.size,
         bytes_of_model=sum(tensor.nbytes for tensor in trainer.model.state_dict().values()),
-        bytes_beside_model=sum(tensor.nbytes for tensor in beside_model),
+        bytes_beside_model=sum(tensor.nbytes for tensor in beside_model) - bytes_idle,
+        bytes_resting=3 * bytes_idle,  # as with Adam's two moments
         bytes_cached=tuple(
             sum(source.nbytes for source in some if isinstance(source, DeviceCache))
             for some in ({learned, mined}, {validated})

@@ -67,7 +67,7 @@ def expected(config: Config, sets: Sequence[PlaceSet]) -> Estimate:
     except torch.OutOfMemoryError:
         raise ValueError(
             f"{resource} is short: {_gb(bytes_free[resource])} free do not hold the network and a few images; "
-            "lower image_size or negs_num_per_query, or freeze more layers"
+            f"lower image_size or {config.task.row_option}, or freeze more layers"
         ) from None
 
 
@@ -101,6 +101,7 @@ def from_cost(config: Config, sets: Sequence[PlaceSet], cost: Cost, bytes_free: 
     bytes_of_training = dict.fromkeys([RAM, network_in], 0.0)  # one entry where the network lies in RAM
     bytes_of_training[RAM] += _bytes_of_ram(config, cost.bytes_of_model, bytes_waiting)
     bytes_of_training[network_in] += _bytes_of_network(cost, bytes_held[0])
+    bytes_of_training[RAM if processes.size() == 1 else network_in] += MARGIN * cost.bytes_resting
     bytes_of_test = _bytes_of_test(config, cost, test, bytes_held[1], bytes_waiting)
     bytes_needed = {resource: nbytes + bytes_of_test for resource, nbytes in bytes_of_training.items()}
     bytes_needed[DISK] = bytes_of_pixels.sum() + _bytes_of_files(cost, test, max(bytes_of_descriptors - bytes_held))
@@ -151,7 +152,8 @@ def _bytes_of_test(config: Config, cost: Cost, test: _Test, bytes_of_descriptors
 def _bytes_of_files(cost: Cost, test: _Test, bytes_of_descriptors: float) -> float:
     """Bytes on disk of a state, a best model and a whitening, beside those they replace, and descriptors as float16."""
     bytes_of_whitening = 4 * cost.values_per_descriptor * test.whitened_dim
-    return 2 * (3 * cost.bytes_of_model + cost.bytes_beside_model + bytes_of_whitening) + bytes_of_descriptors / 2
+    bytes_of_state = 3 * cost.bytes_of_model + cost.bytes_beside_model + cost.bytes_resting
+    return 2 * (bytes_of_state + bytes_of_whitening) + bytes_of_descriptors / 2
 
 
 def _minutes(config: Config, cost: Cost, test: _Test, mapped: bool) -> dict[str, float]:
@@ -172,9 +174,8 @@ def _minutes(config: Config, cost: Cost, test: _Test, mapped: bool) -> dict[str,
 
 def _remedies(config: Config, cost: Cost, bytes_over: Mapping[str, float], network_in: str) -> dict[str, str]:
     """Ends of sentences: what to change where a resource is short, by ``bytes_over`` for the training alone."""
-    remedies = {
-        RAM: "; decoded batches wait there: lower train_batch_size, negs_num_per_query, infer_batch_size or image_size"
-    }
+    fewer = f"train_batch_size, {config.task.row_option}, infer_batch_size or image_size"
+    remedies = {RAM: f"; decoded batches wait there: lower {fewer}"}
     remedies[network_in] = _remedy_of_network(config, cost, bytes_over[network_in])
     of_test = "; its test: lower infer_batch_size, test_image_size or whitened_dim, or choose another test_method"
     remedies |= {resource: of_test for resource, nbytes in bytes_over.items() if nbytes <= 0}
@@ -188,7 +189,7 @@ def _remedy_of_network(config: Config, cost: Cost, bytes_over: float) -> str:
     fit = processes.size() * rows
     if 0 < fit < size and bytes_over <= cost.bytes_to_learn - cost.bytes_to_describe:
         return f"; train_batch_size={fit} instead of {size} would fit, or accumulate={ceil(size / fit)}"
-    return "; lower image_size, negs_num_per_query or infer_batch_size, or freeze more layers"
+    return f"; lower image_size, {config.task.row_option} or infer_batch_size, or freeze more layers"
 
 
 def _free_disk() -> int:

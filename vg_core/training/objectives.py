@@ -1,75 +1,43 @@
-"""Objectives, what a training learns from: mined tuples, or photographs and the cells of the map they lie in.
-
-An objective draws rows of image numbers (database images first, N of them, queries behind) and computes their loss.
-Rows of all objectives hold about as many images: every loss sees as many per step, per round and per epoch.
-"""
+"""Objectives by name of their loss: those of classes, and that of mined tuples, which is here."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vg_core.config import Config
-from vg_core.datasets.cells import geo_classes
 from vg_core.datasets.places import PlaceSet
 from vg_core.losses import LOSSES, make_loss
-from vg_core.losses.classification import GeoHead
+from vg_core.losses.margins import MARGINS
 from vg_core.mining import TooFew, mine
 from vg_core.mining.rounds import Describe, Round, mine_round
-from vg_core.models.network import Encoded
 from vg_core.system import processes
 from vg_core.system.errors import ByName
-
-Encode = Callable[[Tensor], Encoded]  # pixels (M, 3, H, W), or the frozen layers' maps of them -> what the network says
-
-
-class RoundKey(NamedTuple):
-    """Which round of a training: both numbers are counted from 1."""
-
-    epoch: int
-    number: int  # in its epoch
-
-
-class Objective(nn.Module):
-    """What a training learns from: the images of each round, and their loss.
-
-    Tensors of an objective (a classifier, the negatives of the last visit) belong to the training, never to the saved
-    model. Parameters that take no part in a step keep their values and the optimizer's moments.
-    """
-
-    images_per_row: int
-    rows_per_round: int
-    augmented = slice(None)  # which images of rows laid end to end
-    mines = True  # does it ask for descriptors?
-    rests = False  # is there a step in which some of its parameters take no part?
-
-    def parameter_groups(self) -> list[dict]:
-        """The optimizer's groups of its own parameters; a group without "lr" learns as fast as the network."""
-        own = list(self.parameters())
-        return [{"params": own}] if own else []
-
-    def draw(self, key: RoundKey, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
-        """The rows of one round, (rows_per_round, images_per_row) image numbers, and facts for the history."""
-        raise NotImplementedError
-
-    def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
-        """Mean loss, a scalar, of some of the rows (B, P), from the pixels of their B x P images."""
-        raise NotImplementedError
+from vg_core.training.classes import GeoClassification, GroupClassification
+from vg_core.training.objective import Encode, Objective, RoundKey
 
 
 class Tuples(Objective):
-    """Objective of mined tuples: rows of a query, its positive and its negatives. Only queries are augmented."""
+    """Objective of mined tuples: rows of a query, its positive and its negatives. Only queries are augmented.
+
+    Of a set without queries, such as SF-XL's train, every photograph is one, and no positive of itself.
+    """
 
     def __init__(self, config: Config, places: PlaceSet, _dim: int):
         super().__init__()
+        flat = places.queries.empty
+        places = replace(places, queries=places.database) if flat else places
+        self.first_query = 0 if flat else len(places.database)  # its number among the images
         self.config, self.name, self.database = config, f"{places.name} train", len(places.database)
         self.loss_of = make_loss(config.task.loss, config.task.margin, config.task.joint_normaliser)
         self.images_per_row = config.task.images_per_row
         self.augmented = slice(None, None, self.images_per_row)
         self.hard, self.soft = hard_positives(config, places), places.neighbours(config.val_positives_dist_threshold)
+        if flat:
+            self.hard = [others[others != image] for image, others in enumerate(self.hard)]
         self.trainable = np.flatnonzero([len(positives) for positives in self.hard])
         self.rows_per_round = min(config.cache_refresh_rate, len(self.trainable))
         self.photographs = places.queries.path
@@ -82,7 +50,8 @@ class Tuples(Objective):
         """(R, P) tuples of queries drawn at random, and facts that say how hard they are."""
         task, chosen = self.config.task, rng.permutation(self.trainable)[: self.rows_per_round]  # (R,)
         hard, soft = ([lists[q] for q in chosen] for lists in (self.hard, self.soft))
-        start = Round(self.database, chosen, hard, soft, self.previous[chosen].cpu().numpy())
+        previous = self.previous[chosen].cpu().numpy()  # (R, count)
+        start = Round(self.database, self.first_query, chosen, hard, soft, previous)
         try:
             found = mine_round(start, task.mining, task.neg_samples_num, task.margin, describe, rng, shared_mine)
         except TooFew as error:
@@ -92,7 +61,7 @@ class Tuples(Objective):
             raise ValueError(f"{self.name}: {error}") from error
         positives, negatives, facts = found  # (R,), (R, count), dict
         self.previous[chosen] = negatives.to(self.previous.device)
-        return np.column_stack([self.database + chosen, positives, negatives]), facts  # (R, P)
+        return np.column_stack([self.first_query + chosen, positives, negatives]), facts  # (R, P)
 
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
         return self.loss_of.whole(encode(pixels).descriptors.view(*rows.shape, -1))
@@ -100,8 +69,6 @@ class Tuples(Objective):
     def _check(self) -> None:
         """Raises ValueError, in a sentence, when there is no query to learn from, or one with too few negatives."""
         task = self.config.task
-        if not len(self.photographs):
-            raise ValueError(f"{self.name}: mined tuples need queries, and there are none; choose a loss of classes")
         if not len(self.trainable):
             least = f"more than {task.train_positives_min_dist:g} m and " if task.train_positives_min_dist else ""
             raise ValueError(
@@ -120,40 +87,11 @@ class Tuples(Objective):
         )
 
 
-class GeoClassification(Objective):
-    """Objective of classes: random images, told apart by the cell of 25 m they lie in; all of them are augmented.
-
-    Classes are the cells that hold a database image. Queries in these cells are learned from like database images, as
-    tuples have both (the paper, SARE appendix B, does not say); others belong to no class and are left out. The linear
-    classifier starts from the configured seed, whatever the network.
-    """
-
-    def __init__(self, config: Config, places: PlaceSet, dim: int):
-        super().__init__()
-        self.mines = False
-        self.rows_per_round, self.images_per_row = config.cache_refresh_rate, config.task.images_per_row
-        tables = places.database, places.queries
-        cells = geo_classes(*(np.concatenate([table[axis] for table in tables]) for axis in ("easting", "northing")))
-        classes = np.unique(cells[: len(places.database)])  # (C,)
-        labels = np.where(np.isin(cells, classes), np.searchsorted(classes, cells), -1)  # (N + Q,)
-        self.images = np.flatnonzero(labels >= 0)  # image numbers
-        if config.epochs_num and len(classes) < 2:
-            raise ValueError(f"{places.name} train: all database images lie in one cell of 25 m, nothing to tell apart")
-        self.register_buffer("labels", torch.from_numpy(labels), persistent=False)  # of all images, -1 is no class
-        self.head = GeoHead(dim, len(classes), torch.Generator().manual_seed(config.seed))
-
-    def draw(self, _key: RoundKey, rng: np.random.Generator, _describe: Describe) -> tuple[np.ndarray, dict]:
-        """(R, P) images in random order, none twice before all have been drawn; no facts."""
-        count = self.rows_per_round * self.images_per_row
-        orders = [rng.permutation(self.images) for _ in range(-(-count // len(self.images)))]  # (M,) each
-        return np.concatenate(orders)[:count].reshape(self.rows_per_round, self.images_per_row), {}
-
-    def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
-        return self.head.loss(encode(pixels).descriptors, self.labels[rows.ravel()])
-
-
 OBJECTIVES: dict[str, Callable[[Config, PlaceSet, int], Objective]] = ByName(
-    "loss", dict.fromkeys(LOSSES, Tuples) | {"geo_classification": GeoClassification}
+    "loss",
+    dict.fromkeys(LOSSES, Tuples)
+    | {"geo_classification": GeoClassification}
+    | dict.fromkeys(MARGINS, GroupClassification),
 )
 
 

@@ -46,7 +46,12 @@ class State:
     @classmethod
     def load(cls, file: Path, parts: Mapping[str, object]) -> "State":
         """The state that ``save`` wrote; the ``parts`` get their state dicts back."""
-        saved = own_files.read(file, f"delete {file.parent} to train it again from the start")
+        remedy = f"delete {file.parent} to train it again from the start"
+        saved = own_files.read(file, remedy)
         for name, part in parts.items():
-            part.load_state_dict(saved.pop(name))
+            try:
+                part.load_state_dict(saved.pop(name))
+            except (KeyError, RuntimeError, ValueError) as error:
+                said = str(error).splitlines()[-1].strip()
+                raise ValueError(f"{file}: the {name} in it is of another training ({said}); {remedy}") from error
         return cls(**saved | {"best_model": saved["best_model"].numpy().tobytes()})

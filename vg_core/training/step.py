@@ -14,7 +14,7 @@ from vg_core.models.precision import mixed_precision
 from vg_core.retrieval.feature_cache import encoded
 from vg_core.system import processes
 from vg_core.system.clock import Clock
-from vg_core.training.objectives import Objective
+from vg_core.training.objective import Objective
 
 
 class Learner(nn.Module):
@@ -76,6 +76,12 @@ def follow_schedule(optimizer: torch.optim.Optimizer, config: Config, epoch: int
     return optimizer.param_groups[0]["lr"]
 
 
+def move_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Bring the moments of each weight to where the weight lies: one that rests, or rested, may have moved."""
+    for weight, state in optimizer.state.items():
+        state |= {name: value.to(weight.device) for name, value in state.items()}
+
+
 def can_compile() -> bool:
     """True where there is the C++ compiler that torch.compile needs."""
     return any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++")))
@@ -90,6 +96,6 @@ def check_resources(config: Config, rows: int) -> None:
     if config.epochs_num and rows < processes.size() * config.accumulate:
         raise ValueError(
             f"batches of {rows} rows (the least of train_batch_size, cache_refresh_rate and, of tuples, the queries "
-            f"with a positive) cannot be cut for accumulate={config.accumulate} and {processes.size()} processes; "
-            "lower these"
+            f"with a positive, or else the classes of a group) cannot be cut for accumulate={config.accumulate} and "
+            f"{processes.size()} processes; lower these"
         )

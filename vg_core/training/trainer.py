@@ -24,9 +24,10 @@ from vg_core.retrieval.ranking import evaluate
 from vg_core.system import own_files, processes
 from vg_core.system.clock import Clock, Timed
 from vg_core.system.devices import forget_peak, pick_device, used_memory
-from vg_core.training.objectives import RoundKey, make_objective
+from vg_core.training.objective import RoundKey
+from vg_core.training.objectives import make_objective
 from vg_core.training.state import State
-from vg_core.training.step import Learner, add_gradients, check_resources, follow_schedule, make_optimizer
+from vg_core.training.step import Learner, add_gradients, check_resources, follow_schedule, make_optimizer, move_moments
 
 FIRST = RoundKey(epoch=1, number=1)
 VAL_SEED = 43  # of the subset to validate on: the authors of SARE draw theirs with it
@@ -75,7 +76,7 @@ class Trainer:
         self.objective = make_objective(config, train_set, self.model.dim).to(self.device)
         if processes.size() > 1:
             share_batch_norms(self.model)
-        check_resources(config, min(config.train_batch_size, self.objective.rows_per_round))
+        check_resources(config, min(config.train_batch_size, self.objective.rows_per_round, self.objective.most_rows))
         self.optimizer = make_optimizer(config, self.model, self.objective)
         self.augment = make_augmentation(config.augmentation)
         self.state, self.clock = State(), Clock(self.device)  # the clock: since the last round ended
@@ -162,7 +163,9 @@ class Trainer:
     def mine(self, rng: np.random.Generator, key: RoundKey = FIRST) -> tuple[np.ndarray, dict]:
         """(R, P) images of one round as the objective draws them, and facts, such as how hard tuples are."""
         with self.clock.phase("mining"):
-            return self.objective.draw(key, rng, self.describe)
+            drawn = self.objective.draw(key, rng, self.describe)
+        move_moments(self.optimizer)
+        return drawn
 
     def describe(self, wanted: np.ndarray) -> torch.Tensor:
         """(M, D) descriptors of images, by the network as it is."""
@@ -172,7 +175,7 @@ class Trainer:
 
     def batches(self, rows: np.ndarray) -> list[np.ndarray]:
         """The rows cut into batches, in their order; an incomplete last batch is dropped."""
-        size = min(self.config.train_batch_size, len(rows))
+        size = min(self.config.train_batch_size, self.objective.most_rows, len(rows))
         return list(in_parts(rows, size))[: len(rows) // size]
 
     def fit(self, rows: np.ndarray, tell: Callable[[int, int], object] = lambda done, total: None) -> float:

@@ -6,55 +6,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import mode
 from typing import Literal
 
+from vg_core.config.presets import OTHER_CITY, PRESETS, PROFILES
+from vg_core.config.tasks import ClassOptions, GroupOptions, TupleOptions, kind_of
 from vg_core.system.bounds import check, shortened
 
+__all__ = ["OTHER_CITY", "PRESETS", "PROFILES", "ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
 
-@dataclass(frozen=True)
-class TupleOptions:
-    """Options of a training that learns from mined tuples: a query, its positive and its negatives."""
-
-    loss: str = "triplet"  # a name of LOSSES; "geo_classification" tells cells of the map apart
-    margin: float = 0.1  # of the triplet losses
-    joint_normaliser: Literal["pairs", "queries"] = "pairs"  # what the sums of the joint SARE losses are divided by
-    mining: Literal["full", "partial", "random"] = "full"  # candidates: drawn per query, shared by all, not compared
-    negs_num_per_query: int = 10  # the nearest of the candidates
-    neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
-    train_positives_dist_threshold: float = 10.0  # metres; hard positives (learned from) lie within
-    train_positives_min_dist: float = 0.0  # metres; hard positives lie farther off than this; 0 leaves none out
-
-    def __post_init__(self):
-        check(self)
-        if self.train_positives_min_dist >= self.train_positives_dist_threshold:
-            raise ValueError(
-                f"train_positives_min_dist={self.train_positives_min_dist} must be below "
-                f"train_positives_dist_threshold={self.train_positives_dist_threshold}: no positive lies between"
-            )
-
-    @property
-    def images_per_row(self) -> int:
-        return 2 + self.negs_num_per_query
-
-    @classmethod
-    def in_rows_of(cls, images: int) -> "TupleOptions":
-        return cls(negs_num_per_query=max(1, images - 2))
-
-
-@dataclass(frozen=True)
-class ClassOptions:
-    """Options of a training that learns to tell classes of photographs apart."""
-
-    loss: str = "geo_classification"  # cells of 25 m, told apart by a linear layer
-    images_per_row: int = 12  # photographs that count as one of train_batch_size, queries_per_epoch, cache_refresh_rate
-
-    def __post_init__(self):
-        check(self)
-
-    @classmethod
-    def in_rows_of(cls, images: int) -> "ClassOptions":
-        return cls(images_per_row=images)
-
-
-CLASSES = ("geo_classification",)  # losses that tell classes apart; all others learn from tuples
 # options of the test alone: to change one never retrains
 TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")
 
@@ -70,17 +27,23 @@ class Config:
     augmentation: str = "none"  # of queries in training (of all, if classified); names of AUGMENTATIONS, joined by +
 
     # --- network ---
-    backbone: Literal["resnet18", "resnet50", "resnet101", "vgg16"] = "resnet18"  # of torchvision
+    backbone: Literal[  # of torchvision
+        "resnet18", "resnet50", "resnet101", "resnet152", "vgg16", "efficientnet_b0", "efficientnet_b1",
+        "efficientnet_b2", "efficientnet_b3", "efficientnet_b4", "efficientnet_b5", "efficientnet_b6",
+        "efficientnet_b7",
+    ] = "resnet18"  # fmt: skip
     layer: str = "layer3"  # last layer used; layer3 is "conv4" of the literature
     freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
-    weights: str = "imagenet"  # "imagenet", "streets" (ours, for rehearsals), "none" (random), or a file of a model
+    weights: str = "imagenet"  # "imagenet", "streets" (ours, for rehearsals), "none", a file, or cosplace:ResNet18_512
     pooling: Literal["average", "max", "gem", "netvlad"] = "gem"  # feature maps to one descriptor
     l2: Literal["before_pool", "after_pool", "both"] = "both"  # where descriptors are normalised
     clusters: int = 64  # NetVLAD only
     fc_output_dim: int = 0  # values behind a linear layer after the pooling; 0 is no such layer
 
     # --- what is learned from ---
-    task: TupleOptions | ClassOptions = field(default_factory=TupleOptions)  # its options are set by their own names
+    task: TupleOptions | ClassOptions | GroupOptions = field(
+        default_factory=TupleOptions
+    )  # its options are set by their own names
     val_positives_dist_threshold: float = 25.0  # metres; a retrieval is right within, a negative lies beyond
 
     # --- optimisation ---
@@ -89,11 +52,11 @@ class Config:
     lr_halving_epochs: int = 0  # the learning rate halves after each so many epochs; 0 never
     momentum: float = 0.9  # SGD only
     weight_decay: float = 0.0  # decoupled with adamw, else added to the gradient
-    train_batch_size: int = 4  # tuples of 1 query + 1 positive + negatives
+    train_batch_size: int = 4  # rows: tuples of 1 query + 1 positive + negatives, or images_per_row of classes
     accumulate: int = 1  # parts of a batch that pass one after the other: less memory; batch norms see the parts
     infer_batch_size: int = 16  # images
-    queries_per_epoch: int = 5000
-    cache_refresh_rate: int = 1000  # queries between two mining rounds
+    queries_per_epoch: int = 5000  # rows learned from in an epoch
+    cache_refresh_rate: int = 1000  # rows of a round: between two minings, and between two savings of the training
     epochs_num: int = 50  # 0 evaluates the network untrained
     patience: int = 3  # epochs without a better val recall (`selected_by`) before stopping
     selected_by: Literal["recall_1", "recall_5", "recall_10"] = "recall_5"  # on val: what chooses the model
@@ -116,7 +79,7 @@ class Config:
         if self.queries_per_epoch % self.cache_refresh_rate:
             raise ValueError(
                 f"queries_per_epoch={self.queries_per_epoch} must be a multiple of "
-                f"cache_refresh_rate={self.cache_refresh_rate}: each mining round serves as many queries"
+                f"cache_refresh_rate={self.cache_refresh_rate}: each round has as many rows"
             )
 
     @classmethod
@@ -129,14 +92,14 @@ class Config:
                 raise ValueError(f"{what} {shortened(name)} is unknown; choose one of: {', '.join(known)}")
         if "profile" in options:
             raise ValueError("there is no option 'profile' beside the profile, which comes first")
-        return cls().replace(**PROFILES[profile] | PRESETS[preset]).replace(**options)
+        return cls().replace(**PROFILES[profile]).replace(**PRESETS[preset]).replace(**options)
 
     def replace(self, **options) -> "Config":
-        """The configuration with some options replaced, those inside ``task`` by their own names, too. A loss of the
-        other kind starts from its defaults, with as many images per row. ValueError for an option that there is not.
+        """The configuration with some options replaced, those inside ``task`` by their own names, too. A loss of
+        another kind starts from its defaults, with as many images per row. ValueError for an option that there is not.
         """
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-        kind = ClassOptions if options.get("loss", self.task.loss) in CLASSES else TupleOptions
+        kind = kind_of(options.get("loss", self.task.loss))
         task = self.task if type(self.task) is kind else kind.in_rows_of(self.task.images_per_row)
         unknown = options.keys() - {*names(type(self)), *names(kind)}
         if unknown:
@@ -187,9 +150,8 @@ def names(kind: type) -> list[str]:
 
 def _unknown(name: str, task: type) -> str:
     """Sentence about an option that there is not, or not for this kind of loss."""
-    if name in {*names(TupleOptions), *names(ClassOptions)}:
-        learned = "classes" if task is ClassOptions else "tuples"
-        return f"{name} does nothing to a loss of {learned}; leave it out"
+    if name in {*names(TupleOptions), *names(GroupOptions)}:
+        return f"{name} does nothing to a loss of {task.kind}; leave it out"
     known = [one for one in (*names(Config), *names(task)) if one != "profile"]
     near = difflib.get_close_matches(name, known, 1) or [", ".join(known)]
     return f"there is no option {shortened(name)}; did you mean {near[0]}?"
@@ -200,50 +162,3 @@ def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(dict(pairs)) < len(pairs):
         raise ValueError(f"{shortened(mode(name for name, _ in pairs))} stands there twice")
     return dict(pairs)
-
-
-PROFILES: dict[str, dict] = {
-    # toy city, two CPU cores, minutes: small images, few tuples, weights that were pretrained on another rendered city
-    "smoke": {
-        **{"profile": "smoke", "dataset": "toycity", "image_size": (60, 80), "weights": "streets", "clusters": 16},
-        **{"lr": 3e-3, "lr_halving_epochs": 1, "negs_num_per_query": 2, "neg_samples_num": 20},
-        **{"train_batch_size": 8, "infer_batch_size": 64, "queries_per_epoch": 120, "cache_refresh_rate": 120},
-        **{"epochs_num": 4, "patience": 4, "val_queries": 100},
-    },
-    # the brief: Pitts30k, ImageNet weights, one GPU, hours
-    "full": {"profile": "full"},
-}
-
-OTHER_CITY = {"smoke": "toycity_drive", "full": "st_lucia"}  # of a profile: where its networks are tested abroad
-
-PRESETS: dict[str, dict] = {
-    "none": {},
-    # Liu, Li, Dai, ICCV 2019: what the paper trains with on Pitts30k. Left out: its input is centred but not scaled,
-    # its code mines half as often whenever the learning rate halves, and it takes each query once an epoch, where
-    # rounds here draw theirs independently
-    "sare_paper": {
-        "backbone": "vgg16",
-        "layer": "conv5_3",  # before its ReLU
-        "freeze": "pool4",  # trained from conv5_1 on
-        "pooling": "netvlad",
-        "clusters": 64,  # 32,768 values
-        "loss": "sare_gaussian_ind",
-        "mining": "full",
-        "negs_num_per_query": 10,
-        "neg_samples_num": 1000,
-        "train_positives_dist_threshold": 10.0,
-        "train_positives_min_dist": 1.0,
-        "val_positives_dist_threshold": 25.0,
-        "optimizer": "sgd",
-        "lr": 1e-3,
-        "lr_halving_epochs": 5,
-        "momentum": 0.9,
-        "weight_decay": 1e-3,
-        "train_batch_size": 4,
-        "queries_per_epoch": 7000,  # as many as there are in whole mining rounds, of 7416
-        "cache_refresh_rate": 1000,
-        "epochs_num": 30,
-        "patience": 30,  # it never stops early
-        "val_queries": 1000,
-    },
-}

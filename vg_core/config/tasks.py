@@ -1,0 +1,95 @@
+"""Options of what a training learns from, by kind of loss: tuples, classes, or classes in groups."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vg_core.system.bounds import check
+
+
+@dataclass(frozen=True)
+class TupleOptions:
+    """Options of a training that learns from mined tuples: a query, its positive and its negatives."""
+
+    loss: str = "triplet"  # a name of LOSSES; those of classes have options of their own
+    margin: float = 0.1  # of the triplet losses
+    joint_normaliser: Literal["pairs", "queries"] = "pairs"  # what the sums of the joint SARE losses are divided by
+    mining: Literal["full", "partial", "random"] = "full"  # candidates: drawn per query, shared by all, not compared
+    negs_num_per_query: int = 10  # the nearest of the candidates
+    neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
+    train_positives_dist_threshold: float = 10.0  # metres; hard positives (learned from) lie within
+    train_positives_min_dist: float = 0.0  # metres; hard positives lie farther off than this; 0 leaves none out
+
+    kind, row_option = "tuples", "negs_num_per_query"  # and the option that says how many images a row has
+
+    def __post_init__(self):
+        check(self)
+        if self.train_positives_min_dist >= self.train_positives_dist_threshold:
+            raise ValueError(
+                f"train_positives_min_dist={self.train_positives_min_dist} must be below "
+                f"train_positives_dist_threshold={self.train_positives_dist_threshold}: no positive lies between"
+            )
+
+    @property
+    def images_per_row(self) -> int:
+        return 2 + self.negs_num_per_query
+
+    @classmethod
+    def in_rows_of(cls, images: int) -> "TupleOptions":
+        return cls(negs_num_per_query=max(1, images - 2))
+
+
+@dataclass(frozen=True)
+class ClassOptions:
+    """Options of a training that learns to tell classes of photographs apart."""
+
+    loss: str = "geo_classification"  # cells of 25 m, told apart by a linear layer
+    images_per_row: int = 12  # photographs that count as one of train_batch_size, queries_per_epoch, cache_refresh_rate
+
+    kind, row_option = "classes", "images_per_row"
+
+    def __post_init__(self):
+        check(self)
+
+    @classmethod
+    def in_rows_of(cls, images: int) -> "ClassOptions":
+        return cls(images_per_row=images)
+
+
+@dataclass(frozen=True)
+class GroupOptions(ClassOptions):
+    """Options of a training that tells classes apart by margins, one group of them an epoch (CosPlace)."""
+
+    loss: str = "cosface"  # cosface, arcface, sphereface, or softmax, which has no margin; images_per_row as above
+    M: float = 10.0  # metres; a class is a square cell of this side …
+    alpha: int = 30  # degrees; … and photographs in it that look the same way; 360 is all, and needs no heading
+    N: int = 5  # every Nth cell along each axis is in one group
+    L: int = 2  # every Lth direction is in one group
+    min_images_per_class: int = 10  # smaller classes are left out
+    groups_num: int = 8  # groups trained in turn, one an epoch, each with a classifier of its own
+    groups_order: Literal["sorted", "legacy"] = "sorted"  # which groups come first; legacy: as files meet their classes
+    classifiers_lr: float = 0.01  # learning rate of the classifiers
+    logit_scale: float | None = None  # s, of all cosines; None is the loss's own: arcface 64, others 30
+    logit_margin: float | None = None  # m; None is the loss's own: cosface 0.4, arcface 0.5, sphereface 1.5
+    margin_gradient: Literal["straight_through", "true"] = "straight_through"  # of arcface, sphereface; see margins.py
+
+    kind = "classes in groups"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if 360 % self.alpha:
+            raise ValueError(f"alpha={self.alpha} must divide 360 degrees, as 30 does, or one class is narrower")
+        directions = 360 // self.alpha
+        if directions > 1 and directions % self.L:
+            raise ValueError(
+                f"alpha={self.alpha} times L={self.L} must divide 360 degrees, or classes of one group are neighbours "
+                f"across north; choose an L that divides {directions}"
+            )
+
+
+CLASSES = ("geo_classification",)  # losses that tell classes apart
+MARGINS = ("cosface", "arcface", "sphereface", "softmax")  # those that tell classes in groups apart
+
+
+def kind_of(loss: object) -> type[TupleOptions] | type[ClassOptions]:
+    """The options that a loss of this name has; all but those of classes learn from tuples."""
+    return ClassOptions if loss in CLASSES else GroupOptions if loss in MARGINS else TupleOptions

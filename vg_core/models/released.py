@@ -1,0 +1,126 @@
+"""Models that others have released, and ImageNet's weights: by name, fetched once into the folder of PyTorch's hub."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import partial
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import torch
+
+from vg_core.models.backbones import STREETS
+from vg_core.models.tensor_files import read_tensors
+from vg_core.system.errors import ByName
+from vg_core.system.files import replacing
+from vg_core.system.progress_bar import bar
+
+SERVER = "https://github.com/gmberton"
+_OF_RESNET50 = (32, 64, 128, 256, 512, 1024, 2048)
+RELEASED = {  # maker: repository, and the widths of descriptors that it lists for each backbone
+    "cosplace": (
+        "CosPlace",
+        {"VGG16": _OF_RESNET50[1:5], "ResNet18": _OF_RESNET50[:5]}
+        | dict.fromkeys(("ResNet50", "ResNet101", "ResNet152"), _OF_RESNET50),
+    ),
+    "eigenplaces": (
+        "EigenPlaces",
+        {"VGG16": (512,), "ResNet18": (256, 512)} | dict.fromkeys(("ResNet50", "ResNet101"), _OF_RESNET50[2:]),
+    ),
+}
+PATIENCE = 60  # seconds without an answer
+
+
+def model_file(model: str | Path) -> Path:
+    """The file of a model, which a path names, or "cosplace:ResNet18_512" and the like, fetched if need be.
+
+    KeyError for a network that its makers do not list; OSError says what failed and where to place it by hand.
+    """
+    maker, _, network = str(model).partition(":")
+    if maker not in RELEASED:
+        return Path(model)
+    repository, widths = RELEASED[maker]
+    names = [f"{backbone}_{width}" for backbone in widths for width in widths[backbone]]
+    file = ByName(f"model of {maker}", {name: f"{name}_{maker}.pth" for name in names})[network]
+    url = f"{SERVER}/{repository}/releases/download/v1.0/{file}"
+    return fetched(url, f"the model {model}", "give the path of a file in place of the name")
+
+
+def weights_file(weights: str, backbone: str) -> Path | None:
+    """The file that an option ``weights`` means, fetched if need be; None for random ones."""
+    if weights == "none":
+        return None
+    if weights == "streets":
+        return STREETS
+    if weights == "imagenet":
+        return imagenet_file(backbone)
+    return model_file(os.path.expanduser(weights))  # of ~nobody, Path's own raises a RuntimeError
+
+
+def imagenet_file(backbone: str) -> Path:
+    """File of torchvision's ImageNet weights (V1, as in the literature), fetched if need be."""
+    from torchvision import models
+
+    url = models.get_model_weights(backbone).IMAGENET1K_V1.url
+    digest = Path(url).stem.rpartition("-")[2]  # torchvision's names end with the start of the SHA-256
+    advice = "say where you have it: weights=PATH; weights='none' starts from random ones"
+    return fetched(url, f"the ImageNet weights of {backbone}", advice, digest)
+
+
+def fetched(url: str, what: str, otherwise: str, digest: str = "") -> Path:
+    """The file of a URL in the folder of PyTorch's hub, fetched unless it is there: whole, and tensors alone.
+
+    ``digest`` is the start of its SHA-256, where that is known. OSError says ``what`` could not be fetched, why, where
+    to place it by hand, and what to do ``otherwise``.
+    """
+    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    if file.exists():
+        return file
+    try:
+        with replacing(file) as unfinished:
+            _download(url, unfinished, digest)
+    except OSError as error:
+        if isinstance(error, HTTPError) and error.code == 404:
+            raise FileNotFoundError(f"{what}: its makers list {url}, but it is not there (404); {otherwise}") from error
+        by_hand = f"Fetch {url} elsewhere and place it at {file}, or {otherwise}"
+        raise OSError(f"{what} could not be fetched ({error}). {by_hand}") from error
+    return file
+
+
+def _download(url: str, file: Path, digest: str) -> None:
+    """Write what a URL gives to a file; OSError where that is not what it should be."""
+    sha256 = hashlib.sha256()
+    with file.open("wb") as sink:
+        for block in _blocks(url):
+            sink.write(block)
+            sha256.update(block)
+    if not sha256.hexdigest().startswith(digest):
+        raise OSError(f"it was damaged on its way: its SHA-256 begins with {sha256.hexdigest()[:8]}, not {digest}")
+    try:
+        read_tensors(file)
+    except ValueError as error:
+        reason = str(error).removeprefix(str(file)).partition(";")[0]  # what to do is said by the caller
+        raise OSError(f"what came{reason}") from error
+
+
+def _blocks(url: str) -> Iterator[bytes]:
+    """What a URL gives, piece by piece. OSError where the network fails, or ends before all has come; it has no number,
+    as those of the disk have.
+    """
+    come = 0
+    try:
+        with urlopen(url, timeout=PATIENCE) as answer:
+            length = int(answer.headers["Content-Length"] or 0)
+            with bar(total=length or None, desc=url.rpartition("/")[2], unit="B", unit_scale=True) as done:
+                for block in iter(partial(answer.read, 2**20), b""):
+                    come += len(block)
+                    done.update(len(block))
+                    yield block
+    except HTTPError:
+        raise
+    except (OSError, HTTPException) as error:
+        raise OSError(str(error) or type(error).__name__) from error
+    if come < length:
+        raise OSError(f"only {come:,} of {length:,} bytes came")

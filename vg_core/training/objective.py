@@ -1,0 +1,53 @@
+"""The contract of an objective, what a training learns from.
+
+An objective draws rows of image numbers (database images first, N of them, queries behind) and computes their loss.
+Rows of all objectives hold as many images unless options say otherwise: every loss then sees as many per step, per
+round and per epoch.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
+
+from vg_core.mining.rounds import Describe
+from vg_core.models.network import Encoded
+from vg_core.system.bounds import LARGEST
+
+Encode = Callable[[Tensor], Encoded]  # pixels (M, 3, H, W), or the frozen layers' maps of them -> what the network says
+
+
+class RoundKey(NamedTuple):
+    """Which round of a training: both numbers are counted from 1."""
+
+    epoch: int
+    number: int  # in its epoch
+
+
+class Objective(nn.Module):
+    """What a training learns from: the images of each round, and their loss.
+
+    Tensors of an objective (a classifier, the negatives of the last visit) belong to the training, never to the saved
+    model. Parameters that take no part in a step keep their values and the optimizer's moments.
+    """
+
+    images_per_row: int
+    rows_per_round: int
+    most_rows = LARGEST  # that a batch may have
+    augmented = slice(None)  # which images of rows laid end to end
+    mines = True  # does it ask for descriptors?
+    rests = False  # is there a step in which some of its parameters take no part?
+
+    def parameter_groups(self) -> list[dict]:
+        """The optimizer's groups of its own parameters; a group without "lr" learns as fast as the network."""
+        own = list(self.parameters())
+        return [{"params": own}] if own else []
+
+    def draw(self, key: RoundKey, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
+        """The rows of one round, (rows_per_round, images_per_row) image numbers, and facts for the history."""
+        raise NotImplementedError
+
+    def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
+        """Mean loss, a scalar, of some of the rows (B, P), from the pixels of their B x P images."""
+        raise NotImplementedError
