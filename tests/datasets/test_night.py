@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import reference
 from vg_core.datasets import night
-from vg_core.datasets.augmentation import AUGMENTATIONS, make_augmentation
+from vg_core.datasets.augment import check_augmentation, make_augmentation
 from vg_core.datasets.images import UnreadableImage
 from vg_core.datasets.night import AFTER_FDA, FDA, STAND_ALONE, band, draw_night, synthetic_night, with_fda
 
@@ -43,11 +43,12 @@ def gap(a, b):
     return int((a.int() - b.int()).abs().max())
 
 
+STYLES = batch(3, seed=9, highest=90)
 TRANSFORMS = {
-    "fda": FDA(batch(3, seed=9, highest=90), beta=0.2),
-    "fda as the reference": FDA(batch(3, seed=9, highest=90), reference=True),
+    "fda": FDA(STYLES, beta=0.2),
+    "fda as the reference": FDA(STYLES, reference=True),
     "synthetic night": synthetic_night,
-    "both": with_fda(FDA(batch(3, seed=9, highest=90), beta=0.2)),
+    "both": with_fda(FDA(STYLES, beta=0.2)),
 }
 every = pytest.mark.parametrize("change", TRANSFORMS.values(), ids=TRANSFORMS)
 
@@ -88,13 +89,48 @@ def test_each_image_has_a_draw_of_its_own(change):
     assert len({bytes(image.contiguous().numpy()) for image in seeded(change, same)}) > 1
 
 
-def test_they_join_the_augmentations(monkeypatch):
-    images, fda = batch(), TRANSFORMS["fda"]
-    for name, change in (("fda", fda), ("synthetic_night", synthetic_night)):
-        monkeypatch.setitem(AUGMENTATIONS, name, change)
+@pytest.mark.parametrize(
+    ("name", "change"), {"fda": "fda", "synthetic_night": "synthetic night", "fda_synthetic_night": "both"}.items()
+)
+def test_as_augmentations_they_change_half_of_the_images_and_say_which(name, change):
+    images = batch(64)
+    augment = make_augmentation(f"{name}+horizontal_flip", STYLES, beta=0.2)
     torch.manual_seed(0)
-    expected = synthetic_night(fda(images))
-    assert torch.equal(seeded(make_augmentation("fda+synthetic_night"), images), expected)
+    chosen = torch.rand(64) < 0.5
+    expected = images.clone()
+    expected[chosen] = TRANSFORMS[change](images[chosen])
+    expected = make_augmentation("horizontal_flip")(expected)
+    assert torch.equal(seeded(augment, images), expected) and torch.equal(augment.by_night, chosen)
+    assert 16 < chosen.sum() < 48 and torch.equal(images, batch(64))
+    torch.manual_seed(0)
+    flipped = make_augmentation("horizontal_flip")(images)
+    torch.manual_seed(0)
+    assert torch.equal(augment(images, night=False), flipped) and not augment.by_night.any()
+    assert augment(images[:0]).shape == images[:0].shape
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "fda+synthetic_night",
+            "fda and synthetic_night change halves of their own; .*fda_synthetic_night does both",
+        ),
+        ("fda+hue+fda_synthetic_night", "fda and fda_synthetic_night change halves of their own; choose one$"),
+        ("fda", "there are no style images: FDA needs photographs by night, at least one"),
+    ],
+)
+def test_augmentations_that_cannot_be_are_sentences(name, said):
+    with pytest.raises(ValueError, match=said):
+        make_augmentation(name)
+
+
+def test_an_fda_that_changes_nothing_is_a_sentence_with_the_beta_that_would():
+    with pytest.raises(ValueError, match=r"fda_beta=0.01 changes nothing in images of 60x80; from 0.033 .* 0.067 does"):
+        check_augmentation("hue+fda", (60, 80))
+    assert check_augmentation("synthetic_night", (60, 80)) == ["synthetic_night"]
+    assert band(0.034, 60, 80) == 1 and band(0.067, 60, 80) == band(0.01, 512, 512) == 2
+    assert check_augmentation("fda", (60, 80), 0.034) and check_augmentation("fda", (480, 640))
 
 
 # --- FDA -----------------------------------------------------------------------------------------------------------

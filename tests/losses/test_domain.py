@@ -1,5 +1,7 @@
 """Domain adaptation: the sign of every gradient, and one sum in place of gradients that are put aside and restored."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -153,13 +155,23 @@ def test_the_network_makes_targets_easy_to_rebuild_and_leaves_sources_alone():
 
 
 # --- what is refused -----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("make", [DomainHead, AADA])
-def test_both_domains_are_needed(make):
+@pytest.mark.parametrize("make", [DomainHead, AADA, partial(AADA, kind="fully_connected")])
+def test_a_batch_of_one_domain_says_nothing_about_the_other(make):
+    """As when all photographs were made night by chance; all weights take part, which several processes need."""
     adaptation, some, none = make(16), maps(), maps(0)
-    with pytest.raises(ValueError, match="there are no target images; domain adaptation needs some of both"):
-        adaptation.loss(some, none)
-    with pytest.raises(ValueError, match="there are no source images"):
-        adaptation.loss(none, some)
+    for sources, targets in ((some, none), (none, some)):
+        loss = adaptation.loss(sources, targets)
+        assert loss.isfinite() and all(g is not None for g in gradients(loss, adaptation.parameters()))
+
+
+def test_what_is_told_about_the_domains():
+    head, aada, day, night = DomainHead(16), adapted(), maps(), maps(seed=1)
+    head.loss(day, night)
+    right = (head(torch.cat([day, night])).argmax(1) == torch.tensor([0, 0, 0, 1, 1, 1])).float().mean()
+    assert head.told == {"domain_accuracy": 100 * right}
+    aada.loss(day, night)
+    errors = {"source_error": day, "target_error": night}
+    assert aada.told == {name: F.mse_loss(aada.auto_encoder(x), x) for name, x in errors.items()}
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
