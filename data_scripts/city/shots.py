@@ -19,7 +19,10 @@ from .plan import DENSE_VIEWS, SPLITS, VIEWS, Plan
 ORIGIN = (450_000.0, 4_800_000.0)  # UTM 32T, open sea: nobody takes the city for a real one
 ZONE = (32, "T")
 RANKS = {"toycity": 0, "toycity_drive": 3, "toycity_dense": 4}  # of each city's first district
-CORNERS = ((0, 0), (1, 0.3), (0.4, 1.1), (1.6, 1.3), (2.6, 0.2), (3.8, 0.6), (2.9, 1.4), (4.2, 1.8))  # of districts, east and north
+CORNERS = (  # of districts, east and north
+    *((0, 0), (1, 0.3), (0.4, 1.1), (1.6, 1.3)),
+    *((2.6, 0.2), (3.8, 0.6), (2.9, 1.4), (4.2, 1.8)),
+)
 SPACING = {"toycity": 12.0, "toycity_drive": 6.0, "toycity_dense": 12.0}  # metres between positions along a street
 DENSE_SPACING = 2.5  # of the positions to learn from: four in a cell of 10 metres
 
