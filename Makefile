@@ -10,8 +10,9 @@ STRIP = metadata.papermill cell.metadata.papermill cell.metadata.execution metad
 
 COURSEWORK = 00 10 20 21 22 23 24 25 32 90
 CONTRIBUTION = 30 31 33 34 70 71
+SYSTEMS = 50
 
-.PHONY: help report contribution test lab fuzz bench bench-publish readme pretrain strip
+.PHONY: help report contribution systems test lab fuzz bench bench-publish readme pretrain strip
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +25,11 @@ report: $(READY) ## render the toy city, run the notebooks of the coursework, bu
 contribution: $(READY) ## the same for SARE, all losses, speed and large databases: the PDF then holds whatever was run
 	$(RUN) data_scripts/toy_city.py
 	$(RUN) reports/run_notebooks.py --profile smoke $(CONTRIBUTION) 90
+	$(RUN) reports/build.py --profile smoke
+
+systems: $(READY) ## the same for CosPlace, on a denser city
+	$(RUN) data_scripts/toy_city.py --city toycity_dense
+	$(RUN) reports/run_notebooks.py --profile smoke $(SYSTEMS) 90
 	$(RUN) reports/build.py --profile smoke
 
 test: $(READY) ## run the tests

@@ -30,6 +30,11 @@ WIDTH, QUALITY = 900, 75  # pixels and JPEG quality of photographs
 PPI, SHADES = 200, 64  # of what was drawn
 STAGES = ("NetVLAD, forward and backward", "extraction, ResNet-18 conv4", "training step, layer3 and NetVLAD")
 RECALLS = (1, 5)
+TARGETS = {
+    "COURSEWORK": "report",
+    "CONTRIBUTION": "contribution",
+    "SYSTEMS": "systems",
+}  # by their lists in the Makefile
 MINUTES = paths.REPORTS / "minutes.json"  # seconds of each notebook, from which the runner says what is left
 
 
@@ -114,12 +119,14 @@ def speed_lines(benchmarks: str) -> str:
 def notebooks_table(seconds: dict[str, float]) -> str:
     """Markdown, a line for each notebook: its question, the target that runs it, the minutes that it took."""
     makefile = (paths.ROOT / "Makefile").read_text()
-    course = re.search(r"^COURSEWORK = (.*)$", makefile, flags=re.MULTILINE)[1].split()
+    lists = {
+        target: re.search(rf"^{name} = (.*)$", makefile, flags=re.MULTILINE)[1] for name, target in TARGETS.items()
+    }
     lines = ["| notebook | question | `make` | minutes |", "|---|---|---|---|"]
     for notebook in sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
         name = notebook.stem
         title = "".join(json.loads(notebook.read_text())["cells"][0]["source"]).splitlines()[0].partition("· ")[2]
-        target = "report" if name[:2] in course else "contribution"
+        target = next(target for target, numbers in lists.items() if name[:2] in numbers.split())
         took = f"{seconds[name] / 60:.1f}" if name in seconds else "–"
         lines.append(f"| `{name}` | {title} | `{target}` | {took} |")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vg_core.datasets.folders import read_folder
 from vg_core.datasets.labels import to_utm
-from vg_core.datasets.places import PlaceSet, neighbours
+from vg_core.datasets.places import PlaceSet, neighbours, say_once
 
 
 def test_split_of_a_dataset(street):
@@ -240,8 +240,11 @@ def test_a_flat_train_split_is_a_database_without_queries(street, write_photo, c
     for file in folder.glob("queries@*"):
         file.unlink()
     (broken := write_photo(folder, 400_000, 5_000_000, 5)).write_bytes(b"broken")
-    places = PlaceSet.load("street", "train", skip_unreadable=True)
-    assert "street train: 25 photographs, all of them database: there are no queries" in capsys.readouterr().out
+    say_once.cache_clear()
+    places = [PlaceSet.load("street", "train", skip_unreadable=True) for _ in range(2)][1]
+    assert (
+        capsys.readouterr().out.count("street train: 25 photographs, all of them database: there are no queries") == 1
+    )
     assert (len(places.database), len(places.queries), str(broken) in [*places.database.path]) == (24, 0, False)
     assert places.neighbours(25) == [] and places.without_positives(25) == []
     assert (places.card(25)["queries"], places.card(25)["queries_without_positives"]) == (0, 0)

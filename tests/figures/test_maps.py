@@ -93,9 +93,9 @@ def test_the_scale_bar_is_as_long_as_it_says():
 
 
 def test_a_wedge_opens_to_where_its_photographs_look():
-    corners = {"easting": [500, 500, 550, 900], "northing": [40, 40, 40, 900]}
-    classes = pd.DataFrame(corners | {"heading": [0, 90, 330, 0], "group": [1, 2, 2, 1]})
-    axes = class_map(classes, 10, 30).axes
+    metres = {"easting": [500, 509.9, 500, 550, 900], "northing": [40, 44, 40, 40, 909]}
+    photographs = pd.DataFrame(metres | {"heading": [0, 29, 91, 359, 360], "group": [1, 1, 2, 2, 1]})
+    axes = class_map(photographs, 10, 30).axes
     whole, part = ([c.get_paths() for c in one.collections if isinstance(c, PatchCollection)] for one in axes)
     assert {tuple(path.vertices.min(axis=0)) for path in whole[1]} == {(500, 40), (900, 900)}  # cells of group 1
     (north,), (east, north_west) = ([path.vertices for path in paths] for paths in part)  # around (505, 45), (555, 45)

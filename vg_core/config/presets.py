@@ -4,7 +4,7 @@ PROFILES: dict[str, dict] = {
     # toy city, two CPU cores, minutes: small images, few tuples, weights that were pretrained on another rendered city
     "smoke": {
         **{"profile": "smoke", "dataset": "toycity", "image_size": (60, 80), "weights": "streets", "clusters": 16},
-        "fda_beta": 0.1,  # 0.01 changes nothing in so few rows
+        "fda_beta": 0.08,  # does to 60 rows what 0.01 does to 512, and that nothing
         **{"lr": 3e-3, "lr_halving_epochs": 1, "negs_num_per_query": 2, "neg_samples_num": 20},
         **{"train_batch_size": 8, "infer_batch_size": 64, "queries_per_epoch": 120, "cache_refresh_rate": 120},
         **{"epochs_num": 4, "patience": 4, "val_queries": 100},
@@ -62,6 +62,13 @@ PRESETS: dict[str, dict] = {
     "cosplace": COSPLACE,
     # what groups of a course in Turin trained: one group, few epochs
     "cosplace_fork": COSPLACE | {"groups_num": 1, "epochs_num": 3},
+    # a rehearsal on toycity_dense, a minute of one core: few streets, so groups must lie closer; short epochs
+    "cosplace_rehearsal": COSPLACE
+    | {
+        **{"image_size": (60, 80), "augmentation": "none", "layer": "layer3", "fc_output_dim": 128},
+        **{"N": 2, "min_images_per_class": 4},
+        **{"lr": 1e-3, "queries_per_epoch": 1920, "cache_refresh_rate": 1920, "epochs_num": 8, "patience": 8},
+    },
     # the same for their NIGHT_STUDY: a batch has 32 photographs and, with domain, 16 targets
     "night_study": COSPLACE
     | {"groups_num": 1, "epochs_num": 3, "images_per_row": 2, "train_batch_size": 16}

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -68,9 +68,9 @@ class PlaceSet:
         parts = (folder, None) if flat else (folder / "database", folder / queries)
         places = replace(cls.from_folders(*parts, name, split), queries_folder=queries)
         if flat:
-            print(f"{name} {split}: {len(places.database)} photographs, all of them database: there are no queries")
+            say_once(f"{name} {split}: {len(places.database)} photographs, all of them database: there are no queries")
         if unlike := unlike_published(name, split, queries, (len(places.database), len(places.queries))):
-            print(unlike)
+            say_once(unlike)
         return places.readable() if skip_unreadable else places
 
     def readable(self) -> "PlaceSet":
@@ -173,6 +173,12 @@ class PlaceSet:
             "others_left_out": self.left_out,
             "fingerprint": self.fingerprint,
         } | ({} if self.queries_folder == "queries" else {"queries_folder": self.queries_folder})
+
+
+@cache
+def say_once(sentence: str) -> None:
+    """Print a sentence unless this process has printed it already: a sweep opens the same sets again and again."""
+    print(sentence, flush=True)
 
 
 def load_places(config: Config, split: str) -> PlaceSet:

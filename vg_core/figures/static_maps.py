@@ -69,13 +69,16 @@ def density_map(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 @plot("easting northing heading group")
-def class_map(classes: pd.DataFrame, side: float, angle: float, across: int = 8) -> Figure:
+def class_map(photographs: pd.DataFrame, side: float, angle: float, across: int = 8) -> Figure:
     """Two maps of classes (CosPlace, figure 2): cells of the first group among all, and a part ``across`` cells wide in
     which each class is a wedge that opens to where its photographs look, coloured by its group.
 
-    One row per class: easting, northing (metres) of its cell's south-west corner, heading (degrees clockwise from
-    north) where its sector of ``angle`` degrees begins, and group (a number); cells are ``side`` metres wide.
+    One row per photograph in a class: easting, northing (metres), heading (degrees clockwise from north), group (a
+    number). Cells are ``side`` metres wide, directions of view ``angle`` degrees.
     """
+    corners = {axis: photographs[axis] // side * side for axis in ("easting", "northing")}
+    turned = photographs.heading % 360 // angle * angle
+    classes = pd.DataFrame(corners | {"heading": turned, "group": photographs.group}).drop_duplicates()
     corners, first = _metres(classes), classes.group.min()
     counts = np.unique(corners // (across * side), axis=0, return_counts=True)
     fullest = counts[0][counts[1].argmax()] * across * side
