@@ -118,8 +118,8 @@ class Config:
     @property
     def uses_targets(self) -> bool:
         """True when the training looks at unlabelled photographs."""
-        adapts = isinstance(self.task, ClassOptions) and self.task.domain != "none"
-        return self.epochs_num > 0 and (adapts or not STYLED.isdisjoint(self.augmentation.split("+")))
+        styled = not STYLED.isdisjoint(self.augmentation.split("+"))
+        return self.epochs_num > 0 and (styled or self.task.adapts)
 
     @property
     def tested_on(self) -> str:

@@ -19,6 +19,7 @@ class TupleOptions:
     train_positives_dist_threshold: float = 10.0  # metres; hard positives (learned from) lie within
     train_positives_min_dist: float = 0.0  # metres; hard positives lie farther off than this; 0 leaves none out
 
+    adapts = False  # domain adaptation, which adds an image to each row
     kind, row_option = "tuples", "negs_num_per_query"  # and the option that says how many images a row has
 
     def __post_init__(self):
@@ -59,8 +60,12 @@ class ClassOptions:
         for name in ("domain_weight", "domain_margin", "legacy_inert_margin", "legacy_normalisation"):
             of_encoders = name in ("domain_margin", "legacy_inert_margin")
             given = getattr(self, name) is not None and getattr(self, name) is not False
-            if given and not (encodes if of_encoders else self.domain != "none"):
+            if given and not (encodes if of_encoders else self.adapts):
                 raise ValueError(f"{name} does nothing with domain={self.domain}; leave it out")
+
+    @property
+    def adapts(self) -> bool:
+        return self.domain != "none"
 
     @classmethod
     def in_rows_of(cls, images: int) -> "ClassOptions":

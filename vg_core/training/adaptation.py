@@ -102,5 +102,6 @@ def with_adaptation(objective: Objective, config: Config, places: PlaceSet, chan
     """The objective, inside an Adaptation of feature maps of so many ``channels`` where a configuration asks for one;
     ValueError, in a sentence, without targets.
     """
-    adapts = isinstance(config.task, ClassOptions) and config.task.domain != "none" and config.epochs_num
-    return Adaptation(config, places, objective, channels) if adapts else objective
+    if config.task.adapts and config.epochs_num:
+        return Adaptation(config, places, objective, channels)
+    return objective
