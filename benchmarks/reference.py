@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import faiss
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -140,6 +140,44 @@ def recall(indices: np.ndarray, positives: Sequence[np.ndarray], at: Sequence[in
                 hits[column:] += 1
                 break
     return dict(zip(at, 100.0 * hits / len(indices), strict=True))
+
+
+# --- night of one uint8 image (H, W, 3): AMLSquad/CosPlace, whose loops over pixels are NumPy's here ------------------
+def fda(image: np.ndarray, style: np.ndarray, beta: float, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The image with the amplitudes of a style image's lowest frequencies, at ``size`` = (height, width) if given."""
+    whole = image.shape[:2]
+    if size:
+        image, style = (Image.fromarray(one).resize(size[::-1], Image.Resampling.BICUBIC) for one in (image, style))
+    own, other = (torch.fft.rfft2(torch.tensor(np.float32(one)).permute(2, 0, 1)) for one in (image, style))
+    amplitude, phase, of_style = own.abs(), own.angle(), other.abs()
+    height, width = amplitude.shape[1:]
+    b = int(np.floor(0.5 * min(height, 2 * width) * beta))
+    for rows in (slice(0, b), slice(height - b + 1, height)) if b else ():
+        amplitude[:, rows, :b] = of_style[:, rows, :b]
+    changed = torch.complex(torch.cos(phase) * amplitude, torch.sin(phase) * amplitude)
+    pixels = torch.fft.irfft2(changed, s=np.shape(image)[:2]).permute(1, 2, 0).numpy().astype(int).clip(0, 255)
+    return np.asarray(Image.fromarray(pixels.astype(np.uint8)).resize(whole[::-1], Image.Resampling.BICUBIC))
+
+
+def synthetic_night(image: np.ndarray, factors: Sequence[float], lamps: Iterable, noise: float) -> np.ndarray:
+    """The image darker, paler, bluer, of more contrast (``factors``), with a black sky, ``lamps`` (x, y, radius) and
+    noise of that standard deviation.
+    """
+    height, width = image.shape[:2]
+    brightness, colour, blue, contrast = factors
+    picture = ImageEnhance.Brightness(Image.fromarray(image)).enhance(brightness)
+    pixels = np.array(ImageEnhance.Color(picture).enhance(colour))
+    pixels[..., 2] = (pixels[..., 2] * blue).astype(int).clip(max=255)
+    picture = ImageEnhance.Contrast(Image.fromarray(pixels)).enhance(contrast)
+    sky, shade = Image.new("RGBA", picture.size), Image.new("RGBA", picture.size, (0, 0, 0, 100))
+    for y in range(height):
+        ImageDraw.Draw(sky).line((0, y, width, y), fill=(0, 0, 0, int(y / (height * 1.2) * 255)))
+    for x, y, radius in lamps:
+        ImageDraw.Draw(shade).ellipse((x - radius, y - radius, x + radius, y + radius), fill=(0, 0, 0, 0))
+    for mask in (sky.rotate(180), shade.filter(ImageFilter.GaussianBlur(80 * height / 512))):
+        picture.paste(mask, (0, 0), mask)
+    grains = np.random.default_rng().normal(0, noise, image.shape).astype(int)
+    return (np.array(picture) + grains).clip(0, 255).astype(np.uint8)
 
 
 def classes(names: Sequence[str], size: int, alpha: int, apart: int, turned: int, fewest: int) -> dict[str, tuple]:

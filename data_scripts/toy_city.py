@@ -3,7 +3,8 @@
 ``toycity`` has three districts (train, val, test), a database of one summer day, queries of other days and hours;
 ``toycity_drive`` is another town, seen twice through a windscreen. ``toycity_dense`` is a third one: its train split is
 a survey every 2.5 metres into all directions, to learn classes from, without queries; queries of its test look into any
-direction by day (``queries``) and from the same places by night (``night``). Finished photographs appear all at once.
+direction by day (``queries``) and from the same places by night (``night``); ``unlabelled`` is another district by
+night, whose names nobody needs to read. Finished photographs appear all at once.
 """
 
 import argparse

@@ -43,6 +43,14 @@ def street(one_street, tmp_path):
     return shutil.copytree(one_street, tmp_path / "data" / "street")
 
 
+@pytest.fixture
+def night_street(street):
+    """The dataset ``street`` with five unlabelled photographs."""
+    for n in range(5):
+        write(street / "images" / "unlabelled", 0, 0, 77 + n)
+    return street
+
+
 def write(folder: Path, easting: float, northing: float, seed: int = 0, size=(48, 64), **fields) -> Path:
     """Path of a photograph written with coordinates in its name."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,13 +4,25 @@ import json
 from dataclasses import FrozenInstanceError
 from typing import get_args, get_type_hints
 
+import pandas as pd
 import pytest
 import torch
 
-from vg_core.config import PRESETS, PROFILES, ClassOptions, Config, GroupOptions, TupleOptions, names
+from vg_core.config import (
+    NIGHT_STUDY,
+    PRESETS,
+    PROFILES,
+    SOUPS,
+    ClassOptions,
+    Config,
+    GroupOptions,
+    TupleOptions,
+    names,
+)
 from vg_core.models import build_model
 from vg_core.retrieval.whitened import WIDEST
 from vg_core.system.bounds import BOUNDS
+from vg_core.system.paths import REPORTS
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -46,7 +58,7 @@ def test_a_config_cannot_be_changed():
         ({"whitened_dim": -1}, "whitened_dim=-1 must be from 0 to 4096"),
         ({"train_positives_min_dist": 10}, r"min_dist=10 must be below train_positives_dist_threshold=10\.0"),
         ({"joint_normaliser": "tuples"}, "choose one of: pairs, queries"),
-        ({"preset": "sare"}, "preset 'sare' is unknown; choose one of: none, .*, cosplace_rehearsal$"),
+        ({"preset": "sare"}, "preset 'sare' is unknown; choose one of: none, .*, night_study$"),
         ({"preset": "cosplace", "alpha": 50}, "alpha=50 must divide 360 degrees, as 30 does"),
         ({"preset": "cosplace", "L": 5}, "alpha=30 times L=5 must divide 360 .*choose an L that divides 12"),
         ({"preset": "cosplace", "L": 24}, "choose an L that divides 12"),
@@ -56,6 +68,15 @@ def test_a_config_cannot_be_changed():
         ({"preset": "cosplace", "logit_scale": "30"}, "logit_scale='30' must be a number"),
         ({"preset": "cosplace", "margin_gradient": "both"}, "choose one of: straight_through, true"),
         ({"preset": "cosplace", "groups_order": "random"}, "choose one of: sorted, legacy"),
+        ({"preset": "cosplace", "domain": "coral"}, "choose one of: none, gradient_reversal, auto_encoder"),
+        ({"preset": "cosplace", "domain_weight": 0.0}, "domain_weight does nothing with domain=none; leave it out"),
+        (
+            {"preset": "cosplace", "domain": "gradient_reversal", "domain_margin": 1.0},
+            "domain_margin does nothing with domain=gradient_reversal; leave it out",
+        ),
+        ({"preset": "cosplace", "legacy_normalisation": True}, "legacy_normalisation does nothing with domain=none"),
+        ({"domain": "gradient_reversal"}, "domain does nothing to a loss of tuples; leave it out"),
+        ({"fda_beta": 1.01}, "fda_beta=1.01 must be from 0 to 1"),
         ({"epochs_num": "3"}, "epochs_num='3' must be a whole number"),
         ({"lr": "0.1"}, "lr='0.1' must be a number"),
         ({"weights": None}, "weights=None must be a text"),
@@ -68,13 +89,14 @@ def test_bad_options_are_sentences(options, sentence):
         Config.of("full", **options)
 
 
-GROUPED = Config.of("full", "cosplace").options() | {"logit_scale": 30.0, "logit_margin": 0.4}
+NONE_BY_DEFAULT = dict.fromkeys(("logit_scale", "logit_margin", "emms_weight", "domain_weight", "domain_margin"), 0.4)
+GROUPED = Config.of("full", "cosplace").options() | NONE_BY_DEFAULT
 NUMBERS = [name for name, default in (GROUPED | Config().options()).items() if type(default) in (int, float)]
 
 
 def with_number(name, value):
-    loss = "cosface" if name in GROUPED.keys() - Config().options().keys() else "triplet"
-    return Config.of("full", loss=loss, **{name: value})
+    grouped = {"loss": "cosface", "domain": "auto_encoder"}
+    return Config.of("full", **grouped if name in GROUPED.keys() - Config().options().keys() else {}, **{name: value})
 
 
 def test_every_number_has_bounds():
@@ -154,6 +176,22 @@ def test_cosplace_is_the_setting_of_the_paper():
     assert config.augmentation == "colour_jitter_any_order+random_resized_crop"
     fork = Config.of("full", preset="cosplace_fork")
     assert fork.replace(groups_num=8, epochs_num=50) == config and (fork.task.groups_num, fork.epochs_num) == (1, 3)
+
+
+@pytest.mark.parametrize("row", NIGHT_STUDY)
+def test_rows_of_the_night_study_learn_from_as_many_photographs(row):
+    plain, config = (Config.of("full", "night_study", **options) for options in ({}, NIGHT_STUDY[row]))
+    assert Config.from_json(config.to_json()) == config
+    assert config.train_batch_size * config.task.images_per_row == 32 and config.queries_per_epoch // 16 == 10_000
+    same = {"pooling", "lr", "groups_num", "epochs_num", "images_per_row", "train_batch_size", "queries_per_epoch"}
+    assert all(config.options()[name] == plain.options()[name] for name in same)
+    assert config.uses_targets == (("FDA" in row and row != "FDA on test") or row in ("DA", "AE"))
+
+
+def test_soups_of_the_night_study_are_made_of_its_rows():
+    table = set(pd.read_csv(REPORTS / "published_night.csv").query("source == 'README'").method)
+    assert table == {*NIGHT_STUDY, *SOUPS}
+    assert {row for rows in SOUPS.values() for row in rows} <= NIGHT_STUDY.keys()
 
 
 @pytest.mark.parametrize("preset", PRESETS)

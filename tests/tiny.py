@@ -3,7 +3,7 @@
 import torch
 
 from vg_core.config import Config, TupleOptions
-from vg_core.datasets.places import PlaceSet
+from vg_core.datasets.places import load_places
 from vg_core.training.progress import Progress
 from vg_core.training.trainer import train
 
@@ -36,5 +36,4 @@ def rounds_on_disk(folder):
 
 
 def fit(config, folder):
-    sets = [PlaceSet.load(config.dataset, split) for split in ("train", "val")]
-    return train(config, folder, *sets, Progress)
+    return train(config, folder, *(load_places(config, split) for split in ("train", "val")), Progress)

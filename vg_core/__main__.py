@@ -1,4 +1,4 @@
-"""Train, test, run a published benchmark, describe photographs, locate one, tidy. Options are fields of ``Config``."""
+"""Train, test, mix models, run a published benchmark, describe photographs, locate one, tidy."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, TextIO
+from typing import Annotated, Literal, TextIO, Union
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from vg_core.retrieval.published.layouts import LAYOUTS
 from vg_core.retrieval.whitened import whiten
 from vg_core.runs.experiments import run
 from vg_core.runs.making import examine
+from vg_core.runs.soups import write_soup
 from vg_core.system import paths, processes
 from vg_core.system.bounds import check_numbers
 from vg_core.system.cache import EVICTABLE, contents, evict, listing
@@ -65,13 +66,10 @@ class Train(GroupOptions, TupleOptions, Config):
 
     def __call__(self) -> None:
         with processes.joined():
-            self._run(self.config())
-
-    def _run(self, config: Config) -> None:
-        finished = run(config)
-        _report(finished.card, finished.ranks)
-        lost = "" if finished.checkpoint.exists() else f" is lost; to train it again delete its tables, {finished.id}"
-        _say(f"model: {finished.checkpoint}{lost}")
+            finished = run(self.config())
+            _report(finished.card, finished.ranks)
+            again = f" is lost; to train it again delete its tables, {finished.id}"
+            _say(f"model: {finished.checkpoint}{'' if finished.checkpoint.exists() else again}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Test(_Command):
     split: str = "test"  # train, val or test
     test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night
     image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at
-    test_method: str = "hard_resize"  # how queries are shown: single_query, five_crops, nearest_crop+multi_scale, …
+    test_method: str = "hard_resize"  # how queries are shown: single_query, five_crops, hard_resize+fda, …
     whitened_dim: int = 0  # values of a PCA-whitened descriptor, learned once on the training split; 0 is no whitening
     val_positives_dist_threshold: float = 25.0  # metres
     ranks: Path | None = None  # also write one row per query to this .csv
@@ -174,11 +172,25 @@ class Locate(_Command):
         for place, guess in enumerate(guesses.itertuples(), 1):
             off = f"{guess.metres:.0f} m from the best guess"
             off += "" if np.isnan(guess.error) else f", {guess.error:.0f} m from where its name says it was taken"
-            _say(f"{place}. {_position(guess)}  descriptor distance {guess.distance:.3f}, {off}  {guess.path}")
+            where = f"{guess.easting:.2f} E {guess.northing:.2f} N"
+            where = where if np.isnan(guess.latitude) else f"{guess.latitude:.5f}, {guess.longitude:.5f} ({where})"
+            _say(f"{place}. {where}  descriptor distance {guess.distance:.3f}, {off}  {guess.path}")
         if self.map:
             with replacing(self.map) as file:
                 locate_map(self.photo, guesses, taken_at(self.photo, guesses)).save(str(file))
             _say(f"map: {self.map}")
+
+
+@dataclass(frozen=True)
+class Soup(_Command):
+    """Write the mean of several models of one kind, or of those that raise recall@1 on val."""
+
+    models: Positional[tuple[Path, ...]]  # as of test
+    output: Path  # .safetensors to write
+    val: str = ""  # dataset to choose on, greedily; default: all models are in
+
+    def __call__(self) -> None:
+        _say(*write_soup(self.models, self.output, self.val))
 
 
 @dataclass(frozen=True)
@@ -197,11 +209,6 @@ class Cache(_Command):
 def _say(*lines: str, stream: TextIO | None = None) -> None:
     """Print lines in which names of files and datasets may stand, whatever is in them."""
     print(*map(printable, lines), sep="\n", file=stream)
-
-
-def _position(guess) -> str:
-    metres = f"{guess.easting:.2f} E {guess.northing:.2f} N"
-    return metres if np.isnan(guess.latitude) else f"{guess.latitude:.5f}, {guess.longitude:.5f} ({metres})"
 
 
 def _report(card: dict, ranks: pd.DataFrame) -> None:
@@ -223,9 +230,9 @@ def main(arguments: list[str]) -> int:
         profile, preset = given.get("--profile"), given.get("--preset")
         profile, preset = profile if profile in PROFILES else "full", preset if preset in PRESETS else "none"
         train = subcommand("train", default=Train(**Config.of(profile, preset).options(), preset=preset))
-        commands = Annotated[Train, train] | Annotated[Test, subcommand("test")]
-        commands = commands | Annotated[Benchmark, subcommand("benchmark")] | Annotated[Cache, subcommand("cache")]
-        commands = commands | Annotated[Describe, subcommand("describe")] | Annotated[Locate, subcommand("locate")]
+        others = Test, Soup, Benchmark, Cache, Describe, Locate
+        others = tuple(Annotated[one, subcommand(one.__name__.lower())] for one in others)
+        commands = Union[(Annotated[Train, train], *others)]
         tyro.cli(commands, prog="python -m vg_core", description=__doc__, args=arguments, use_underscores=True)()
     except KINDS as error:
         if not has_sentence(error):

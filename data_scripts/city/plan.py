@@ -7,7 +7,7 @@ DENSE_VIEWS = 24  # photographs of one position to learn from: two in each 30 de
 SPLITS = {
     "toycity": ("train", "val", "test"),
     "toycity_drive": ("test",),
-    "toycity_dense": ("train", "val", "test"),
+    "toycity_dense": ("train", "val", "test", "unlabelled"),
 }
 COURSEWORK = ("toycity", "toycity_drive")  # what is drawn when no city is named
 
@@ -31,7 +31,9 @@ class Size:
 
 @dataclass(frozen=True)
 class DenseSize:
-    """The same of the dense city, whose train split has no queries; it has as many queries by night as by day."""
+    """The same of the dense city, whose train split has no queries; it has as many queries by night as by day, and
+    unlabelled photographs by night of another district.
+    """
 
     height: int
     width: int
@@ -43,6 +45,7 @@ class DenseSize:
     queries: int
     val_database: int
     val_queries: int
+    unlabelled: int
 
 
 SIZES = {
@@ -51,9 +54,9 @@ SIZES = {
     "large": Size(480, 640, 1, 24, 12, 10_000, 7_000, 10_000, 7_000, 1_500, 1_500),
 }
 DENSE_SIZES = {
-    "tiny": DenseSize(48, 64, 2, 8, 4, 96, 36, 12, 36, 12),
-    "small": DenseSize(90, 120, 2, 12, 6, 6_720, 420, 500, 300, 150),
-    "large": DenseSize(480, 640, 1, 24, 12, 67_200, 4_200, 5_000, 3_000, 1_500),
+    "tiny": DenseSize(48, 64, 2, 8, 4, 96, 36, 12, 36, 12, 6),
+    "small": DenseSize(90, 120, 2, 12, 6, 6_720, 420, 500, 300, 150, 150),
+    "large": DenseSize(480, 640, 1, 24, 12, 67_200, 4_200, 5_000, 3_000, 1_500, 1_500),
 }
 
 
@@ -79,8 +82,8 @@ class Plan:
             return {"database": size.val_database, "queries": size.val_queries}
         if self.city == "toycity":
             return {"database": size.database, "queries": size.queries}
-        if split == "train":
-            return {"": size.train_database}
+        if split in ("train", "unlabelled"):
+            return {"": size.train_database if split == "train" else size.unlabelled}
         return {"database": size.database, "queries": size.queries, "night": size.queries}
 
     def total(self) -> int:

@@ -19,7 +19,10 @@ from .plan import DENSE_VIEWS, SPLITS, VIEWS, Plan
 ORIGIN = (450_000.0, 4_800_000.0)  # UTM 32T, open sea: nobody takes the city for a real one
 ZONE = (32, "T")
 RANKS = {"toycity": 0, "toycity_drive": 3, "toycity_dense": 4}  # of each city's first district
-CORNERS = ((0, 0), (1, 0.3), (0.4, 1.1), (1.6, 1.3), (2.6, 0.2), (3.8, 0.6), (2.9, 1.4))  # of districts, east and north
+CORNERS = (  # of districts, east and north
+    *((0, 0), (1, 0.3), (0.4, 1.1), (1.6, 1.3)),
+    *((2.6, 0.2), (3.8, 0.6), (2.9, 1.4), (4.2, 1.8)),
+)
 SPACING = {"toycity": 12.0, "toycity_drive": 6.0, "toycity_dense": 12.0}  # metres between positions along a street
 DENSE_SPACING = 2.5  # of the positions to learn from: four in a cell of 10 metres
 
@@ -108,7 +111,7 @@ def _stations(district: District, rng, wanted: int, spacing: float):
 @cache
 def shots_of(plan: Plan, split: str) -> tuple[Shot, ...]:
     """Every photograph of a split, in the order of the streets: database, then queries."""
-    dense = _survey_shots if split == "train" else _dense_shots
+    dense = {"train": _survey_shots, "unlabelled": _unlabelled_shots}.get(split, _dense_shots)
     make = {"toycity": _city_shots, "toycity_drive": _drive_shots, "toycity_dense": dense}[plan.city]
     return tuple(make(plan, split))
 
@@ -168,6 +171,15 @@ def _dense_shots(plan: Plan, split: str):
     for kind in list(folders)[1:]:
         for k, pose in enumerate(poses):
             yield _shot(plan, district, kind, (k, k), pose, NIGHT if kind == "night" else sessions[k], "view00")
+
+
+def _unlabelled_shots(plan: Plan, split: str):
+    """Photographs by night of streets that no other split has, of any heading as queries are."""
+    district, stations = district_of(plan, split)
+    rng = np.random.default_rng((*district.key, 18))
+    for k, n in enumerate(np.sort(rng.integers(len(stations), size=plan.counts(split)[""]))):
+        view = rng.normal(1.65, 0.06), rng.uniform(0, 360), rng.normal(7, 1.5), rng.uniform(70, 80)
+        yield _shot(plan, district, "", (k, k), Pose(*_beside(district, stations[n], rng), *view), NIGHT, "view00")
 
 
 def _session(rng, sessions: tuple[tuple[float, Conditions], ...]) -> Conditions:

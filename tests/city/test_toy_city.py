@@ -8,6 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,14 @@ from PIL import Image
 from data_scripts import toy_city
 from data_scripts.city import dataset
 from data_scripts.city.dataset import build_city
+from vg_core.config import Config
 from vg_core.datasets.cells import classes_and_groups
 from vg_core.datasets.labels import parse_name
-from vg_core.datasets.places import PlaceSet
+from vg_core.datasets.places import PlaceSet, load_places
 from vg_core.system.paths import DATA_SCRIPTS, data_root
 
 SPLITS = ("train", "val", "test")
+DENSE = (*SPLITS, "unlabelled")
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +156,7 @@ def test_drive_looks_ahead(monkeypatch):
 def dense():
     """Shots of each split of the dense city as it is drawn for rehearsals."""
     plan = dataset.make_plan("toycity_dense", "small", 0)
-    return {split: dataset.shots_of(plan, split) for split in SPLITS}
+    return {split: dataset.shots_of(plan, split) for split in DENSE}
 
 
 def seen_from(shots, *kinds) -> np.ndarray:
@@ -175,6 +178,8 @@ def test_the_dense_city_is_a_dataset_whose_train_split_is_flat(capsys):
     assert not sets["test"].queries.note.str.endswith("night").any()
     brightness = [np.mean([Image.open(path) for path in table.path]) for table in (night, sets["test"].queries)]
     assert brightness[0] < 0.7 * brightness[1]
+    unlabelled = load_places(Config(dataset="toycity_dense", augmentation="fda"), "train").unlabelled
+    assert len(unlabelled) == 6 and {parse_name(path).note for path in unlabelled} == {"view00_night"}
     assert sorted(path.name for path in (folder / "images" / "test").iterdir()) == ["database", "night", "queries"]
 
 
@@ -204,7 +209,8 @@ def test_queries_of_the_dense_city_look_into_any_direction_and_have_positives(de
 
 
 def test_splits_of_the_dense_city_lie_hundreds_of_metres_apart(dense):
-    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+    assert len(dense["unlabelled"]) == 150
+    for first, second in combinations(DENSE, 2):
         everywhere = [seen_from(dense[split], "", "database", "queries") for split in (first, second)]
         assert to_nearest(everywhere[0][::4], everywhere[1]).min() > 300
 

@@ -14,7 +14,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from vg_core.datasets import augmentation
-from vg_core.datasets.augmentation import AUGMENTATIONS, make_augmentation
+from vg_core.datasets.augment import make_augmentation
+from vg_core.datasets.augmentation import AUGMENTATIONS
 
 RANDOM = [name for name in AUGMENTATIONS if name != "none"]
 

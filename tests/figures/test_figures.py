@@ -38,6 +38,7 @@ EVERY = {
     "gain_forest": lambda: figures.gain_forest(comparison()),
     "training_curves": lambda: figures.training_curves(*history("GeM", "NetVLAD")),
     "mining_hardness": lambda: figures.mining_hardness(history("GeM")[0]),
+    "domain_scores": lambda: figures.domain_scores(scores()),
     "range_test": lambda: figures.range_test(rates()),
     "distance_to_positive": lambda: figures.distance_to_positive(images()),
     "images_per_place": lambda: figures.images_per_place(images()),
@@ -55,6 +56,16 @@ EVERY = {
     "time_against_images": lambda: figures.time_against_images(trials(), extrapolated()),
     "cost_scatter": lambda: figures.cost_scatter(recalls(4).query("n == 1").assign(bytes_per_image=[1024, 65536] * 2)),
 }
+
+
+def scores() -> pd.DataFrame:
+    """Of a training with gradient reversal and one with an auto-encoder."""
+    rounds, _ = history("DA", "AE")
+    told, rebuilt = rounds.variant == "DA", rounds.variant == "AE"
+    scores = {"domain_accuracy": 80.0, "target_error": 0.5, "source_error": 0.2}
+    return rounds.assign(
+        **{name: np.where(told if "domain" in name else rebuilt, at, np.nan) for name, at in scores.items()}
+    )
 
 
 def svg(figure) -> bytes:
@@ -208,6 +219,14 @@ def test_hardness_has_shares_in_percent():
     np.testing.assert_allclose(active.lines[0].get_ydata(), [90, 90, 45, 45])
     assert [line.get_ydata()[0] for line in distance.lines] == [0.6, 0.5]
     assert set(excluded.lines[0].get_ydata()) == {7}
+
+
+def test_scores_of_domains():
+    accuracy, error = (figure := figures.domain_scores(scores())).axes
+    assert legend(figure) == ["DA", "AE", "error of targets", "of sources"]
+    told = [np.nanmean(line.get_ydata()) for line in lines(accuracy)[:1]]
+    rebuilt = [np.nanmean(line.get_ydata()) for line in error.lines[2:4]]
+    assert told == [80] and rebuilt == pytest.approx([0.5, 0.2])
 
 
 def test_a_range_test_shows_the_valley_and_the_divergence():

@@ -7,13 +7,13 @@ loss of ours that is the method's (none for CRN, a network), value in %.
 import sys
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
 
 import vg_core as vg
 from tests.pdf import PPI, crowded
 from tests.synthetic_assets import export_baseline, export_looks, export_losses, export_sare, recall_table
+from vg_core.evaluation.divisibility import divisible
 from vg_core.losses import LOSSES
 from vg_core.retrieval.published.layouts import LAYOUTS
 from vg_core.system import paths
@@ -25,13 +25,6 @@ TABLE = pd.read_csv(paths.REPORTS / "published_sare.csv")
 # The tables give two decimals. Of San Francisco's 803 queries 737 were judged: no other number up to 1,000 goes with
 # all of its recalls
 QUERIES = {"pitts250k_test": 8280, "tokyotm_val": 7186, "tokyo247": 315, "sf0": 737}
-
-
-def divisible(percentages, queries, decimals: int = 1) -> np.ndarray:
-    """bool: can each percentage, rounded to ``decimals``, be a count of hits among that many queries?"""
-    percentages = np.asarray(percentages, dtype=float)
-    nearest = 100.0 * np.rint(percentages * queries / 100.0) / queries
-    return np.abs(nearest - percentages) <= 0.5 * 10.0**-decimals + 1e-9
 
 
 def test_rows_of_the_tables():

@@ -40,6 +40,8 @@ from vg_core.training.trainer import Trainer
 CONFIG = TINY.replace(freeze="conv1", layer="layer2", pooling="netvlad", train_batch_size=3)
 CONFIG = CONFIG.replace(optimizer="sgd", lr=0.01)  # Adam's steps are nearly the same with gradients of a wrong length
 TURNS = GROUPS.replace(train_batch_size=3)
+ADAPTED = GROUPS.replace(train_batch_size=4, epochs_num=1)
+DOMAINS = {"gradient_reversal": ["domain_accuracy"], "auto_encoder": ["source_error", "target_error"]}
 
 
 def torchrun(config):
@@ -280,6 +282,23 @@ def test_a_classifier_that_rests_rests_in_all_processes(street, tmp_path):
     np.testing.assert_allclose(
         [row["loss"] for row in whole["history"]], [row["loss"] for row in alone.history], rtol=1e-2
     )
+
+
+def train_adapted(folder):
+    with processes.joined():
+        return [fit(ADAPTED.replace(domain=domain), folder / domain).history for domain in DOMAINS]
+
+
+def test_two_processes_tell_domains_apart_as_one_does(night_street, tmp_path):
+    first, second = several(train_adapted, tmp_path)
+    for number, domain in enumerate(DOMAINS):
+        alone = fit(ADAPTED.replace(domain=domain), tmp_path / f"alone_{domain}").history
+        for name in ("loss", *DOMAINS[domain]):
+            one, other, expected = (
+                [row[name] for row in history] for history in (first[number], second[number], alone)
+            )
+            assert one == other
+            np.testing.assert_allclose(one, expected, rtol=1e-2)
 
 
 def test_a_killed_process_ends_in_a_sentence_and_the_run_goes_on(alone):

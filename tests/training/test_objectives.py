@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tests.tiny import GROUPS, TINY, fit
+from vg_core.datasets.augment import make_augmentation
 from vg_core.datasets.places import PlaceSet
 from vg_core.figures import mining_hardness, training_curves
 from vg_core.losses import LOSSES
@@ -348,5 +349,14 @@ def test_validation_sees_the_same_few_queries_each_time(street, tmp_path, monkey
 
 
 def test_every_image_is_augmented_or_only_the_queries(places):
-    assert np.arange(10)[make_objective(TINY, places, 8).augmented].tolist() == [0, 5]
-    assert np.arange(10)[make_objective(GEO, places, 8).augmented].tolist() == list(range(10))
+    def changed(config):
+        """Images of two rows of five that an augmentation changes."""
+        pixels = torch.zeros(10, 3, 2, 2, dtype=torch.uint8)
+        rows = np.zeros((2, 5), dtype=int)
+        augment = make_augmentation("none")
+        augment.parts = [(False, lambda images: images + 1)]
+        assert make_objective(config, places, 8).augment(augment, pixels, rows) is rows
+        return pixels[:, 0, 0, 0].nonzero()[:, 0].tolist()
+
+    assert changed(TINY) == [0, 5]
+    assert changed(GEO) == list(range(10))

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import mode
 from typing import Literal
 
-from vg_core.config.presets import OTHER_CITY, PRESETS, PROFILES
-from vg_core.config.tasks import ClassOptions, GroupOptions, Task, TupleOptions, kind_of
+from vg_core.config.presets import NIGHT_STUDY, OTHER_CITY, PRESETS, PROFILES, SOUPS
+from vg_core.config.tasks import STYLED, ClassOptions, GroupOptions, Task, TupleOptions, kind_of
 from vg_core.system.bounds import check, shortened
 
-__all__ = ["OTHER_CITY", "PRESETS", "PROFILES", "ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
+__all__ = ["NIGHT_STUDY", "OTHER_CITY", "PRESETS", "PROFILES", "SOUPS"]
+__all__ += ["ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
 
 # options of the test alone: to change one never retrains
 TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")
@@ -24,7 +25,10 @@ class Config:
     dataset: str = "pitts30k"  # folder below VG_DATA, trained, validated and tested on
     image_size: tuple[int, int] = (480, 640)  # (height, width) in pixels, in training and validation
     skip_unreadable: bool = False  # leave broken files out, counted and listed, instead of stopping
-    augmentation: str = "none"  # of queries in training (of all, if classified); names of AUGMENTATIONS, joined by +
+    augmentation: str = "none"  # of queries in training (of all, if classified); names such as hue, fda, joined by +
+    fda_beta: float = 0.01  # of fda: share of the frequencies that it takes from photographs by night
+    targets: str = "unlabelled"  # folder of those, without places: beside train, or a path; for fda and domain
+    transductive: bool = False  # may they be photographs of the test? its card tells
 
     # --- network ---
     backbone: Literal[  # of torchvision
@@ -108,6 +112,12 @@ class Config:
     def options(self) -> dict[str, object]:
         """All options by name in one dict, those inside ``task`` among the others."""
         return {name: getattr(self, name) for name in names(type(self))} | asdict(self.task)
+
+    @property
+    def uses_targets(self) -> bool:
+        """True when the training looks at unlabelled photographs."""
+        styled = not STYLED.isdisjoint(self.augmentation.split("+"))
+        return self.epochs_num > 0 and (styled or self.task.adapts)
 
     @property
     def tested_on(self) -> str:

@@ -4,6 +4,7 @@ PROFILES: dict[str, dict] = {
     # toy city, two CPU cores, minutes: small images, few tuples, weights that were pretrained on another rendered city
     "smoke": {
         **{"profile": "smoke", "dataset": "toycity", "image_size": (60, 80), "weights": "streets", "clusters": 16},
+        "fda_beta": 0.08,  # does to 60 rows what 0.01 does to 512, and that nothing
         **{"lr": 3e-3, "lr_halving_epochs": 1, "negs_num_per_query": 2, "neg_samples_num": 20},
         **{"train_batch_size": 8, "infer_batch_size": 64, "queries_per_epoch": 120, "cache_refresh_rate": 120},
         **{"epochs_num": 4, "patience": 4, "val_queries": 100},
@@ -68,4 +69,41 @@ PRESETS: dict[str, dict] = {
         **{"N": 2, "min_images_per_class": 4},
         **{"lr": 1e-3, "queries_per_epoch": 1920, "cache_refresh_rate": 1920, "epochs_num": 8, "patience": 8},
     },
+    # the same for their NIGHT_STUDY: a batch has 32 photographs and, with domain, 16 targets
+    "night_study": COSPLACE
+    | {"groups_num": 1, "epochs_num": 3, "images_per_row": 2, "train_batch_size": 16}
+    | {"queries_per_epoch": 160_000, "cache_refresh_rate": 40_000},  # 10,000 iterations
+}
+
+JITTER = COSPLACE["augmentation"]
+BOTH, REVERSAL = {"augmentation": f"fda_synthetic_night+{JITTER}"}, {"domain": "gradient_reversal"}
+# D'Amico, De Cristofaro, Arpino, 2023: options of each row of their table, beside the preset night_study. Betas are for
+# 512 rows: fda_beta has to grow as heights shrink. Left out: pseudo-night is made once there and stored as JPEG, styles
+# and targets are queries of the test (transductive), and domains are told apart with legacy_normalisation
+NIGHT_STUDY: dict[str, dict] = {
+    "CosFace": {},
+    "ArcFace (s = 64, m = 0.5)": {"loss": "arcface", "logit_scale": 64.0, "logit_margin": 0.5},
+    "SphereFace (s = 30, m = 1.5)": {"loss": "sphereface", "logit_scale": 30.0, "logit_margin": 1.5},
+    "FDA": {"augmentation": f"fda+{JITTER}"},
+    "PP": {"augmentation": f"synthetic_night+{JITTER}"},
+    "FDA+PP": BOTH,
+    "DA": REVERSAL,
+    "FDA+PP+DA (alpha = 0.01)": BOTH | REVERSAL | {"domain_weight": 0.01},
+    "FDA+PP+DA (alpha = 0.1)": BOTH | REVERSAL,
+    "FDA+PP+DA (alpha = 1)": BOTH | REVERSAL | {"domain_weight": 1.0},
+    "FDA+PP+DA (beta = 0.09)": BOTH | REVERSAL | {"fda_beta": 0.09},
+    "AE": {"domain": "auto_encoder", "domain_margin": 0.5, "domain_weight": 0.01},
+    "EMMS l = 1": {"loss": "emms", "emms_weight": 1.0},
+    "EMMS l = 1.5": {"loss": "emms", "emms_weight": 1.5},
+    "EMMS l = 2": {"loss": "emms", "emms_weight": 2.0},
+    "FDA+PP+colorjitter+EMMS": BOTH | {"loss": "emms"},
+    "FDA on test": {"test_method": "hard_resize+fda"},  # of CosFace, which is not trained again
+    "Places 365 pretrain": {"weights": "resnet18_places365.pth.tar"},  # the file, wherever it lies
+}
+# the rows of NIGHT_STUDY that each soup is made of; which five the last one has there is not known
+SOUPS: dict[str, tuple[str, ...]] = {
+    "Soup Face": ("CosFace", "ArcFace (s = 64, m = 0.5)", "SphereFace (s = 30, m = 1.5)"),
+    "Face soup + EMMS": ("CosFace", "ArcFace (s = 64, m = 0.5)", "SphereFace (s = 30, m = 1.5)", "EMMS l = 1"),
+    "Different Alphas": tuple(f"FDA+PP+DA (alpha = {alpha})" for alpha in ("0.01", "0.1", "1")),
+    "FDA PP DA soup": ("FDA", "PP", "FDA+PP", "FDA+PP+DA (alpha = 0.1)", "FDA+PP+DA (alpha = 0.01)"),
 }

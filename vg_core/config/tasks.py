@@ -19,6 +19,7 @@ class TupleOptions:
     train_positives_dist_threshold: float = 10.0  # metres; hard positives (learned from) lie within
     train_positives_min_dist: float = 0.0  # metres; hard positives lie farther off than this; 0 leaves none out
 
+    adapts = False  # domain adaptation, which adds an image to each row
     kind, row_option = "tuples", "negs_num_per_query"  # and the option that says how many images a row has
 
     def __post_init__(self):
@@ -45,10 +46,26 @@ class ClassOptions:
     loss: str = "geo_classification"  # cells of 25 m, told apart by a linear layer
     images_per_row: int = 12  # photographs that count as one of train_batch_size, queries_per_epoch, cache_refresh_rate
 
+    domain: Literal["none", "gradient_reversal", "auto_encoder", "auto_encoder_fully_connected"] = "none"  # adaptation
+    domain_weight: float | None = None  # of its loss; None is 0.1 of gradient_reversal (alpha), 0.01 of others (gamma)
+    domain_margin: float | None = None  # m of auto-encoders, up to which they rebuild targets badly; None is 0.5
+    legacy_inert_margin: bool = False  # of auto-encoders: m has no effect, as in the study
+    legacy_normalisation: bool = False  # domains told apart by labelled photographs as they are, targets normalised
+
     kind, row_option = "classes", "images_per_row"
 
     def __post_init__(self):
         check(self)
+        encodes = self.domain.startswith("auto_encoder")
+        for name in ("domain_weight", "domain_margin", "legacy_inert_margin", "legacy_normalisation"):
+            of_encoders = name in ("domain_margin", "legacy_inert_margin")
+            given = getattr(self, name) is not None and getattr(self, name) is not False
+            if given and not (encodes if of_encoders else self.adapts):
+                raise ValueError(f"{name} does nothing with domain={self.domain}; leave it out")
+
+    @property
+    def adapts(self) -> bool:
+        return self.domain != "none"
 
     @classmethod
     def in_rows_of(cls, images: int) -> "ClassOptions":
@@ -59,7 +76,7 @@ class ClassOptions:
 class GroupOptions(ClassOptions):
     """Options of a training that tells classes apart by margins, one group of them an epoch (CosPlace)."""
 
-    loss: str = "cosface"  # cosface, arcface, sphereface, or softmax, which has no margin; images_per_row as above
+    loss: str = "cosface"  # cosface, arcface, sphereface, emms, or softmax, which has no margin; others as above
     M: float = 10.0  # metres; a class is a square cell of this side …
     alpha: int = 30  # degrees; … and photographs in it that look the same way; 360 is all, and needs no heading
     N: int = 5  # every Nth cell along each axis is in one group
@@ -70,6 +87,7 @@ class GroupOptions(ClassOptions):
     classifiers_lr: float = 0.01  # learning rate of the classifiers
     logit_scale: float | None = None  # s, of all cosines; None is the loss's own: arcface 64, others 30
     logit_margin: float | None = None  # m; None is the loss's own: cosface 0.4, arcface 0.5, sphereface 1.5
+    emms_weight: float | None = None  # l, of the plain softmax beside cosface; None is 1
     margin_gradient: Literal["straight_through", "true"] = "straight_through"  # of arcface, sphereface; see margins.py
 
     kind = "classes in groups"
@@ -88,7 +106,8 @@ class GroupOptions(ClassOptions):
 
 Task = TupleOptions | ClassOptions | GroupOptions
 CLASSES = ("geo_classification",)  # losses that tell classes apart
-MARGINS = ("cosface", "arcface", "sphereface", "softmax")  # those that tell classes in groups apart
+MARGINS = ("cosface", "arcface", "sphereface", "softmax", "emms", "emms_log_of_sum")  # those of classes in groups
+STYLED = {"fda", "fda_synthetic_night"}  # augmentations that need photographs by night
 
 
 def kind_of(loss: object) -> type[TupleOptions] | type[ClassOptions]:

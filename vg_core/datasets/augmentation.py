@@ -28,14 +28,6 @@ DEGREES = 15.0  # what a hand-held camera may tilt
 OPERATIONS = 3  # of RandAugment, as GSV-Cities trains; magnitude 9 of 30
 
 
-def make_augmentation(name: str) -> Augmentation:
-    """The augmentation of that name, or of several joined by "+", applied from left to right.
-
-    KeyError for an unknown name; the result raises ValueError for anything but uint8 images (B, 3, H, W).
-    """
-    return _chain(_check, *(AUGMENTATIONS[part] for part in name.split("+")))
-
-
 # --- colour --------------------------------------------------------------------------------------------------------
 def brightness(images: Tensor, strength: float = BRIGHTNESS) -> Tensor:
     """Images times a factor from 1 ± ``strength``."""
@@ -107,7 +99,7 @@ def rand_augment(images: Tensor) -> Tensor:
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------
-def _check(images: Tensor) -> Tensor:
+def check_images(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         found = f"{images.dtype} {tuple(images.shape)}"
         raise ValueError(f"augmentations take uint8 images (B, 3, H, W) before normalisation, not {found}")
@@ -190,7 +182,12 @@ def _split(adjust: Callable[[Tensor, Tensor], Tensor], images: Tensor, parameter
 
 def _half(change: Augmentation, images: Tensor) -> Tensor:
     """``change`` applied to each image with probability 1/2."""
-    chosen, images = torch.rand(len(images)) < 0.5, images.clone()  # (B,), (B, 3, H, W)
+    return some_of(change, images, torch.rand(len(images)) < 0.5)
+
+
+def some_of(change: Augmentation, images: Tensor, chosen: Tensor) -> Tensor:
+    """``change`` applied to the images ``chosen`` (B,)."""
+    images = images.clone()  # (B, 3, H, W)
     images[chosen] = change(images[chosen])
     return images
 

@@ -23,6 +23,16 @@ def check_recall(sets: Sequence[PlaceSet], radius_m: float) -> None:
             places.check_positives(radius_m, 5 if places.split == "val" else 1)
 
 
+def check_targets(train: PlaceSet, test: PlaceSet) -> None:
+    """Raises ValueError for unlabelled photographs to learn from that are photographs of the test, byte for byte."""
+    there = set(chain(*test.contents)) if train.unlabelled else ()
+    if count := sum(content in there for content in train.contents[2]):
+        raise ValueError(
+            f"{count} of {len(train.unlabelled)} unlabelled photographs of {train.name} are photographs of the test; "
+            "name others in targets, or say transductive=True, which is then told beside the results"
+        )
+
+
 def oddities(sets: Sequence[PlaceSet], image_size: tuple[int, int]) -> list[str]:
     """Sentences about what is odd about sets of photographs, and costs recall or makes too much of it."""
     shown = squashed([path for places in sets for path in (*places.database.path, *places.queries.path)], image_size)

@@ -14,9 +14,9 @@ from scipy.spatial import cKDTree
 
 from vg_core.config import Config
 from vg_core.datasets.contents import digests
-from vg_core.datasets.folders import one_zone, read_folder, with_degrees
+from vg_core.datasets.folders import image_files, one_zone, read_folder, with_degrees
 from vg_core.datasets.photographs import unreadable
-from vg_core.datasets.splits import find_split, unlike_published
+from vg_core.datasets.splits import find_split, find_targets, unlike_published
 from vg_core.evaluation.ranks import Within
 from vg_core.system.text import printable
 
@@ -39,6 +39,7 @@ class PlaceSet:
     skipped: tuple[str, ...] = ()  # sentences about unreadable files that were left out
     left_out: int = 0  # files and folders beside the photographs, such as .heic, links to nothing, hidden folders
     queries_folder: str = "queries"
+    unlabelled: tuple[str, ...] = ()  # paths of photographs of which nothing else is known, such as some by night
 
     @classmethod
     def from_folders(cls, database, queries=None, name: str = "photographs", split: str = "test") -> "PlaceSet":
@@ -74,7 +75,7 @@ class PlaceSet:
 
     def readable(self) -> "PlaceSet":
         """The set without the files that cannot be decoded; says how many there were."""
-        broken = unreadable([*self.database.path, *self.queries.path])
+        broken = unreadable(self.paths)
         if not broken:
             return self
         said = map(printable, broken.values())
@@ -85,7 +86,20 @@ class PlaceSet:
             tables[role] = before[~before.path.isin(broken)].reset_index(drop=True)
             if len(before) and tables[role].empty:
                 raise ValueError(f"{self.name} {self.split}: no readable {image} is left")
-        return replace(self, **tables, skipped=tuple(broken.values()))
+        unlabelled = tuple(path for path in self.unlabelled if path not in broken)
+        return replace(self, **tables, unlabelled=unlabelled, skipped=tuple(broken.values()))
+
+    @property
+    def paths(self) -> list[str]:
+        """All photographs, in the order of their numbers: database, queries, unlabelled ones."""
+        return [*self.database.path, *self.queries.path, *self.unlabelled]
+
+    def some_queries(self, count: int, seed: int) -> "PlaceSet":
+        """The set with ``count`` of its queries, drawn by a seed; with all of them for 0."""
+        if not count:
+            return self
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(self.queries))[:count])
+        return replace(self, queries=self.queries.iloc[chosen].reset_index(drop=True))
 
     def neighbours(self, radius_m: float) -> list[np.ndarray]:
         """For each query the sorted indices of the database images at most ``radius_m`` metres away."""
@@ -123,10 +137,10 @@ class PlaceSet:
             raise ValueError(f"{name}: recall@{n} would retrieve all {len(self.database)} images of this database")
 
     @cached_property
-    def contents(self) -> tuple[list[str], list[str]]:
-        """Digests of the bytes of the database images and of the queries, in order."""
-        found = digests([*self.database.path, *self.queries.path])
-        return found[: len(self.database)], found[len(self.database) :]
+    def contents(self) -> tuple[list[str], list[str], list[str]]:
+        """Digests of the bytes of the database images, of the queries and of unlabelled photographs, in order."""
+        found, count, labelled = digests(self.paths), len(self.database), len(self.database) + len(self.queries)
+        return found[:count], found[count:labelled], found[labelled:]
 
     @cached_property
     def queries_in_database(self) -> int:
@@ -138,8 +152,9 @@ class PlaceSet:
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that change when a file is added, removed, renamed or changes its content."""
         digest = hashlib.sha256()
-        for table, contents in zip((self.database, self.queries), self.contents, strict=True):
-            for path, content in zip(table.path, contents, strict=True):
+        parts = [self.database.path, self.queries.path, *([self.unlabelled] if self.unlabelled else [])]
+        for paths, contents in zip(parts, self.contents, strict=False):
+            for path, content in zip(paths, contents, strict=True):
                 digest.update(os.fsencode(os.path.basename(path)) + f"|{content}\n".encode())
             digest.update(b"--\n")
         return digest.hexdigest()[:12]
@@ -167,9 +182,22 @@ def say_once(sentence: str) -> None:
 
 
 def load_places(config: Config, split: str) -> PlaceSet:
-    """The photographs that a run of a configuration trains, validates or tests on."""
+    """The photographs that a run of a configuration trains, validates or tests on; those to train on with unlabelled
+    ones if it looks at them.
+    """
     dataset, queries = (config.tested_on, config.test_queries) if split == "test" else (config.dataset, "queries")
-    return PlaceSet.load(dataset, split, config.skip_unreadable, queries)
+    places = PlaceSet.load(dataset, split, queries=queries)
+    if split == "train" and config.uses_targets:
+        places = replace(places, unlabelled=tuple(_targets(config.dataset, config.targets)))
+    return places.readable() if config.skip_unreadable else places
+
+
+def _targets(dataset: str, name: str) -> list[str]:
+    """Paths of unlabelled photographs; ValueError where there are none."""
+    folder = find_targets(dataset, name)
+    if found := image_files(folder):
+        return found
+    raise ValueError(f"{folder}: no photograph there; fda and domain adaptation need some of the other domain")
 
 
 def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> list[np.ndarray]:

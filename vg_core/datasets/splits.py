@@ -55,6 +55,23 @@ def find_split(name: str, split: str, queries: str = "queries") -> Path:
     )
 
 
+def find_targets(dataset: str, name: str) -> Path:
+    """Folder of unlabelled photographs: one of that name beside the splits of a dataset, or the path of any other.
+
+    FileNotFoundError, which says where it looked.
+    """
+    root = Path(dataset).expanduser() if os.sep in str(dataset) else paths.data_root() / dataset
+    places = [root / "images" / name, root / "processed" / name, root / name, Path(name).expanduser().absolute()]
+    for folder in places:
+        if folder.is_dir():
+            return folder
+    again = "; draw it again: data_scripts/toy_city.py --force" if dataset == "toycity_dense" else ""
+    raise FileNotFoundError(
+        f"dataset '{dataset}' has no unlabelled photographs: expected {places[0]}{again}. Name their folder in "
+        "targets, as it is called beside train or by its path"
+    )
+
+
 def unlike_published(name: str, split: str, queries: str, counts: tuple[int, int]) -> str:
     """A sentence if a dataset of a published name has another number of photographs, or of ``queries``, else ""."""
     known = PUBLISHED.get((name.lower().replace("-", "_"), split))

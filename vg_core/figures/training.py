@@ -60,6 +60,26 @@ def mining_hardness(history: pd.DataFrame) -> Figure:
     return figure
 
 
+@plot("epoch round domain_accuracy source_error target_error")
+def domain_scores(history: pd.DataFrame) -> Figure:
+    """Over the rounds of domain adaptation: images whose domain is told right (%), beside the errors with which
+    auto-encoders rebuild targets (thick) and sources (thin); each is NaN in trainings that have the other.
+
+    Columns: epoch, round, domain_accuracy, source_error, target_error, and variant or seed where there are several.
+    """
+    figure, (accuracy, error) = plt.subplots(1, 2, figsize=(FULL, 1.9), sharex=True)
+    for entry, style, rows in _runs(history):
+        x = _epochs_done(rows)
+        accuracy.plot(x, rows.domain_accuracy, **style, label=entry)
+        error.plot(x, rows.target_error, **style, linewidth=THICK)
+        error.plot(x, rows.source_error, **style, linewidth=THIN)
+    accuracy.set(xlabel="epoch", ylabel="domain told right (%)", ylim=(0, 105))
+    error.set(xlabel="epoch", ylabel="squared error")
+    _explain(accuracy, {"linewidth": THICK}, "error of targets")
+    _explain(accuracy, {"linewidth": THIN}, "of sources")
+    return figure
+
+
 @plot("lr loss")
 def range_test(curve: pd.DataFrame) -> Figure:
     """Loss against a learning rate that grows step by step (logarithmic); a cross on top is where a run diverged.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vg_core.losses.emms import Form, emms
 from vg_core.system.errors import ByName
 
 Gradient = Literal["straight_through", "true"]
@@ -30,6 +31,7 @@ class Margin:
     scale: float  # s
     margin: float  # m
     of_angles: bool = False  # as OpenSphere has them: unit weights, drawn from a normal; two forms of the gradient
+    emms: Form | None = None  # how a plain softmax joins in
 
 
 def _cosface(cosines: Tensor, margin: float) -> Tensor:
@@ -65,6 +67,8 @@ MARGINS: dict[str, Margin] = ByName(
         "arcface": Margin(_arcface, scale=64.0, margin=0.5, of_angles=True),
         "sphereface": Margin(_sphereface, scale=30.0, margin=1.5, of_angles=True),
         "softmax": Margin(_softmax, scale=30.0, margin=0.0),
+        "emms": Margin(_cosface, scale=30.0, margin=0.4, emms="sum_of_logs"),
+        "emms_log_of_sum": Margin(_cosface, scale=30.0, margin=0.4, emms="log_of_sum"),
     },
 )
 
@@ -86,11 +90,15 @@ class MarginHead(nn.Module):
         scale: float | None = None,
         margin: float | None = None,
         gradient: Gradient = "straight_through",
+        emms_weight: float | None = None,
     ):
         super().__init__()
         self.kind, self.gradient = MARGINS[loss], gradient
         self.scale = self.kind.scale if scale is None else scale
         self.margin = self.kind.margin if margin is None else margin
+        self.emms_weight = 1.0 if emms_weight is None else emms_weight
+        if emms_weight is not None and not self.kind.emms:
+            raise ValueError(f"emms_weight does nothing to the loss {loss!r}; leave it out")
         if loss == "softmax" and margin is not None:
             raise ValueError("logit_margin does nothing to the loss 'softmax'; leave it out")
         if gradient != "straight_through" and not self.kind.of_angles:
@@ -108,8 +116,13 @@ class MarginHead(nn.Module):
             return self.scale * cosines.scatter(1, labels[:, None], changed)
 
     def loss(self, descriptors: Tensor, labels: Tensor) -> Tensor:
-        """Mean over photographs of -log softmax at the right class; descriptors (B, D), labels (B,)."""
-        return F.cross_entropy(self(descriptors, labels), labels)
+        """Mean over photographs of -log softmax at the right class, or of EMMS; descriptors (B, D), labels (B,)."""
+        logits = self(descriptors, labels)  # (B, C)
+        if not self.kind.emms:
+            return F.cross_entropy(logits, labels)
+        with torch.autocast(descriptors.device.type, enabled=False):
+            products = descriptors.to(self.weight.dtype) @ self.weight.T  # (B, C)
+        return emms(logits, products, labels, self.emms_weight, self.kind.emms)
 
     def _cosines(self, descriptors: Tensor) -> Tensor:
         """(B, C) cosines of the angles between descriptors (B, D) and weights."""

@@ -46,13 +46,13 @@ class Linear(nn.Linear):
 class GeoModel(nn.Module):
     """float32 descriptors (B, D) of ImageNet-normalised images (B, 3, H, W); ``dim`` is D.
 
-    ``backbone`` makes feature maps, ``head`` descriptors of them. ``ready`` is False as long as NetVLAD has random
-    clusters; ``origin`` says what comes from a file of weights.
+    ``backbone`` makes feature maps of so many ``channels``, ``head`` descriptors of them. ``ready`` is False as long as
+    NetVLAD has random clusters; ``origin`` says what comes from a file of weights.
     """
 
     def __init__(self, config: Config, backbone: Backbone, pooling: Pooling, channels: int):
         super().__init__()
-        self.config, self.backbone = config, backbone
+        self.config, self.backbone, self.channels = config, backbone, channels
         self.head = build_head(config, pooling, channels)
         self.pooled_dim = config.fc_output_dim or pooling.width(channels)  # before any whitening
         self.ready, self.origin = not isinstance(pooling, NetVLAD), ""

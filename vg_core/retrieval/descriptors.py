@@ -87,12 +87,11 @@ Source = Photographs | StemCache | TwoSizes  # of batches of images, by their nu
 
 
 def photographs_of(places: PlaceSet, image_size: Size, database_size: Size | None = None) -> Photographs | TwoSizes:
-    """All photographs of a set, database first, queries behind, decoded once; the database may have its own size."""
-    database, queries = list(places.database.path), list(places.queries.path)
+    """All photographs of a set in the order of its paths, decoded once; the database may have a size of its own."""
     with processes.one_goes_ahead():
         if database_size in (None, image_size):
-            return Photographs(database + queries, image_size, mapped=True)
-        pair = ((database, database_size), (queries, image_size))
+            return Photographs(places.paths, image_size, mapped=True)
+        pair = ((places.database.path, database_size), (places.queries.path, image_size))
         return TwoSizes(*(Photographs(paths, size, mapped=True) for paths, size in pair))
 
 

@@ -14,6 +14,7 @@ from vg_core.retrieval.ranking import search
 from vg_core.system.errors import ByName
 
 SMALLEST_SIDE = 32  # pixels; below it VGG-16 has no location left
+RESTYLED = "fda"  # how queries are read then, who tests says (`datasets.restyle`)
 SCALES = (1.0, 2**-0.5, 2**0.5)  # Radenovic et al., TPAMI 2018
 
 
@@ -117,7 +118,7 @@ MULTI_SCALE = {"scales": SCALES, "concatenate": False}
 JOINED_SCALES = {"scales": SCALES, "concatenate": True}
 ADDITIONS: dict[str, dict] = ByName(
     "addition to a test strategy",
-    {"multi_scale": MULTI_SCALE, "multi_scale_concatenated": JOINED_SCALES, "flip": {"flip": True}},
+    {"multi_scale": MULTI_SCALE, "multi_scale_concatenated": JOINED_SCALES, "flip": {"flip": True}, RESTYLED: {}},
 )
 
 

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 from vg_core.config import Config
-from vg_core.datasets.augmentation import make_augmentation
+from vg_core.datasets.augment import make_augmentation
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import load_places
 from vg_core.figures import explorer
@@ -50,11 +50,16 @@ def toy_forces(distance: float) -> pd.DataFrame:
 
 
 def augmented_query(config: Config, count: int = 3) -> np.ndarray:
-    """The first training query as the training may see it, ``count`` draws of its size: uint8 (count, H, W, 3)."""
-    query = load_places(config, "train").queries.path.iloc[0]
-    pictures = Photographs([query], config.image_size).batch([0] * count)
+    """The first training query (photograph, where there are none) as the training may see it, ``count`` draws of its
+    size: uint8 (count, H, W, 3).
+    """
+    places = load_places(config, "train")
+    first = (places.database if places.queries.empty else places.queries).path.iloc[0]
+    photographs = Photographs([first, *places.unlabelled], config.image_size)
+    styles = (photographs.batch([number])[0] for number in range(1, len(photographs)))
+    augment = make_augmentation(config.augmentation, styles, config.fda_beta)
     torch.manual_seed(0)
-    return make_augmentation(config.augmentation)(pictures).permute(0, 2, 3, 1).numpy()
+    return augment(photographs.batch([0] * count)).permute(0, 2, 3, 1).numpy()
 
 
 def compare_heat(

@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 
 from vg_core.config import Config
-from vg_core.datasets.checks import check_recall, oddities
+from vg_core.datasets.checks import check_recall, check_targets, oddities
 from vg_core.retrieval.strategies import make_strategy
 from vg_core.retrieval.whitened import check_whitened_dim
 from vg_core.runs.record import Job, Opened, Run, read_tables
@@ -38,6 +38,8 @@ def checked(config: Config, opened: Opened) -> Job | Run:
     if finished:
         return finished
     check_whitened_dim(config, job.train)
+    if not config.transductive:
+        check_targets(job.train, job.test)
     check_recall([job.val, job.test], config.val_positives_dist_threshold)
     return job
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -12,13 +13,14 @@ import pandas as pd
 
 from vg_core.config import Config
 from vg_core.datasets.places import PlaceSet
+from vg_core.datasets.restyle import Restyled
 from vg_core.evaluation.ranks import Within
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash
-from vg_core.retrieval.descriptors import photographs_of
+from vg_core.retrieval.descriptors import Strategy, photographs_of
 from vg_core.retrieval.feature_cache import stems_if_shared
 from vg_core.retrieval.ranking import Evaluation, evaluate
-from vg_core.retrieval.strategies import make_strategy
+from vg_core.retrieval.strategies import RESTYLED, make_strategy
 from vg_core.retrieval.whitened import whiten
 from vg_core.runs.identity import test_name
 from vg_core.runs.record import Job, Run, read_run
@@ -86,13 +88,14 @@ def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluat
     if config.whitened_dim:
         whiten(checkpoint)
     model = load_model(checkpoint, config.whitened_dim).to(pick_device())
-    threshold, strategy = config.val_positives_dist_threshold, make_strategy(config.test_method)
+    threshold, strategy = config.val_positives_dist_threshold, _strategy(config, model.config.dataset, places)
     width = strategy.width(model.dim)
     facts, photographs = (config.tested_at, Within(threshold), config.infer_batch_size, strategy), None
     if strategy.is_plain:
         photographs = stems_if_shared(model, photographs_of(places, config.tested_at), config.infer_batch_size)
     result = evaluate(model, places, *facts, photographs)
-    return result, places.card(threshold) | {
+    adapted = {"targets": model.config.targets, "transductive": model.config.transductive}
+    return result, places.card(threshold) | (adapted if model.config.uses_targets else {}) | {
         "image_size": list(config.tested_at),
         "test_method": config.test_method,
         "whitened": model.whitening is not None,
@@ -102,6 +105,15 @@ def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluat
         "describe_ms_per_image": 1e3 * result.seconds["describe"] / (len(places.database) + len(places.queries)),
         "search_ms_per_query": 1e3 * result.seconds["search"] / len(places.queries),
     }
+
+
+def _strategy(config: Config, trained_on: str, places: PlaceSet) -> Strategy:
+    """How queries are shown; if restyled, then by the database of the photographs that were trained on."""
+    strategy = make_strategy(config.test_method)
+    if RESTYLED not in config.test_method.split("+"):
+        return strategy
+    styles = PlaceSet.load(trained_on, "train").database.path
+    return replace(strategy, read=Restyled(places.queries.path, styles, config.fda_beta))
 
 
 def _test(job: Job) -> None:

@@ -33,10 +33,12 @@ class Job:
         OSError or ValueError as ``PlaceSet.load`` does.
         """
         opened = {} if opened is None else opened
-        asked = [(config.dataset, "train"), (config.dataset, "val"), (config.tested_on, "test", config.test_queries)]
+        targets = [config.targets] if config.uses_targets else []
+        asked = [("train", config.dataset, *targets), ("val", config.dataset)]
+        asked += [("test", config.tested_on, config.test_queries)]
         for key in asked:
             if key not in opened:
-                opened[key] = PlaceSet.load(*key[:2], config.skip_unreadable, *key[2:])
+                opened[key] = load_places(config, key[0])
         return cls(config, *(opened[key] for key in asked))
 
     @cached_property

@@ -21,7 +21,8 @@ BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is
         ("train_positives_dist_threshold val_positives_dist_threshold", 0.001, 20_000_000),  # metres, to the antipodes
         ("train_positives_min_dist", 0, 20_000_000),
         ("lr classifiers_lr", 1e-12, 1000),
-        ("weight_decay margin logit_margin", 0, 1000),
+        ("weight_decay margin logit_margin domain_weight domain_margin emms_weight", 0, 1000),
+        ("fda_beta", 0, 1),
         ("logit_scale", 0.001, 1_000_000),
         ("M", 0.1, 1_000_000),  # metres
         ("alpha L", 1, 360),  # degrees; directions

@@ -78,7 +78,7 @@ class GroupClassification(Objective):
         labels = torch.from_numpy(np.append(in_group, -1)[class_of])  # (I,) of all images, -1 is no class
         self.register_buffer("labels", labels, persistent=False)
         generator = torch.Generator().manual_seed(config.seed)
-        options = task.logit_scale, task.logit_margin, task.margin_gradient
+        options = task.logit_scale, task.logit_margin, task.margin_gradient, task.emms_weight
         heads = (MarginHead(task.loss, dim, int(size), generator, *options) for size in self.sizes)
         self.heads, self.group = nn.ModuleList(heads), 0
         self.most_rows = self._rows_of(min(self.sizes, default=1))

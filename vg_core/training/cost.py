@@ -54,7 +54,7 @@ def measure_cost(config: Config, sets: Sequence[PlaceSet], device: torch.device)
     """
 
     def undecoded(places: PlaceSet, size: tuple[int, int]) -> Photographs:
-        return Photographs([*places.database.path, *places.queries.path], size)
+        return Photographs(places.paths, size)
 
     silent = redirect_stdout(io.StringIO())  # what the trainer says, the training says again
     with silent, torch.random.fork_rng([device] if device.type == "cuda" else []):

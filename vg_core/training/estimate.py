@@ -130,7 +130,8 @@ class _Test:
 
 def _bytes_of_ram(config: Config, bytes_of_model: int, bytes_waiting: float) -> float:
     """Bytes of RAM that a training takes, even where its network lies on a GPU."""
-    images = ceil(config.train_batch_size / processes.size()) * config.task.images_per_row
+    rows = ceil(config.train_batch_size / processes.size())
+    images = rows * (config.task.images_per_row + config.task.adapts)
     return bytes_waiting * max(images, config.infer_batch_size) + LIBRARIES + 2 * bytes_of_model  # the best, its copy
 
 

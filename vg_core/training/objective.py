@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
+from vg_core.datasets.augment import Augment
 from vg_core.mining.rounds import Describe
 from vg_core.models.network import Encoded
 from vg_core.system.bounds import LARGEST
@@ -35,7 +36,9 @@ class Objective(nn.Module):
     images_per_row: int
     rows_per_round: int
     most_rows = LARGEST  # that a batch may have
-    augmented = slice(None)  # which images of rows laid end to end
+    augmented = slice(None)  # which images of a row
+    targets = slice(0, 0)  # which images of a row are of another domain, and augmented but for night
+    needs_pixels = False  # of images that are not augmented, too, where the frozen layers' output is at hand
     mines = True  # does it ask for descriptors?
     rests = False  # is there a step in which some of its parameters take no part?
 
@@ -47,6 +50,24 @@ class Objective(nn.Module):
     def draw(self, key: RoundKey, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
         """The rows of one round, (rows_per_round, images_per_row) image numbers, and facts for the history."""
         raise NotImplementedError
+
+    def augment(self, augmentation: Augment, pixels: Tensor, rows: np.ndarray) -> np.ndarray:
+        """Change pixels (B x P, 3, H, W) of the images of rows (B, P) in place; returns the rows for ``loss``."""
+        images, by_night = pixels.unflatten(0, rows.shape), np.zeros(rows.shape, dtype=bool)  # (B, P, 3, H, W), (B, P)
+        for which, night in ((self.augmented, True), (self.targets, False)):
+            some = images[:, which]  # (B, p, 3, H, W)
+            if some.numel():
+                images[:, which] = augmentation(some.flatten(0, 1), night).unflatten(0, some.shape[:2])
+                by_night[:, which] = augmentation.by_night.unflatten(0, some.shape[:2]).numpy()
+        return self.marked(rows, by_night)
+
+    def marked(self, rows: np.ndarray, _by_night: np.ndarray) -> np.ndarray:
+        """Rows (B, P) as ``loss`` takes them, when augmentation has made these (B, P) of their images night."""
+        return rows
+
+    def seen(self) -> dict:
+        """Facts for the history about the steps since it was last asked."""
+        return {}
 
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
         """Mean loss, a scalar, of some of the rows (B, P), from the pixels of their B x P images."""

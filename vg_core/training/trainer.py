@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import torch
 from torch import nn
 
 from vg_core.config import Config
-from vg_core.datasets.augmentation import make_augmentation
-from vg_core.datasets.photographs import in_parts
+from vg_core.datasets.augment import Augment, check_augmentation, make_augmentation
+from vg_core.datasets.photographs import Photographs, in_parts
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model
@@ -25,6 +24,7 @@ from vg_core.system import own_files, processes
 from vg_core.system.clock import Clock, Timed
 from vg_core.system.devices import forget_peak, pick_device, used_memory
 from vg_core.system.errors import stopped
+from vg_core.training.adaptation import with_adaptation
 from vg_core.training.objective import RoundKey
 from vg_core.training.objectives import make_objective
 from vg_core.training.state import State
@@ -71,17 +71,19 @@ class Trainer:
 
     def __init__(self, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet, decode=photographs_of):
         self.config, self.folder = config, folder
-        self.val_set = _some_queries(val_set, config.val_queries)
+        self.val_set = val_set.some_queries(config.val_queries, VAL_SEED)
         self.name = f"{train_set.name} {config.pooling} {config.task.loss} seed {config.seed}"
         self.device = pick_device()
         self.before = forget_peak(self.device)  # bytes; what the training takes is beside them
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
-        self.objective = make_objective(config, train_set, self.model.dim).to(self.device)
+        objective = make_objective(config, train_set, self.model.dim)
+        self.objective = with_adaptation(objective, config, train_set, self.model.channels).to(self.device)
         if processes.size() > 1:
             share_batch_norms(self.model)
         check_resources(config, min(config.train_batch_size, self.objective.rows_per_round, self.objective.most_rows))
         self.optimizer = make_optimizer(config, self.model, self.objective)
-        self.augment = make_augmentation(config.augmentation)
+        check_augmentation(config.augmentation, config.image_size, config.fda_beta)
+        self.labelled = len(train_set.paths) - len(train_set.unlabelled)  # photographs, whose numbers come first
         self.state, self.clock = State(), Clock(self.device)  # the clock: since the last round ended
         self.parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}  # saved by name
         with self.clock.phase("decode"):  # it comes last: it takes long, and every fault above is found at once
@@ -90,9 +92,16 @@ class Trainer:
     @cached_property
     def sources(self) -> Sources:
         """The images of training and validation: photographs, or what the frozen layers made of them."""
-        sets, augmented = (self.images, self.val_images), self.config.augmentation != "none"
+        sets = self.images, self.val_images
+        shows_pixels = self.config.augmentation != "none" or self.objective.needs_pixels
         with self.clock.phase("decode"):
-            return keep(self.model, sets, augmented, self.config.infer_batch_size)
+            return keep(self.model, sets, shows_pixels, self.config.infer_batch_size)
+
+    @cached_property
+    def augment(self) -> Augment:
+        """What each batch is changed by."""
+        styles = (self.images.batch([image])[0] for image in range(self.labelled, len(self.images)))
+        return make_augmentation(self.config.augmentation, styles, self.config.fda_beta)
 
     def fill(self, source: Source) -> None:
         """Load now what one of the ``sources`` holds in memory; else the phase that asks for its first batch would."""
@@ -112,7 +121,9 @@ class Trainer:
             print(self.model.origin, flush=True)
         with self.clock.phase("decode"):
             if not self.model.ready:
-                found = local_descriptors(self.model, self.images, self.config.seed, self.config.infer_batch_size)
+                paths, images = self.images.paths[: self.labelled], self.images
+                images = images if len(images) == len(paths) else Photographs(paths, self.config.image_size)
+                found = local_descriptors(self.model, images, self.config.seed, self.config.infer_batch_size)
                 self.model.pooling.initialise(found, self.config.seed)
             processes.same(self.model)  # k-means on unlike machines need not agree to the last digit
 
@@ -157,6 +168,7 @@ class Trainer:
         loss = self.fit(rows, self.progress.batch)
         ended = time.monotonic()
         spent = {"seconds": ended - started, "seconds_training": ended - mined}
+        facts |= self.objective.seen()
         spent |= self.clock.take() | {"peak_bytes": used_memory(self.device)[1] - self.before}
         state.history.append({"epoch": key.epoch, "round": key.number, "lr": lr, "loss": loss, **facts, **spent})
         state.round = key.number
@@ -210,7 +222,7 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             pixels = pixels.to(self.device, non_blocking=True)
             if self.config.augmentation != "none":
-                pixels[self.objective.augmented] = self.augment(pixels[self.objective.augmented])
+                own = self.objective.augment(self.augment, pixels, own)
         weight = processes.size() / len(rows)  # gradients are averaged over processes, as if each had as many rows
         loss = add_gradients(self.learner, pixels, own, self.config.accumulate, weight, self.clock)
         with self.clock.phase("backward"):
@@ -237,11 +249,3 @@ class Trainer:
         state.finished = state.epoch >= config.epochs_num or state.not_improved >= config.patience
         self.save()
         self.progress.epoch(state.validation)
-
-
-def _some_queries(places: PlaceSet, count: int) -> PlaceSet:
-    """The set with ``count`` of its queries, drawn once for all runs; with all of them for 0."""
-    if not count:
-        return places
-    chosen = np.sort(np.random.default_rng(VAL_SEED).permutation(len(places.queries))[:count])
-    return replace(places, queries=places.queries.iloc[chosen].reset_index(drop=True))
