@@ -86,6 +86,25 @@ def _sare(query: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
     return -F.log_softmax(-squared, dim=0)[0]
 
 
+def soft_margin(
+    ground: Tensor, aerial: Tensor, alpha: float, near: Tensor | None = None, batch_hard_count: int = 0
+) -> Tensor:
+    """Soft-margin loss of pairs (B, D) in both directions, one triplet after the other (Shi et al., NeurIPS 2019)."""
+    total, wrong = 0, 0
+    for own in range(len(ground)):
+        twins = 2 - 2 * (ground[own] * aerial[own]).sum()
+        to_aerial, to_ground = [], []
+        for other in range(len(ground)):
+            counted = near is None or not near[own, other]
+            wrong += counted and (near is not None or own != other)
+            for terms, (query, found) in ((to_aerial, (ground, aerial)), (to_ground, (aerial, ground))):
+                apart = 2 - 2 * (query[own] * found[other]).sum()
+                terms.append(F.softplus(alpha * (twins - apart) * counted, threshold=40))
+        for terms in (to_aerial, to_ground):
+            total = total + sum(sorted(terms, reverse=True)[: batch_hard_count or None]) / 2
+    return total / (len(ground) * batch_hard_count or wrong)
+
+
 # --- mining: ``cache`` is a list of descriptors, one for each image ---------------------------------------------------
 def mine(
     cache: list[np.ndarray], queries: np.ndarray, hard: Sequence, soft: Sequence, pools: Iterable, count: int

@@ -4,7 +4,9 @@
 ``toycity_drive`` is another town, seen twice through a windscreen. ``toycity_dense`` is a third one: its train split is
 a survey every 2.5 metres into all directions, to learn classes from, without queries; queries of its test look into any
 direction by day (``queries``) and from the same places by night (``night``); ``unlabelled`` is another district by
-night, whose names nobody needs to read. Finished photographs appear all at once.
+night, whose names nobody needs to read. ``toycity_pairs`` are panoramas (``ground``) and, under the same names, square
+tiles of the ground around them from another day (``aerial``), north up; north is the middle of panoramas, too, and
+names say when and where these were taken. Finished photographs appear all at once.
 """
 
 import argparse
@@ -44,16 +46,20 @@ def main() -> int:
 
 def parser(plan) -> argparse.ArgumentParser:
     """The command line; ``plan`` is the module that knows cities and sizes."""
-    usual, dense = plan.SIZES.items(), plan.DENSE_SIZES.items()
+    usual, dense, pairs = (sizes.items() for sizes in (plan.SIZES, plan.DENSE_SIZES, plan.PAIR_SIZES))
     sizes = "; ".join(f"{name}: {s.database} + {s.queries} of {s.height}x{s.width}" for name, s in usual)
     denser = "; ".join(
         f"{name}: {s.train_database}, {s.database} + {s.queries} of {s.height}x{s.width}" for name, s in dense
+    )
+    paired = "; ".join(
+        f"{name}: {s.train_database}, {s.database} of {s.height}x{s.width} and {s.tile}x{s.tile}" for name, s in pairs
     )
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     help_of_city = f"which cities to draw, one or more (default: {', '.join(plan.COURSEWORK)})"
     p.add_argument("--city", choices=[*plan.SPLITS], nargs="+", default=plan.COURSEWORK, help=help_of_city)
     help_of_size = (
-        f"database + queries of train, and of test: {sizes}. toycity_dense: train, database + queries of test: {denser}"
+        f"database + queries of train, and of test: {sizes}. toycity_dense: train, database + queries of test: "
+        f"{denser}. toycity_pairs: pairs of train, of test: {paired}"
     )
     p.add_argument("--size", choices=[*plan.SIZES], default="small", help=help_of_size)
     p.add_argument("--seed", type=int, default=0, help="another number is another city (default: 0)")

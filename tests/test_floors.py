@@ -11,13 +11,16 @@ from vg_core.system import paths
 PACKAGE = paths.ROOT / "vg_core"
 FLOORS = (
     {"config", "system", "evaluation"},
-    {"datasets", "models", "losses", "mining", "figures", "report"},
+    {"datasets", "models", "losses", "mining", "cross_view", "figures", "report"},
     {"retrieval"},
     {"training"},
     {"runs"},
     {"__main__", "__init__"},
 )
-BESIDE = {"config": {"system"}, "evaluation": {"system"}, "models": {"losses"}, "figures": {"datasets"}}
+BESIDE = {
+    **{"config": {"system"}, "evaluation": {"system"}, "models": {"losses"}, "figures": {"datasets"}},
+    "cross_view": {"datasets", "models", "losses"},
+}
 FILES = {file: ast.parse(file.read_text()) for file in sorted(PACKAGE.rglob("*.py"))}
 
 
@@ -36,7 +39,7 @@ def test_imports_go_down(file):
 
 
 def test_a_stranger_finds_every_room():
-    assert sum(not entry.name.startswith("__pycache__") for entry in PACKAGE.iterdir()) <= 14
+    assert sum(not entry.name.startswith("__pycache__") for entry in PACKAGE.iterdir()) <= 15
     lines = {file: len(file.read_text().splitlines()) for file in FILES}
     assert max(lines.values()) <= 250
     assert max(sum(count for file, count in lines.items() if room(file) == name) for name in map(room, FILES)) <= 2000

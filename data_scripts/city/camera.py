@@ -1,4 +1,4 @@
-"""A pinhole camera in a district, and the rays of its pixels."""
+"""Cameras in a district: a pinhole and the rays of its pixels, a panorama, a view straight from above."""
 
 import math
 from dataclasses import dataclass
@@ -49,3 +49,42 @@ class Camera:
         depth, up = c * ahead + s * dz, c * dz - s * ahead
         depth = np.maximum(depth, 1e-6)
         return self.width / 2 + self.focal * right / depth, self.height / 2 - self.focal * up / depth, ahead
+
+
+@dataclass(frozen=True)
+class Panorama:
+    """An eye in local metres, ``z`` above the ground, that looks around.
+
+    A pixel is as many degrees high as wide, so that 56 x 308 pixels reach 32.7 degrees up and down, as CVUSA's do. The
+    middle of the picture, ``centre`` pixels from its left edge, looks to ``heading`` (degrees clockwise from local
+    north), what lies to the right of it clockwise from there.
+    """
+
+    x: float
+    y: float
+    z: float
+    heading: float
+    height: int
+    width: int
+    centre: float  # pixels from the left edge
+
+    def angles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Radians of each row upwards from the horizon, and of each column clockwise from the heading."""
+        step = 2 * math.pi / self.width
+        up = (self.height / 2 - 0.5 - np.arange(self.height)) * step
+        return up, (np.arange(self.width) + 0.5 - self.centre) * step
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """A square of ground around a local position, ``metres`` wide, true north up; an orthographic camera.
+
+    ``rotation`` is that of the district, in degrees.
+    """
+
+    x: float
+    y: float
+    metres: float
+    pixels: int
+    rotation: float
+    z: float = 0.0

@@ -132,6 +132,8 @@ SESSIONS: tuple[tuple[float, Conditions], ...] = (
     ),
 )
 BY_DAY = tuple((share, session) for share, session in SESSIONS if not session.night)
+# when the aerial images of pairs are taken: shadows fall elsewhere than in any other session
+FLIGHT = replace(DATABASE, name="flight", when=datetime(2023, 8, 17, 8, 40), azimuth=100, elevation=34)
 NIGHT = next(session for _, session in SESSIONS if session.night)
 # the database and the queries of the second city
 DRIVES: tuple[Conditions, Conditions] = (

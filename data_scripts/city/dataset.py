@@ -24,7 +24,10 @@ from tqdm import tqdm
 from vg_core.system.files import not_written, remove_leftovers, unfinished
 from vg_core.system.paths import data_root
 
-from .light import develop
+from .aerial import look_down
+from .camera import Camera, Overhead, Panorama
+from .light import VIGNETTE, develop
+from .panorama import look_around
 from .plan import SPLITS, Plan, sizes_of
 from .render import render
 from .scene import Scene
@@ -89,6 +92,8 @@ def make_plan(name: str, size: str, seed: int, database: int | None = None, quer
             raise ValueError(f"{what} {number} must be at least 1")
         if number is not None:
             counts = [field.name for field in fields(chosen) if field.name.endswith(what)]
+            if not counts:
+                raise ValueError(f"{what} {number}: {name} has as many panoramas as tiles; give database")
             chosen = replace(chosen, **dict.fromkeys(counts, number))
     return Plan(name, chosen, seed)
 
@@ -216,8 +221,9 @@ def photograph(scene: Scene, shot: Shot, supersample: int) -> np.ndarray:
     """(H, W, 3) uint8 picture of one shot."""
     rng = np.random.default_rng(shot.key)
     conditions = shot.conditions.jittered(rng)
-    light = render(scene, shot.camera, conditions, make_traffic(scene.district, shot), rng)
-    return develop(light, conditions, supersample, rng)
+    take = {Camera: render, Panorama: look_around, Overhead: look_down}[type(shot.camera)]
+    light = take(scene, shot.camera, conditions, make_traffic(scene.district, shot), rng)
+    return develop(light, conditions, supersample, rng, VIGNETTE if take is render else 0.0)
 
 
 @lru_cache(maxsize=1)

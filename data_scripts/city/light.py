@@ -8,6 +8,7 @@ from .canvas import NOISE, PUDDLE, ROAD, cloud_noise, white_noise
 from .conditions import Conditions, material_tables
 from .frame import GROUND, LAMP, SKY, Frame
 
+VIGNETTE = 0.16  # share of the light that a lens loses at the middle of an edge
 METER = 0.25  # mean light that the camera exposes as it is; it goes half the way for darker and brighter scenes
 NORMALS = np.float32([[-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])  # of each orientation
 
@@ -89,21 +90,23 @@ def reflect(frame: Frame) -> None:
     image[:, rows] += strength * (sum(ripples) / 4 - image[:, rows])
 
 
-def develop(light: np.ndarray, conditions: Conditions, shrink: int, rng: np.random.Generator) -> np.ndarray:
+def develop(
+    light: np.ndarray, conditions: Conditions, shrink: int, rng: np.random.Generator, vignette: float = VIGNETTE
+) -> np.ndarray:
     """(H, W, 3) uint8 photograph of (3, H·shrink, W·shrink) linear light: exposure, white balance, noise, tone."""
     if shrink > 1:
         _, h, w = light.shape
         light = light.reshape(3, h // shrink, shrink, w // shrink, shrink).mean((2, 4))
     _, h, w = light.shape
     rows, columns = np.linspace(-1, 1, h, dtype=np.float32)[:, None], np.linspace(-1, 1, w, dtype=np.float32)
-    vignette = 1 - np.float32(0.16) * (rows * rows + columns * columns)
+    lens = 1 - np.float32(vignette) * (rows * rows + columns * columns)
     a, b = rng.integers(NOISE, size=2)
     grain = white_noise()[(np.arange(h)[:, None] + a) % NOISE, (np.arange(w) * 7 + b) % NOISE]
     photo = np.empty((h, w, 3), np.uint8)
     metered = conditions.exposure * math.sqrt(METER / max(1e-3, float(np.minimum(light, 1).mean())))
     for c in range(3):
         gain = np.float32(1.9 * metered * conditions.balance[c])
-        exposed = light[c] * vignette
+        exposed = light[c] * lens
         value = np.sqrt(1 - np.exp(-gain * np.maximum(exposed, 0)))
         value += grain * np.float32(1.7 * conditions.noise)
         photo[..., c] = np.clip(value * 255, 0, 255)

@@ -8,6 +8,7 @@ SPLITS = {
     "toycity": ("train", "val", "test"),
     "toycity_drive": ("test",),
     "toycity_dense": ("train", "val", "test", "unlabelled"),
+    "toycity_pairs": ("train", "val", "test"),
 }
 COURSEWORK = ("toycity", "toycity_drive")  # what is drawn when no city is named
 
@@ -48,6 +49,22 @@ class DenseSize:
     unlabelled: int
 
 
+@dataclass(frozen=True)
+class PairSize:
+    """The same of pairs of a panorama and a square tile of the ground, seen from above."""
+
+    height: int  # of panoramas
+    width: int
+    tile: int  # pixels of a side
+    metres: float  # of a side
+    supersample: int
+    wall_resolution: float
+    ground_resolution: float
+    train_database: int  # tiles; each has one panorama
+    database: int
+    val_database: int
+
+
 SIZES = {
     "tiny": Size(48, 64, 2, 8, 4, 36, 12, 36, 12, 24, 12),
     "small": Size(120, 160, 2, 14, 7, 600, 500, 240, 100, 200, 100),
@@ -60,9 +77,16 @@ DENSE_SIZES = {
 }
 
 
-def sizes_of(city: str) -> dict[str, Size] | dict[str, DenseSize]:
+PAIR_SIZES = {
+    "tiny": PairSize(20, 110, 48, 80.0, 2, 4, 2, 8, 4, 4),
+    "small": PairSize(56, 308, 160, 80.0, 2, 8, 5, 1_000, 300, 100),
+    "large": PairSize(224, 1232, 750, 80.0, 1, 24, 10, 4_000, 1_000, 300),
+}
+
+
+def sizes_of(city: str) -> dict[str, Size] | dict[str, DenseSize] | dict[str, PairSize]:
     """The sizes that a city is drawn in, by name."""
-    return DENSE_SIZES if city == "toycity_dense" else SIZES
+    return {"toycity_dense": DENSE_SIZES, "toycity_pairs": PAIR_SIZES}.get(city, SIZES)
 
 
 @dataclass(frozen=True)
@@ -70,12 +94,15 @@ class Plan:
     """Which city to draw; equal plans give equal bytes."""
 
     city: str
-    size: Size | DenseSize
+    size: Size | DenseSize | PairSize
     seed: int
 
     def counts(self, split: str) -> dict[str, int]:
         """Photographs in each folder of a split, in the order in which they are drawn; "" is the split's own folder."""
         size = self.size
+        if self.city == "toycity_pairs":
+            pairs = {"train": size.train_database, "val": size.val_database, "test": size.database}[split]
+            return {"ground": pairs, "aerial": pairs}
         if self.city == "toycity_drive":
             return {"database": size.drive_database, "queries": size.drive_queries}
         if split == "val":

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import facades
 from .atlas import Atlas
-from .ground import paint_ground
+from .ground import HALF, paint_ground
 from .layout import CELL, District
 from .styles import make_style
 
@@ -84,6 +84,14 @@ class Scene:
         x0, y0, x1, y1 = self.district.boxes.rect.T
         far = np.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y) > FAR_WALL
         return np.arange(self.walls_count) + self.walls_count * np.repeat(far, 4)
+
+    def ground(self, x: np.ndarray, y: np.ndarray, footprint: np.ndarray) -> np.ndarray:
+        """Packed texels of the ground at local positions, ``footprint`` metres a pixel."""
+        (x_centre, x_kind), (y_centre, y_kind) = self.nearest
+        i, j = self.cell(x, 0), self.cell(y, 1)
+        place = x - x_centre.take(i) + HALF, y - y_centre.take(j) + HALF
+        surface = self.grounds + 3 * x_kind.take(i) + y_kind.take(j)
+        return self.atlas.read(surface, *place, footprint, np.ones_like(footprint))
 
     def cell(self, coordinate: np.ndarray, axis: int) -> np.ndarray:
         """Index of the table cell of a local coordinate, clipped to the district."""

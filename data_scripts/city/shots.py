@@ -1,30 +1,21 @@
 """The plan of a city's photographs: who stands where, looks whither, and when."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
-from itertools import count
 
 import numpy as np
 import utm
 
 from vg_core.datasets.labels import Label, format_name
 
-from .camera import Camera
-from .conditions import BY_DAY, DATABASE, DRIVES, NIGHT, SESSIONS, Conditions
-from .layout import CORRIDOR, ROAD, District, make_district
-from .plan import DENSE_VIEWS, SPLITS, VIEWS, Plan
+from .camera import Camera, Overhead, Panorama
+from .conditions import BY_DAY, DATABASE, DRIVES, FLIGHT, NIGHT, SESSIONS, Conditions
+from .layout import CORRIDOR, District
+from .plan import DENSE_VIEWS, VIEWS, Plan
+from .stations import Station, district_of
 
-ORIGIN = (450_000.0, 4_800_000.0)  # UTM 32T, open sea: nobody takes the city for a real one
 ZONE = (32, "T")
-RANKS = {"toycity": 0, "toycity_drive": 3, "toycity_dense": 4}  # of each city's first district
-CORNERS = (  # of districts, east and north
-    *((0, 0), (1, 0.3), (0.4, 1.1), (1.6, 1.3)),
-    *((2.6, 0.2), (3.8, 0.6), (2.9, 1.4), (4.2, 1.8)),
-)
-SPACING = {"toycity": 12.0, "toycity_drive": 6.0, "toycity_dense": 12.0}  # metres between positions along a street
-DENSE_SPACING = 2.5  # of the positions to learn from: four in a cell of 10 metres
 
 
 @dataclass(frozen=True)
@@ -44,10 +35,10 @@ class Pose:
 class Shot:
     """One photograph to be taken; ``key`` seeds its chances, ``place_key`` those that views of one position share."""
 
-    kind: str  # folder of its split: "database", "queries", "night", or "" for the split's own
+    kind: str  # folder of its split: "database", "queries", "night", "aerial", "ground", or "" for the split's own
     label: Label
     pose: Pose
-    camera: Camera
+    camera: Camera | Panorama | Overhead
     conditions: Conditions
     key: tuple[int, ...]
     place_key: tuple[int, ...]
@@ -57,63 +48,12 @@ class Shot:
         return format_name(self.label)
 
 
-@dataclass(frozen=True)
-class Station:
-    """A position of the database, in the right-hand lane of a street; heading of its traffic in local degrees."""
-
-    street: int
-    along: float
-    lateral: float
-    heading: float
-
-
-@cache
-def district_of(plan: Plan, split: str) -> tuple[District, tuple[Station, ...]]:
-    """The district of a split and its database positions; the smallest street grid that is long enough."""
-    photographs, *_ = plan.counts(split).values()
-    dense = plan.city == "toycity_dense" and split == "train"
-    views = 1 if plan.city == "toycity_drive" else DENSE_VIEWS if dense else VIEWS
-    spacing = DENSE_SPACING if dense else SPACING[plan.city]
-    wanted = math.ceil(photographs / views)
-    rank = RANKS[plan.city] + SPLITS[plan.city].index(split)
-    key = (plan.seed, rank)
-    rng = np.random.default_rng((*key, 0))
-    rotation = float(rng.uniform(-40, 40))
-    length = wanted * spacing + 130
-    side = max(2, int(math.sqrt(length / 160)))
-    for extra in count():
-        columns, rows = side + (extra + 1) // 2, side + extra // 2
-        district = make_district((*key, columns, rows), columns, rows, _origin(rank, max(columns, rows)), rotation)
-        if sum(s.high - s.low - 12 for s in district.streets) >= length:
-            break
-    return district, tuple(_stations(district, rng, wanted, spacing))
-
-
-def _origin(rank: int, streets: int) -> tuple[float, float]:
-    """UTM of a district's corner; districts lie hundreds of metres apart."""
-    apart = 2.2 * 82 * (streets + 3) + 300
-    east, north = CORNERS[rank]
-    return ORIGIN[0] + east * apart, ORIGIN[1] + north * apart
-
-
-def _stations(district: District, rng, wanted: int, spacing: float):
-    for index, street in enumerate(district.streets):
-        towards = (0.0 if street.axis == 1 else 90.0) + 180 * rng.integers(2)
-        right = 1 if towards in (0.0, 270.0) else -1  # keep right: east of a northbound axis, north of a westbound one
-        for along in np.arange(street.low + 6, street.high - 6, spacing):
-            if not wanted:
-                return
-            wanted -= 1
-            lateral = right * ROAD[street.kind] * 0.25 + rng.normal(0, 0.2)
-            yield Station(index, along, lateral, towards)
-
-
 @cache
 def shots_of(plan: Plan, split: str) -> tuple[Shot, ...]:
     """Every photograph of a split, in the order of the streets: database, then queries."""
     dense = {"train": _survey_shots, "unlabelled": _unlabelled_shots}.get(split, _dense_shots)
-    make = {"toycity": _city_shots, "toycity_drive": _drive_shots, "toycity_dense": dense}[plan.city]
-    return tuple(make(plan, split))
+    make = {"toycity": _city_shots, "toycity_drive": _drive_shots, "toycity_pairs": _pair_shots}
+    return tuple(make.get(plan.city, dense)(plan, split))
 
 
 def _city_shots(plan: Plan, split: str):
@@ -197,6 +137,23 @@ def _drive_shots(plan: Plan, split: str):
             place = station.street, station.along + rng.uniform(-3, 3), station.lateral + rng.normal(0, 0.5)
             pose = Pose(*place, z=1.35, heading=station.heading + rng.normal(0, 3), pitch=rng.normal(2, 0.7), fov=62.0)
             yield _shot(plan, district, kind, (k, k), pose, conditions, "front")
+
+
+def _pair_shots(plan: Plan, split: str):
+    """Of each position a panorama and a tile of the ground around it, from another day; they have the same name."""
+    district, stations = district_of(plan, split)
+    rng, size, s = np.random.default_rng((*district.key, 19)), plan.size, plan.size.supersample
+    for k, station in enumerate(stations):
+        place = station.street, station.along, station.lateral
+        pose = Pose(*place, z=2.4, heading=-district.rotation, pitch=0.0, fov=360.0)
+        ground = _shot(plan, district, "ground", (k, k), pose, _session(rng, BY_DAY), "pair")
+        x, y = ground.camera.x, ground.camera.y
+        # the polar transform's column width / 2, not its left edge, looks north: half a pixel more
+        around = Panorama(x, y, pose.z, pose.heading, size.height * s, size.width * s, (size.width + 1) / 2 * s)
+        down = Overhead(x, y, size.metres, size.tile * s, district.rotation)
+        keys = {"key": (*district.key, 20, k), "place_key": (*district.key, 21, k)}
+        yield replace(ground, camera=around)
+        yield replace(ground, kind="aerial", camera=down, conditions=FLIGHT, **keys)
 
 
 def _beside(district: District, station: Station, rng) -> tuple[int, float, float]:

@@ -4,7 +4,6 @@ import numpy as np
 
 from .camera import Camera
 from .frame import GROUND, Frame
-from .ground import HALF
 from .scene import Scene
 
 DEPTHS = 6  # walls that a column can see one above the other
@@ -68,14 +67,8 @@ def _trace_ground(frame: Frame, pixels, ground) -> None:
     depth = ground.take(pixels)
     x = np.float32(camera.x) + depth * frame.dx.take(pixels)
     y = np.float32(camera.y) + depth * frame.dy.take(pixels)
-    i, j = scene.cell(x, 0), scene.cell(y, 1)
-    (x_centre, x_kind), (y_centre, y_kind) = scene.nearest
-    surface = scene.grounds + 3 * x_kind.take(i) + y_kind.take(j)
     across = depth * np.float32(1 / camera.focal)
-    stretch = np.sqrt(depth * np.float32(1 / camera.z))  # a pixel is longer than wide by the square of this
-    texel = scene.atlas.read(
-        surface, x - x_centre.take(i) + HALF, y - y_centre.take(j) + HALF, across * stretch, np.ones_like(across)
-    )
+    texel = scene.ground(x, y, across * np.sqrt(depth * np.float32(1 / camera.z)))  # longer than wide by that, squared
     _store(frame, pixels, depth, GROUND, texel)
 
 

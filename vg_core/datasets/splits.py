@@ -10,7 +10,7 @@ from pathlib import Path
 from vg_core.system import paths
 
 SPLITS = ("train", "val", "test")
-GENERATED = ("toycity", "toycity_drive", "toycity_dense")  # rendered on first use, nothing is downloaded
+GENERATED = ("toycity", "toycity_drive", "toycity_dense", "toycity_pairs")  # rendered on first use, not downloaded
 # (dataset, split) -> photographs of the database, and of each folder of queries; a flat train has none of these.
 # Berton, Masone, Caputo, CVPR 2022; the small ones: D'Amico, De Cristofaro, Arpino, 2023
 PUBLISHED: dict[tuple[str, str], tuple[int, dict[str, int]]] = {
@@ -35,7 +35,7 @@ def find_split(name: str, split: str, queries: str = "queries") -> Path:
         raise ValueError(f"{queries!r} is no name of a folder of queries; it lies beside database, as queries_v1 does")
     root = Path(name).expanduser() if os.sep in str(name) else paths.data_root() / name
     if name in GENERATED and not root.is_dir():
-        _render(name)
+        render(name)
     bare = [root] if split == "test" else []  # training on the images of the test would go unnoticed
     others: list[str] = []
     for folder in (root / "images" / split, root / "processed" / split, root / split, *bare):
@@ -86,7 +86,7 @@ def _beside(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name != "database")
 
 
-def _render(name: str) -> None:
+def render(name: str) -> None:
     """Draw a generated city; OSError when that fails."""
     print(f"{name} is not in {paths.data_root()} yet: rendering it (a minute or a few, once).", flush=True)
     script = paths.DATA_SCRIPTS / "toy_city.py"
