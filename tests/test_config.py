@@ -75,6 +75,8 @@ def test_a_config_cannot_be_changed():
             "domain_margin does nothing with domain=gradient_reversal; leave it out",
         ),
         ({"preset": "cosplace", "legacy_normalisation": True}, "legacy_normalisation does nothing with domain=none"),
+        ({"preset": "cosplace", "night_batches": "separate"}, "separate is a .*images_per_row=2"),
+        ({"preset": "night_study", "night_batches": "separate"}, "separate does nothing without a domain, or an aug"),
         ({"domain": "gradient_reversal"}, "domain does nothing to a loss of tuples; leave it out"),
         ({"fda_beta": 1.01}, "fda_beta=1.01 must be from 0 to 1"),
         ({"epochs_num": "3"}, "epochs_num='3' must be a whole number"),
