@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import mode
 from typing import Literal
 
-from vg_core.config.presets import NIGHT_STUDY, OTHER_CITY, PRESETS, PROFILES, SOUPS
+from vg_core.config.presets import OTHER_CITY, PRESETS, PROFILES
 from vg_core.config.tasks import NIGHTS, STYLED, ClassOptions, GroupOptions, Task, TupleOptions, kind_of
 from vg_core.system.bounds import check, shortened
 
-__all__ = ["NIGHT_STUDY", "OTHER_CITY", "PRESETS", "PROFILES", "SOUPS"]
-__all__ += ["ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
+__all__ = ["OTHER_CITY", "PRESETS", "PROFILES", "ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
 
 # options of the test alone: to change one never retrains
 TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")
