@@ -9,16 +9,15 @@ import pytest
 import torch
 
 from vg_core.config import (
-    NIGHT_STUDY,
     PRESETS,
     PROFILES,
-    SOUPS,
     ClassOptions,
     Config,
     GroupOptions,
     TupleOptions,
     names,
 )
+from vg_core.config.night import NIGHT_STUDY, SOUPS, night_study
 from vg_core.models import build_model
 from vg_core.retrieval.whitened import WIDEST
 from vg_core.system.bounds import BOUNDS
@@ -75,6 +74,8 @@ def test_a_config_cannot_be_changed():
             "domain_margin does nothing with domain=gradient_reversal; leave it out",
         ),
         ({"preset": "cosplace", "legacy_normalisation": True}, "legacy_normalisation does nothing with domain=none"),
+        ({"preset": "cosplace", "night_batches": "separate"}, "separate is a .*images_per_row=2"),
+        ({"preset": "night_study", "night_batches": "separate"}, "separate does nothing without a domain, or an aug"),
         ({"domain": "gradient_reversal"}, "domain does nothing to a loss of tuples; leave it out"),
         ({"fda_beta": 1.01}, "fda_beta=1.01 must be from 0 to 1"),
         ({"epochs_num": "3"}, "epochs_num='3' must be a whole number"),
@@ -180,12 +181,22 @@ def test_cosplace_is_the_setting_of_the_paper():
 
 @pytest.mark.parametrize("row", NIGHT_STUDY)
 def test_rows_of_the_night_study_learn_from_as_many_photographs(row):
-    plain, config = (Config.of("full", "night_study", **options) for options in ({}, NIGHT_STUDY[row]))
+    plain = Config.of("full", "night_study")
+    config = night_study(plain)[row]
     assert Config.from_json(config.to_json()) == config
     assert config.train_batch_size * config.task.images_per_row == 32 and config.queries_per_epoch // 16 == 10_000
     same = {"pooling", "lr", "groups_num", "epochs_num", "images_per_row", "train_batch_size", "queries_per_epoch"}
     assert all(config.options()[name] == plain.options()[name] for name in same)
     assert config.uses_targets == (("FDA" in row and row != "FDA on test") or row in ("DA", "AE"))
+
+
+def test_rows_of_the_night_study_follow_what_they_are_changed_from():
+    base = Config.of("smoke", "night_study", augmentation="none", fda_beta=0.1)
+    rows = night_study(base)
+    assert rows["CosFace"] == base and rows["FDA+PP"] == base.replace(augmentation="fda_synthetic_night")
+    assert rows["FDA+PP+DA (beta = 0.09)"].fda_beta == pytest.approx(0.9)
+    jittered = night_study(base.replace(augmentation="hue"))["PP"]
+    assert jittered == base.replace(augmentation="synthetic_night+hue")
 
 
 def test_soups_of_the_night_study_are_made_of_its_rows():

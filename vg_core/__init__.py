@@ -5,7 +5,8 @@ is imported when it is first used, so that nobody waits for libraries that are n
 from importlib import import_module
 
 NAMES = {  # of the face, by the module that holds them
-    "config": "Config NIGHT_STUDY OTHER_CITY PRESETS PROFILES SOUPS",
+    "config": "Config OTHER_CITY PRESETS PROFILES",
+    "config.night": "SOUPS night_study",
     "datasets.places": "PlaceSet load_places",
     "datasets.splits": "SPLITS",
     "datasets.photographs": "Photographs",

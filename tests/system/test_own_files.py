@@ -32,7 +32,7 @@ from vg_core.models.released import fetched
 from vg_core.retrieval.descriptor_store import DescriptorStore
 from vg_core.retrieval.locating import locate
 from vg_core.retrieval.whitened import whiten
-from vg_core.runs import experiments, making, probes
+from vg_core.runs import experiments, making, probes, soups
 from vg_core.runs.record import Job, restore_best
 from vg_core.system import files, own_files, paths
 from vg_core.system.own_files import Damaged
@@ -218,6 +218,15 @@ def after(work, file):
     return write
 
 
+def soup_again(world):
+    world.patch.setattr(soups, "_tested", lambda *_: experiments.run(SHORT).ranks)
+    folder = paths.runs_folder(SHORT.profile) / "soups"
+    for file in folder.glob("*"):
+        file.unlink()
+    soups.soup_ranks({"one": [SHORT]})
+    return next(folder.glob("*.parquet"))
+
+
 def fetch_again(world):
     world.patch.setattr(torch.hub, "get_dir", lambda: str(world.out))
     file = world.out / "checkpoints" / world.best.name
@@ -330,6 +339,7 @@ WRITERS = {
         lambda world: world.out / "mine.safetensors",
     ),
     "vg_core.models.released:fetched": fetch_again,
+    "vg_core.runs.soups:soup_ranks": soup_again,
     "vg_core.retrieval.descriptor_store:write": store,
     "vg_core.system.own_files:write_folder": export,
     "reports.build:build": build_pdf,
@@ -368,6 +378,7 @@ ELSEWHERE = {  # places that write and have no row, and why
     "vg_core.runs.experiments:_logged": "lines are added to a log, which nothing reads",
     "vg_core.training.trainer:save": "by State.save, which has a row",
     "vg_core.system.processes:joined": "/dev/null",
+    "vg_core.runs.soups:_tested": "a folder in which save_model writes",
     "vg_core.retrieval.ranking:_table": "a folder in which DescriptorStore.write writes",
     "vg_core.retrieval.engines.scale:measure_engines": "a folder in which DescriptorStore.write writes",
     "vg_core.retrieval.engines.scale:compare_disk": "a folder in which DescriptorStore.write writes",
@@ -479,6 +490,7 @@ READERS = {
     "best.safetensors": (lambda world: world.best, describe_by),
     "whitening": (lambda world: whitened_file(world.best), lambda world: whiten(world.best) or describe_by(world)),
     "range of rates": (lay_range, lambda world: probes.learning_rate_range(SHORT)),
+    "ranks of a soup": (soup_again, lambda world: soups.soup_ranks({"one": [SHORT]})),
     "kept descriptors": (locate_kept, guesses),
     "digests": (digest_anew, lambda world: contents.digests(world.places.queries.path)),
     "labels": (read_names, lambda world: read_folder(database(world))),

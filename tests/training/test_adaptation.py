@@ -84,6 +84,39 @@ def test_targets_get_every_augmentation_but_night(night_street):
     assert ((marked < 0) == changed).all() and not changed[:, 2].any() and 10 < changed.sum() < 30
 
 
+SEPARATE = {"images_per_row": 2, "night_batches": "separate"}
+
+
+@pytest.mark.parametrize("config", [GROUPS, GROUPS.replace(loss="geo_classification"), DA])
+def test_of_separate_batches_the_second_photograph_of_each_row_is_made_night(night_street, config):
+    objective = adapted(config.replace(augmentation="synthetic_night", **SEPARATE))
+    rows = drawn(objective)[0]
+    pixels = torch.full((rows.size, 3, 8, 8), 100, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    objective.augment(make_augmentation("synthetic_night"), pixels, rows)
+    changed = (pixels.unflatten(0, rows.shape) != 100).flatten(2).any(2)
+    assert changed[:, 1].all() and changed.sum() == len(rows)
+
+
+@pytest.mark.parametrize(("made_night", "shares"), [(True, (5, 5, 6)), (False, (5, 0, 11))])
+def test_domains_of_separate_batches_have_the_shares_of_the_reference(night_street, made_night, shares):
+    objective = adapted(DA.replace(train_batch_size=16, **SEPARATE))
+    seen = []
+    objective.domains.told = {}
+    objective.domains.loss = lambda *maps: seen.append([group[:, 0, 0, 0] for group in maps]) or maps[0].sum()
+    rows = np.resize(drawn(objective)[0], (16, 3))
+    maps = torch.tensor([0.0, 1.0, 2.0]).repeat(16)[:, None, None, None].expand(48, 16, 2, 2)  # of each column
+    by_night = np.tile([False, made_night, False], (16, 1))
+    objective.loss(encode_as(maps), None, objective.marked(rows, by_night))
+    (sources, targets), (day, night, target) = seen[0], shares
+    assert sources.tolist() == day * [0.0]
+    assert sorted(targets.tolist()) == night * [1.0] + target * [2.0]
+
+
+def test_separate_batches_need_a_row_of_two_and_three_rows(night_street):
+    with pytest.raises(ValueError, match=r"train: night_batches=separate .* a third of the rows, .* has 1; raise"):
+        adapted(DA.replace(train_batch_size=4, accumulate=2, **SEPARATE))
+
+
 def test_options_reach_the_losses_of_domains(night_street):
     made = adapted(DA.replace(domain_weight=0.3)).domains
     assert isinstance(made, DomainHead) and made.alpha == 0.3 and adapted(DA).domains.alpha == 0.1

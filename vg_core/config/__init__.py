@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import mode
 from typing import Literal
 
-from vg_core.config.presets import NIGHT_STUDY, OTHER_CITY, PRESETS, PROFILES, SOUPS
-from vg_core.config.tasks import STYLED, ClassOptions, GroupOptions, Task, TupleOptions, kind_of
+from vg_core.config.presets import OTHER_CITY, PRESETS, PROFILES
+from vg_core.config.tasks import NIGHTS, STYLED, ClassOptions, GroupOptions, Task, TupleOptions, kind_of
 from vg_core.system.bounds import check, shortened
 
-__all__ = ["NIGHT_STUDY", "OTHER_CITY", "PRESETS", "PROFILES", "SOUPS"]
-__all__ += ["ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
+__all__ = ["OTHER_CITY", "PRESETS", "PROFILES", "ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
 
 # options of the test alone: to change one never retrains
 TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")
@@ -83,6 +82,10 @@ class Config:
                 f"queries_per_epoch={self.queries_per_epoch} must be a multiple of "
                 f"cache_refresh_rate={self.cache_refresh_rate}: each round has as many rows"
             )
+        if self.task.night_batches == "separate" and not self.task.adapts and not self._names(NIGHTS):
+            raise ValueError(
+                "night_batches=separate does nothing without a domain, or an augmentation that makes night, such as fda"
+            )
 
     @classmethod
     def of(cls, profile: str, /, preset: str = "none", **options) -> "Config":
@@ -116,8 +119,11 @@ class Config:
     @property
     def uses_targets(self) -> bool:
         """True when the training looks at unlabelled photographs."""
-        styled = not STYLED.isdisjoint(self.augmentation.split("+"))
-        return self.epochs_num > 0 and (styled or self.task.adapts)
+        return self.epochs_num > 0 and (self._names(STYLED) or self.task.adapts)
+
+    def _names(self, augmentations: set[str]) -> bool:
+        """Is one of these among the augmentations?"""
+        return not augmentations.isdisjoint(self.augmentation.split("+"))
 
     @property
     def tested_on(self) -> str:

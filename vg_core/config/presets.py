@@ -26,6 +26,10 @@ COSPLACE = {
     "cache_refresh_rate": 80_000,  # of SF-XL, what each round saves takes 1.7 GB
     **{"epochs_num": 50, "patience": 50, "selected_by": "recall_1", "val_queries": 0},  # it never stops early
 }
+REHEARSAL = {
+    **{"augmentation": "none", "layer": "layer3", "fc_output_dim": 128, "lr": 1e-3},
+    **{"N": 2, "min_images_per_class": 4},
+}
 
 PRESETS: dict[str, dict] = {
     "none": {},
@@ -64,46 +68,15 @@ PRESETS: dict[str, dict] = {
     "cosplace_fork": COSPLACE | {"groups_num": 1, "epochs_num": 3},
     # a rehearsal on toycity_dense, a minute of one core: few streets, so groups must lie closer; short epochs
     "cosplace_rehearsal": COSPLACE
-    | {
-        **{"image_size": (60, 80), "augmentation": "none", "layer": "layer3", "fc_output_dim": 128},
-        **{"N": 2, "min_images_per_class": 4},
-        **{"lr": 1e-3, "queries_per_epoch": 1920, "cache_refresh_rate": 1920, "epochs_num": 8, "patience": 8},
-    },
-    # the same for their NIGHT_STUDY: a batch has 32 photographs and, with domain, 16 targets
+    | REHEARSAL
+    | {"image_size": (60, 80), "queries_per_epoch": 1920, "cache_refresh_rate": 1920, "epochs_num": 8, "patience": 8},
+    # for the night study of one (night.py): a batch has 32 photographs and, with domain, 16 targets
     "night_study": COSPLACE
     | {"groups_num": 1, "epochs_num": 3, "images_per_row": 2, "train_batch_size": 16}
     | {"queries_per_epoch": 160_000, "cache_refresh_rate": 40_000},  # 10,000 iterations
-}
-
-JITTER = COSPLACE["augmentation"]
-BOTH, REVERSAL = {"augmentation": f"fda_synthetic_night+{JITTER}"}, {"domain": "gradient_reversal"}
-# D'Amico, De Cristofaro, Arpino, 2023: options of each row of their table, beside the preset night_study. Betas are for
-# 512 rows: fda_beta has to grow as heights shrink. Left out: pseudo-night is made once there and stored as JPEG, styles
-# and targets are queries of the test (transductive), and domains are told apart with legacy_normalisation
-NIGHT_STUDY: dict[str, dict] = {
-    "CosFace": {},
-    "ArcFace (s = 64, m = 0.5)": {"loss": "arcface", "logit_scale": 64.0, "logit_margin": 0.5},
-    "SphereFace (s = 30, m = 1.5)": {"loss": "sphereface", "logit_scale": 30.0, "logit_margin": 1.5},
-    "FDA": {"augmentation": f"fda+{JITTER}"},
-    "PP": {"augmentation": f"synthetic_night+{JITTER}"},
-    "FDA+PP": BOTH,
-    "DA": REVERSAL,
-    "FDA+PP+DA (alpha = 0.01)": BOTH | REVERSAL | {"domain_weight": 0.01},
-    "FDA+PP+DA (alpha = 0.1)": BOTH | REVERSAL,
-    "FDA+PP+DA (alpha = 1)": BOTH | REVERSAL | {"domain_weight": 1.0},
-    "FDA+PP+DA (beta = 0.09)": BOTH | REVERSAL | {"fda_beta": 0.09},
-    "AE": {"domain": "auto_encoder", "domain_margin": 0.5, "domain_weight": 0.01},
-    "EMMS l = 1": {"loss": "emms", "emms_weight": 1.0},
-    "EMMS l = 1.5": {"loss": "emms", "emms_weight": 1.5},
-    "EMMS l = 2": {"loss": "emms", "emms_weight": 2.0},
-    "FDA+PP+colorjitter+EMMS": BOTH | {"loss": "emms"},
-    "FDA on test": {"test_method": "hard_resize+fda"},  # of CosFace, which is not trained again
-    "Places 365 pretrain": {"weights": "resnet18_places365.pth.tar"},  # the file, wherever it lies
-}
-# the rows of NIGHT_STUDY that each soup is made of; which five the last one has there is not known
-SOUPS: dict[str, tuple[str, ...]] = {
-    "Soup Face": ("CosFace", "ArcFace (s = 64, m = 0.5)", "SphereFace (s = 30, m = 1.5)"),
-    "Face soup + EMMS": ("CosFace", "ArcFace (s = 64, m = 0.5)", "SphereFace (s = 30, m = 1.5)", "EMMS l = 1"),
-    "Different Alphas": tuple(f"FDA+PP+DA (alpha = {alpha})" for alpha in ("0.01", "0.1", "1")),
-    "FDA PP DA soup": ("FDA", "PP", "FDA+PP", "FDA+PP+DA (alpha = 0.1)", "FDA+PP+DA (alpha = 0.01)"),
+    # a rehearsal of it, as long: 480 iterations in a single epoch, so that no choice on val adds to the noise
+    "night_rehearsal": COSPLACE
+    | REHEARSAL
+    | {"groups_num": 1, "epochs_num": 1, "images_per_row": 2, "train_batch_size": 16}
+    | {"image_size": (36, 48), "fda_beta": 0.12, "queries_per_epoch": 7680, "cache_refresh_rate": 1280},
 }

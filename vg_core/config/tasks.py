@@ -19,7 +19,7 @@ class TupleOptions:
     train_positives_dist_threshold: float = 10.0  # metres; hard positives (learned from) lie within
     train_positives_min_dist: float = 0.0  # metres; hard positives lie farther off than this; 0 leaves none out
 
-    adapts = False  # domain adaptation, which adds an image to each row
+    adapts, night_batches = False, "merged"  # domain adaptation, which adds an image to each row, is for classes
     kind, row_option = "tuples", "negs_num_per_query"  # and the option that says how many images a row has
 
     def __post_init__(self):
@@ -46,6 +46,9 @@ class ClassOptions:
     loss: str = "geo_classification"  # cells of 25 m, told apart by a linear layer
     images_per_row: int = 12  # photographs that count as one of train_batch_size, queries_per_epoch, cache_refresh_rate
 
+    night_batches: Literal["merged", "separate"] = (
+        "merged"  # made night: half at random; the 2nd photograph of each row
+    )
     domain: Literal["none", "gradient_reversal", "auto_encoder", "auto_encoder_fully_connected"] = "none"  # adaptation
     domain_weight: float | None = None  # of its loss; None is 0.1 of gradient_reversal (alpha), 0.01 of others (gamma)
     domain_margin: float | None = None  # m of auto-encoders, up to which they rebuild targets badly; None is 0.5
@@ -56,6 +59,8 @@ class ClassOptions:
 
     def __post_init__(self):
         check(self)
+        if self.night_batches == "separate" and self.images_per_row != 2:
+            raise ValueError("night_batches=separate is a photograph by day and one by night: images_per_row=2")
         encodes = self.domain.startswith("auto_encoder")
         for name in ("domain_weight", "domain_margin", "legacy_inert_margin", "legacy_normalisation"):
             of_encoders = name in ("domain_margin", "legacy_inert_margin")
@@ -108,6 +113,7 @@ Task = TupleOptions | ClassOptions | GroupOptions
 CLASSES = ("geo_classification",)  # losses that tell classes apart
 MARGINS = ("cosface", "arcface", "sphereface", "softmax", "emms", "emms_log_of_sum")  # those of classes in groups
 STYLED = {"fda", "fda_synthetic_night"}  # augmentations that need photographs by night
+NIGHTS = {"synthetic_night", *STYLED}  # and all that make photographs look like night
 
 
 def kind_of(loss: object) -> type[TupleOptions] | type[ClassOptions]:

@@ -19,7 +19,7 @@ ALL = ByName("augmentation", AUGMENTATIONS | NIGHTS)
 
 
 class Augment:
-    """Augmentations of some ``names``, applied in turn; those of NIGHTS to half of the images, at random.
+    """Augmentations of some ``names``, applied in turn; those of NIGHTS to a share of the images, at random.
 
     ``by_night`` (B,) says which images of the last call these were. ValueError for anything but uint8 images
     (B, 3, H, W).
@@ -28,12 +28,12 @@ class Augment:
     def __init__(self, names: Sequence[str], fda: FDA | None = None):
         self.parts = [(name in NIGHTS, NIGHTS[name](fda) if name in NIGHTS else AUGMENTATIONS[name]) for name in names]
 
-    def __call__(self, images: Tensor, night: bool = True) -> Tensor:
-        """Images augmented; ``night=False`` leaves NIGHTS out, as photographs want it that are by night already."""
+    def __call__(self, images: Tensor, share: float = 0.5) -> Tensor:
+        """Images augmented; a ``share`` of 0 leaves NIGHTS out, as photographs want it that are by night already."""
         images, self.by_night = check_images(images), torch.zeros(len(images), dtype=torch.bool)
         for makes_night, change in self.parts:
-            if makes_night and night:
-                self.by_night = torch.rand(len(images)) < 0.5
+            if makes_night and share:
+                self.by_night = torch.rand(len(images)) < share
                 images = some_of(change, images, self.by_night)
             elif not makes_night:
                 images = change(images)

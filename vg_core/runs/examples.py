@@ -49,9 +49,9 @@ def toy_forces(distance: float) -> pd.DataFrame:
     return tuple_forces(SHOWN, QUERY, POSITIVE, [distance * TOWARDS, *OTHERS])
 
 
-def augmented_query(config: Config, count: int = 3) -> np.ndarray:
+def augmented_query(config: Config, count: int = 3, share: float = 0.5) -> np.ndarray:
     """The first training query (photograph, where there are none) as the training may see it, ``count`` draws of its
-    size: uint8 (count, H, W, 3).
+    size: uint8 (count, H, W, 3). A ``share`` of them is made night, where the augmentation does that.
     """
     places = load_places(config, "train")
     first = (places.database if places.queries.empty else places.queries).path.iloc[0]
@@ -59,7 +59,7 @@ def augmented_query(config: Config, count: int = 3) -> np.ndarray:
     styles = (photographs.batch([number])[0] for number in range(1, len(photographs)))
     augment = make_augmentation(config.augmentation, styles, config.fda_beta)
     torch.manual_seed(0)
-    return augment(photographs.batch([0] * count)).permute(0, 2, 3, 1).numpy()
+    return augment(photographs.batch([0] * count), share).permute(0, 2, 3, 1).numpy()
 
 
 def compare_heat(

@@ -24,12 +24,21 @@ class Adaptation(Objective):
     one, of sources and targets in other shares. What the other objective draws does not depend on the targets.
     """
 
-    augmented, targets = slice(0, -1), slice(-1, None)
-
     def __init__(self, config: Config, places: PlaceSet, inner: Objective, channels: int):
         super().__init__()
         self.inner, self.legacy_normalisation = inner, config.task.legacy_normalisation
         self.images_per_row, self.rows_per_round = inner.images_per_row + 1, inner.rows_per_round
+        labelled = [(slice(*some.indices(inner.images_per_row)), share) for some, share in inner.augmented]
+        self.augmented = (*labelled, (slice(-1, None), 0.0))  # targets are not made night
+        self.separate = config.task.night_batches == "separate"
+        least = min(config.train_batch_size, inner.most_rows) // (
+            config.accumulate * processes.size()
+        )  # rows of a part
+        if self.separate and least < 3:
+            raise ValueError(
+                f"{places.name} train: night_batches=separate takes sources from a third of the rows, and a part of a "
+                f"batch has {least}; raise train_batch_size"
+            )
         self.mines, self.rests, self.needs_pixels = inner.mines, inner.rests, self.legacy_normalisation
         if not places.unlabelled:
             raise ValueError(
@@ -69,9 +78,9 @@ class Adaptation(Objective):
             images = pixels.unflatten(0, rows.shape)[:, :-1]  # (B, P, 3, H, W)
             raw = encode(_not_normalised(images.flatten(0, 1))).maps.unflatten(0, images.shape[:2])
             maps = torch.cat([raw, maps[:, -1:]], dim=1)
-        of_target = torch.from_numpy(is_target.ravel()).to(maps.device)  # (B x (P + 1),)
-        maps = maps.flatten(0, 1)
-        of_domains = self.domains.loss(maps[~of_target], maps[of_target])
+        asked = _asked(is_target) if self.separate else np.ones_like(is_target)
+        sources, targets = (maps[torch.from_numpy(some)] for some in (asked & ~is_target, asked & is_target))
+        of_domains = self.domains.loss(sources, targets)
         for name, value in self.domains.told.items():
             self.heard[name].append(value)
         return of_places + of_domains
@@ -81,6 +90,16 @@ class Adaptation(Objective):
         facts = {name: float(processes.mean(torch.stack(values).mean())) for name, values in self.heard.items()}
         self.heard.clear()
         return facts | self.inner.seen()
+
+
+def _asked(is_target: np.ndarray) -> np.ndarray:
+    """Which images (B, 3) of day, made night and targets the loss of domains sees of separate batches, as many as rows:
+    a third by day, a third made night if there are, and targets; the reference's 5, 5 and 6 of 16.
+    """
+    asked, third = np.zeros_like(is_target), len(is_target) // 3
+    asked[:third, 0], asked[:third, 1] = True, is_target[:third, 1]
+    asked[asked.sum() - len(asked) :, -1] = True
+    return asked
 
 
 def _not_normalised(images: Tensor) -> Tensor:

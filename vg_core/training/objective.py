@@ -36,8 +36,7 @@ class Objective(nn.Module):
     images_per_row: int
     rows_per_round: int
     most_rows = LARGEST  # that a batch may have
-    augmented = slice(None)  # which images of a row
-    targets = slice(0, 0)  # which images of a row are of another domain, and augmented but for night
+    augmented = ((slice(None), 0.5),)  # which images of a row, and how many of them an augmentation may make night
     needs_pixels = False  # of images that are not augmented, too, where the frozen layers' output is at hand
     mines = True  # does it ask for descriptors?
     rests = False  # is there a step in which some of its parameters take no part?
@@ -54,11 +53,10 @@ class Objective(nn.Module):
     def augment(self, augmentation: Augment, pixels: Tensor, rows: np.ndarray) -> np.ndarray:
         """Change pixels (B x P, 3, H, W) of the images of rows (B, P) in place; returns the rows for ``loss``."""
         images, by_night = pixels.unflatten(0, rows.shape), np.zeros(rows.shape, dtype=bool)  # (B, P, 3, H, W), (B, P)
-        for which, night in ((self.augmented, True), (self.targets, False)):
-            some = images[:, which]  # (B, p, 3, H, W)
-            if some.numel():
-                images[:, which] = augmentation(some.flatten(0, 1), night).unflatten(0, some.shape[:2])
-                by_night[:, which] = augmentation.by_night.unflatten(0, some.shape[:2]).numpy()
+        for which, share in self.augmented:
+            some = images[:, which].clone()  # (B, p, 3, H, W); what is not changed must not be copied to itself
+            images[:, which] = augmentation(some.flatten(0, 1), share).unflatten(0, some.shape[:2])
+            by_night[:, which] = augmentation.by_night.unflatten(0, some.shape[:2]).numpy()
         return self.marked(rows, by_night)
 
     def marked(self, rows: np.ndarray, _by_night: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ class Tuples(Objective):
         self.config, self.name, self.database = config, f"{places.name} train", len(places.database)
         self.loss_of = make_loss(config.task.loss, config.task.margin, config.task.joint_normaliser)
         self.images_per_row = config.task.images_per_row
-        self.augmented = slice(0, 1)
+        self.augmented = ((slice(0, 1), 0.5),)
         self.hard, self.soft = hard_positives(config, places), places.neighbours(config.val_positives_dist_threshold)
         if flat:
             self.hard = [others[others != image] for image, others in enumerate(self.hard)]

@@ -92,10 +92,9 @@ class Trainer:
     @cached_property
     def sources(self) -> Sources:
         """The images of training and validation: photographs, or what the frozen layers made of them."""
-        sets = self.images, self.val_images
         shows_pixels = self.config.augmentation != "none" or self.objective.needs_pixels
         with self.clock.phase("decode"):
-            return keep(self.model, sets, shows_pixels, self.config.infer_batch_size)
+            return keep(self.model, (self.images, self.val_images), shows_pixels, self.config.infer_batch_size)
 
     @cached_property
     def augment(self) -> Augment:
