@@ -82,7 +82,7 @@ def options_table(source: str) -> str:
     classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
     topics = {line: text.strip("- ") for line, text in comments.items() if text.startswith("--- ")}
     lines = ["| option | default | what it is |", "|---|---|---|"]
-    for name in ("Config", "TupleOptions", "ClassOptions", "GroupOptions"):
+    for name in ("Config", "TupleOptions", "ClassOptions", "GroupOptions", "PairOptions"):
         kind = classes[name]
         if name != "Config":
             about = ast.get_docstring(kind).splitlines()[0]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.tiny import TINY
 from vg_core.__main__ import main
-from vg_core.config import Config, GroupOptions, TupleOptions, names
+from vg_core.config import Config, GroupOptions, PairOptions, TupleOptions, names
 from vg_core.models import build_model, load_model, save_model
 
 WORDS = [
@@ -274,5 +274,5 @@ def test_help_names_every_option(capsys):
         main(["train", "--help"])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for option in [*names(Config), *names(TupleOptions), *names(GroupOptions), "preset"]:
+    for option in [*names(Config), *names(TupleOptions), *names(GroupOptions), *names(PairOptions), "preset"]:
         assert f"--{option} " in printed or f"--{option}," in printed

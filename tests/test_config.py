@@ -14,6 +14,7 @@ from vg_core.config import (
     ClassOptions,
     Config,
     GroupOptions,
+    PairOptions,
     TupleOptions,
     names,
 )
@@ -57,7 +58,7 @@ def test_a_config_cannot_be_changed():
         ({"whitened_dim": -1}, "whitened_dim=-1 must be from 0 to 4096"),
         ({"train_positives_min_dist": 10}, r"min_dist=10 must be below train_positives_dist_threshold=10\.0"),
         ({"joint_normaliser": "tuples"}, "choose one of: pairs, queries"),
-        ({"preset": "sare"}, "preset 'sare' is unknown; choose one of: none, .*, night_study$"),
+        ({"preset": "sare"}, "preset 'sare' is unknown; choose one of: none, .*, pairs_rehearsal$"),
         ({"preset": "cosplace", "alpha": 50}, "alpha=50 must divide 360 degrees, as 30 does"),
         ({"preset": "cosplace", "L": 5}, "alpha=30 times L=5 must divide 360 .*choose an L that divides 12"),
         ({"preset": "cosplace", "L": 24}, "choose an L that divides 12"),
@@ -77,6 +78,18 @@ def test_a_config_cannot_be_changed():
         ({"preset": "cosplace", "night_batches": "separate"}, "separate is a .*images_per_row=2"),
         ({"preset": "night_study", "night_batches": "separate"}, "separate does nothing without a domain, or an aug"),
         ({"domain": "gradient_reversal"}, "domain does nothing to a loss of tuples; leave it out"),
+        ({"preset": "safa_cvusa", "mining": "full"}, "mining does nothing to a loss of pairs; leave it out"),
+        ({"preset": "safa_cvusa", "pooling": "max"}, "pooling does nothing to a loss of pairs; leave it out"),
+        ({"preset": "safa_cvusa", "whitened_dim": 8}, "whitened_dim does nothing to a loss of pairs; leave it out"),
+        ({"preset": "safa_cvusa", "accumulate": 2}, "accumulate=2 would keep pairs of a batch apart, .* lower train"),
+        ({"preset": "safa_cvusa", "test_image_size": (64, 64)}, r"\(64, 64\): a network of pairs takes .*\(112, 616\)"),
+        ({"preset": "safa_cvusa", "test_method": "five_crops"}, "'five_crops' is not of pairs: choose hard_resize or "),
+        ({"preset": "safa_cvusa", "orientation_maps": False}, "orientation_maps does nothing with network=safa; leave"),
+        ({"preset": "oricnn", "position_maps": 0}, "position_maps does nothing with network=oricnn; leave it out"),
+        ({"preset": "oricnn", "aerial_size": (64, 80)}, r"aerial_size=\(64, 80\) is no square, as aerial images are"),
+        ({"preset": "oricnn", "polar": True}, "polar=True does not go with network=oricnn, .*: polar=False"),
+        ({"preset": "safa_cvusa", "network": "cvft"}, "network='cvft' is unknown; choose one of: safa, oricnn"),
+        ({"test_method": "hard_resize+any_heading"}, "any_heading does nothing without pairs"),
         ({"fda_beta": 1.01}, "fda_beta=1.01 must be from 0 to 1"),
         ({"epochs_num": "3"}, "epochs_num='3' must be a whole number"),
         ({"lr": "0.1"}, "lr='0.1' must be a number"),
@@ -92,16 +105,17 @@ def test_bad_options_are_sentences(options, sentence):
 
 NONE_BY_DEFAULT = dict.fromkeys(("logit_scale", "logit_margin", "emms_weight", "domain_weight", "domain_margin"), 0.4)
 GROUPED = Config.of("full", "cosplace").options() | NONE_BY_DEFAULT
-NUMBERS = [name for name, default in (GROUPED | Config().options()).items() if type(default) in (int, float)]
+PAIRED = Config.of("full", "safa_cvusa").options()
+NUMBERS = [name for name, default in (GROUPED | PAIRED | Config().options()).items() if type(default) in (int, float)]
 
 
 def with_number(name, value):
-    grouped = {"loss": "cosface", "domain": "auto_encoder"}
-    return Config.of("full", **grouped if name in GROUPED.keys() - Config().options().keys() else {}, **{name: value})
+    kind = {"loss": "cosface", "domain": "auto_encoder"} if name in GROUPED else {"loss": "soft_margin"}
+    return Config.of("full", **{} if name in Config().options() else kind, **{name: value})
 
 
 def test_every_number_has_bounds():
-    assert {*NUMBERS, "image_size", "test_image_size"} <= BOUNDS.keys()
+    assert {*NUMBERS, "image_size", "test_image_size", "aerial_size"} <= BOUNDS.keys()
     assert BOUNDS["whitened_dim"][1] == WIDEST
 
 
@@ -115,10 +129,10 @@ def test_numbers_that_mean_nothing_are_sentences(name, value):
 
 
 @pytest.mark.parametrize("size", [(23, 640), (480, 16_385), (480, -1), (2**70, 480), (0, 0)])
-@pytest.mark.parametrize("name", ["image_size", "test_image_size"])
+@pytest.mark.parametrize("name", ["image_size", "test_image_size", "aerial_size"])
 def test_sizes_that_mean_nothing_are_sentences(name, size):
     with pytest.raises(ValueError, match=rf"{name}=.* must be \(height, width\), each from 24 to 16384"):
-        Config.of("full", **{name: size})
+        Config.of("full", "safa_cvusa" if name == "aerial_size" else "none", **{name: size})
 
 
 TOGETHER = {
@@ -179,6 +193,22 @@ def test_cosplace_is_the_setting_of_the_paper():
     assert fork.replace(groups_num=8, epochs_num=50) == config and (fork.task.groups_num, fork.epochs_num) == (1, 3)
 
 
+def test_presets_of_pairs_are_the_settings_of_the_papers():
+    safa, cvact, ori = (Config.of("full", name) for name in ("safa_cvusa", "safa_cvact", "oricnn"))
+    assert safa.replace(dataset="cvact", near_metres=25.0) == cvact
+    for config, batch, batches in ((safa, 32, 1110), (ori, 12, 2961)):
+        assert (config.optimizer, config.lr, config.lr_halving_epochs, config.weight_decay) == ("adam", 1e-5, 0, 0)
+        assert (config.train_batch_size, config.queries_per_epoch / batch) == (batch, batches)  # of 35,532 pairs
+        assert config.cache_refresh_rate % batch == 0
+        assert (config.epochs_num, config.patience, config.selected_by) == (100, 100, "recall_1")
+        assert (config.task.soft_margin_alpha, config.task.batch_hard_count, config.task.near_metres) == (10, 0, 0)
+    assert safa.task.sizes(safa.image_size) == {"aerial": (112, 616), "ground": (112, 616)}
+    assert safa.replace(polar=False).task.sizes(safa.image_size)["aerial"] == (256, 256)
+    assert (safa.task.position_maps, safa.task.reduce, safa.weights) == (8, "mean", "imagenet")
+    assert ori.task.sizes(ori.image_size) == {"aerial": (512, 512), "ground": (224, 1232)}
+    assert ori.task.orientation_maps and not ori.task.legacy_batch_statistics and ori.weights == "none"
+
+
 @pytest.mark.parametrize("row", NIGHT_STUDY)
 def test_rows_of_the_night_study_learn_from_as_many_photographs(row):
     plain = Config.of("full", "night_study")
@@ -210,7 +240,8 @@ def test_soups_of_the_night_study_are_made_of_its_rows():
 def test_every_preset_goes_with_every_profile(profile, preset):
     config, plain = Config.of(profile, preset), Config.of(profile)
     assert Config.from_json(config.to_json()) == config
-    assert (config.profile, config.dataset, config.weights) == (profile, plain.dataset, plain.weights)
+    same = (config.dataset, config.weights) == (plain.dataset, plain.weights)
+    assert config.profile == profile and (same or config.task.kind == "pairs")  # of pairs there are few datasets
 
 
 def test_losses_of_other_kinds_start_from_their_defaults_with_as_many_images():
@@ -218,6 +249,7 @@ def test_losses_of_other_kinds_start_from_their_defaults_with_as_many_images():
     kinds = {"triplet": TupleOptions, "geo_classification": ClassOptions, "cosface": GroupOptions}
     for loss, kind in kinds.items():
         assert type(config.replace(loss=loss).task) is kind and config.replace(loss=loss).task.images_per_row == 7
+    assert config.replace(loss="soft_margin").task == PairOptions() and PairOptions.images_per_row == 2
     arc = Config.of("smoke", "cosplace", M=20.0).replace(loss="arcface")
     assert (arc.task.loss, arc.task.M, arc.task.logit_scale) == ("arcface", 20, None)
     assert Config.of("smoke", "cosplace", alpha=360).task.L == 2  # without directions there is nothing to part

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from vg_core.config import PRESETS, PROFILES, Config, GroupOptions, TupleOptions
+from vg_core.config import PRESETS, PROFILES, Config, GroupOptions, PairOptions, TupleOptions
 from vg_core.datasets.checks import check_recall, oddities
 from vg_core.datasets.folders import image_files, taken_at
 from vg_core.datasets.places import load_places
@@ -47,11 +47,11 @@ class _Command:
 
 
 @dataclass(frozen=True)
-class Train(GroupOptions, TupleOptions, Config):
+class Train(GroupOptions, TupleOptions, PairOptions, Config):
     """Train on a dataset, keep the model with the best recall on val, test it once; goes on if it was interrupted."""
 
     task: tyro.conf.Suppress[None] = None  # its options are those of this command
-    loss: str = TupleOptions.loss  # of tuples, such as triplet; of classes: geo_classification, cosface, arcface, …
+    loss: str = TupleOptions.loss  # of tuples: triplet, …; of classes: geo_classification, cosface, …; soft_margin
     preset: Literal[*PRESETS] = "none"  # settings of a paper to start from; other options replace single ones
 
     def __post_init__(self):

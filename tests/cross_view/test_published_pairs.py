@@ -119,6 +119,24 @@ def test_positions_of_cvact_are_metres_in_full_precision(cvact):
     assert ground.longitude[1] == pytest.approx(149.12, abs=0.02)
 
 
+def test_in_cvacts_test_whatever_lies_within_5_metres_is_right(cvact):
+    write_mat(cvact, utm=UTM[[0, 0, 0, 0]] + np.array([[0, 0], [0, 0], [0, 0], [3, 4]]))
+    test, val = (PairSet.load("cvact", split) for split in ("test", "val"))
+    assert [one.tolist() for one in test.positives()] == [[0, 1], [0, 1]] and val.positives()[0].tolist() == [0]
+    assert (test.card(25.0)["threshold_m"], val.card(25.0)["threshold_m"]) == (5.0, 0.0)
+    write_mat(cvact, utm=UTM[[0, 0, 0, 0]] + np.array([[0, 0], [0, 0], [0, 0], [4, 4]]))
+    assert [one.tolist() for one in PairSet.load("cvact", "test").positives()] == [[0], [1]]
+
+
+def test_of_pairs_of_unknown_places_each_query_has_its_twin(cvusa):
+    pairs = PairSet.load("cvusa", "train")
+    assert pairs.ground.easting.isna().all() and [one.tolist() for one in pairs.positives()] == [[0], [1], [2]]
+    assert pairs.card(25.0)["queries_without_positives"] == 0
+    pairs.check_positives(25.0, 2)
+    with pytest.raises(ValueError, match="recall@3 would retrieve all 3 images"):
+        pairs.check_positives(25.0, 3)
+
+
 def test_folders_of_cvact_may_be_called_like_its_archives(cvact):
     for archive in ("ANU_data_small", "ANU_data_test"):
         for folder in ("satview_polish", "streetview"):

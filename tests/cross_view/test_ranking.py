@@ -33,8 +33,10 @@ def test_ranks_are_those_of_sorting_whatever_the_blocks(monkeypatch, kind):
     for block, rows in ((2**28, 1024), (8 * 57 * 5, 10), (1, 57)):
         monkeypatch.setattr(ranking, "BLOCK_BYTES", block)
         monkeypatch.setattr(ranking, "ROWS", rows)
-        ranks, indices = ranked(kind(queries), kind(database), positives)
+        ranks, indices, distances = ranked(kind(queries), kind(database), positives)
         assert ranks.tolist() == expected and indices.tolist() == order[:, :20].tolist()
+        apart = np.linalg.norm(queries[:, None] - database[order[:, :20]], axis=2)
+        np.testing.assert_allclose(distances, apart, atol=1e-6)
 
 
 def test_no_more_than_a_block_is_held(monkeypatch):
@@ -54,7 +56,7 @@ def test_no_more_than_a_block_is_held(monkeypatch):
 @pytest.mark.parametrize(("strict", "rank"), [(False, 40), (True, 1)])
 def test_a_network_that_tells_nothing_apart_finds_nothing_but_for_strict_counting(strict, rank):
     same = np.repeat(unit(1, 4096), 40, axis=0)
-    table = pair_ranks((same, same), side(40, "ground"), side(40, "aerial"), strict=strict)
+    table = pair_ranks((same, same), side(40, "ground"), side(40, "aerial"), strict=strict)[0]
     assert (table["rank"] == rank).all()
 
 
@@ -71,8 +73,8 @@ def test_a_wrong_image_that_ties_comes_first_unless_counting_is_strict():
 
 def test_both_directions():
     ground, aerial = unit(30), unit(30, seed=1)
-    there = pair_ranks((ground, aerial), side(30, "ground"), side(30, "aerial"))
-    back = pair_ranks((aerial, ground), side(30, "aerial"), side(30, "ground"))
+    there = pair_ranks((ground, aerial), side(30, "ground"), side(30, "aerial"))[0]
+    back = pair_ranks((aerial, ground), side(30, "aerial"), side(30, "ground"))[0]
     products = ground.astype(float) @ aerial.T.astype(float)
     assert there["rank"].tolist() == (1 + (products > products.diagonal()[:, None]).sum(1)).tolist()
     assert back["rank"].tolist() == (1 + (products > products.diagonal()).sum(0)).tolist()
@@ -88,8 +90,8 @@ def test_published_counts_of_one_percent():
 def test_the_table_is_read_by_all_comparisons():
     ground, aerial = unit(300, 4), unit(300, 4, seed=1)
     sides = side(300, "ground"), side(300, "aerial")
-    good = pair_ranks((ground, ground + 0.5 * aerial), *sides).assign(variant="good", seed=0)
-    bad = pair_ranks((ground, aerial), *sides).assign(variant="bad", seed=0)
+    good = pair_ranks((ground, ground + 0.5 * aerial), *sides)[0].assign(variant="good", seed=0)
+    bad = pair_ranks((ground, aerial), *sides)[0].assign(variant="bad", seed=0)
     assert good["rank"].max() > 20  # where other searches say 0
     assert good["top_1"].iloc[0].endswith(".png") and (good["threshold"] == 0).all() and (good["database"] == 300).all()
     recalls = recall_table(pd.concat([good, bad]), at=(1, 5, 10, 100)).set_index(["variant", "n"])["recall"]
@@ -103,7 +105,7 @@ def test_within_five_metres_is_right_in_the_test_of_cvact():
     ground, aerial = unit(40), unit(40, seed=1)
     sides = side(40, "ground", 3.0), side(40, "aerial", 3.0)
     where = sides[0][["easting", "northing"]].to_numpy()
-    table = pair_ranks((ground, aerial), *sides, positives=neighbours(where, where, 5.0), metres=5.0)
+    table = pair_ranks((ground, aerial), *sides, positives=neighbours(where, where, 5.0), metres=5.0)[0]
     order = np.argsort(-(ground.astype(float) @ aerial.T.astype(float)), axis=1)
     expected = [1 + np.flatnonzero(np.abs(row - query) <= 1)[0] for query, row in enumerate(order)]
     assert table["rank"].tolist() == expected
@@ -113,9 +115,9 @@ def test_within_five_metres_is_right_in_the_test_of_cvact():
 
 def test_where_positions_are_not_known_nothing_is_said_in_metres():
     sides = [side(30, name).assign(easting=np.nan, northing=np.nan) for name in ("ground", "aerial")]
-    table = pair_ranks((unit(30), unit(30, seed=1)), *sides)
+    table = pair_ranks((unit(30), unit(30, seed=1)), *sides)[0]
     assert table["place"].nunique() == 30 and table[["easting", "metres", "within_20"]].isna().all(axis=None)
-    known = pair_ranks((unit(30), unit(30, seed=1)), side(30, "ground"), side(30, "aerial"))
+    known = pair_ranks((unit(30), unit(30, seed=1)), side(30, "ground"), side(30, "aerial"))[0]
     assert table["rank"].tolist() == known["rank"].tolist()
 
 

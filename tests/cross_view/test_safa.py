@@ -80,7 +80,7 @@ def test_position_maps_are_two_linear_layers_over_all_positions(reduce):
 def test_branches_take_images_of_their_own_size_and_share_no_weight():
     model = small().eval()
     ground, aerial = some_images(*SIZES["ground"]), some_images(*SIZES["aerial"])
-    found, maps = model.encode(ground, "ground")
+    found, maps = model.ground.encode(ground)
     assert found.shape == (2, model.dim) == (2, 8 * 96) and maps.shape == (2, 96, 2, 11)
     torch.testing.assert_close(found.norm(dim=1), torch.ones(2))
     before = model(aerial, "aerial")
@@ -101,7 +101,7 @@ def test_random_weights_follow_from_the_seed_alone():
 
 def test_position_maps_can_be_shown():
     model, images = small(maps=4).eval(), some_images(*SIZES["ground"])
-    shown, maps = model.ground.position_maps(images), model.encode(images, "ground").maps
+    shown, maps = model.ground.position_maps(images), model.ground.encode(images).maps
     assert shown.shape == (2, 4, 2, 11)
     weighted = torch.einsum("bmhw,bchw->bmc", shown, maps).flatten(1)
     torch.testing.assert_close(nn.functional.normalize(weighted, dim=1), model(images, "ground"))
@@ -109,7 +109,7 @@ def test_position_maps_can_be_shown():
 
 def test_without_position_maps_it_is_the_maximum():
     model, images = small(maps=0).eval(), some_images(*SIZES["aerial"])
-    found, maps = model.encode(images, "aerial")
+    found, maps = model.aerial.encode(images)
     assert model.dim == 96
     torch.testing.assert_close(found, nn.functional.normalize(maps.amax((2, 3)), dim=1))
 

@@ -20,10 +20,10 @@ from vg_core.evaluation.ranks import Within, first_hits
 from vg_core.mining import products
 from vg_core.models import build_model
 from vg_core.retrieval import ranking
-from vg_core.retrieval.descriptors import describe, describe_views, photographs_of
+from vg_core.retrieval.descriptors import describe
 from vg_core.retrieval.exact_search import exact
 from vg_core.retrieval.ranking import evaluate, nearest_on_device, search
-from vg_core.retrieval.strategies import STRATEGIES, make_strategy
+from vg_core.retrieval.strategies import make_strategy
 from vg_core.system.devices import peak_of
 from vg_core.system.paths import cache_root
 
@@ -132,27 +132,6 @@ def test_another_protocol_fits_in(model, street):
     assert result.ranks["rank"].tolist() == (result.indices[:, 0] == np.arange(16)).astype(int).tolist()
     assert result.ranks["rank"].any()
     assert evaluate(model, places, (32, 32), Within(25.0, retrieved=3)).indices.shape == (16, 3)
-
-
-@pytest.mark.parametrize("share", [0.5, 0.0], ids=["memory", "disk"])
-@pytest.mark.parametrize("name", ["hard_resize", "single_query"])
-def test_a_database_may_have_a_size_of_its_own(model, street, monkeypatch, name, share):
-    monkeypatch.setattr(ranking, "MEMORY_SHARE", share)
-    places = PlaceSet.load("street", "test")
-    result = evaluate(model, places, (28, 76), Within(), 5, STRATEGIES[name], database_size=(40, 32))
-    database = describe(model, list(places.database.path), (40, 32), progress=False)
-    queries = describe_views(model, places.queries.path, (28, 76), STRATEGIES[name])[:, 0]
-    distances, indices = search(queries, database, 20)
-    np.testing.assert_allclose(result.distances, distances, atol=2e-3)
-    if share:  # half precision may swap neighbours
-        assert np.array_equal(result.indices, indices)
-    if name == "hard_resize":
-        photographs = photographs_of(places, (28, 76), (40, 32))
-        assert [some.shape[2:] for part in ([[3]], [[20], [31, 16]]) for some in photographs.batches(part)] == [
-            (40, 32),
-            (28, 76),
-            (28, 76),
-        ]
 
 
 class Drawn:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ LABELLED, UNLABELLED = 48, 5  # photographs of the street, and beside it
 
 def adapted(config, channels=16):
     places = load_places(config, "train")
-    return with_adaptation(make_objective(config, places, 8), config, places, channels)
+    return with_adaptation(make_objective(config, places, 8), config, places, SimpleNamespace(channels=channels))
 
 
 def drawn(objective):
@@ -242,7 +243,7 @@ def test_no_night_images_is_a_sentence(street, config):
     places = load_places(GROUPS, "train")
     if config is DA:
         with pytest.raises(ValueError, match="street train: domain=gradient_reversal needs unlabelled photographs"):
-            with_adaptation(make_objective(config, places, 8), config, places, 8)
+            with_adaptation(make_objective(config, places, 8), config, places, SimpleNamespace(channels=8))
 
 
 @needy

@@ -7,13 +7,37 @@ from statistics import mode
 from typing import Literal
 
 from vg_core.config.presets import OTHER_CITY, PRESETS, PROFILES
-from vg_core.config.tasks import NIGHTS, STYLED, ClassOptions, GroupOptions, Task, TupleOptions, kind_of
+from vg_core.config.tasks import (
+    NIGHTS,
+    STYLED,
+    ClassOptions,
+    GroupOptions,
+    PairOptions,
+    Task,
+    TupleOptions,
+    kind_of,
+)
 from vg_core.system.bounds import check, shortened
 
-__all__ = ["OTHER_CITY", "PRESETS", "PROFILES", "ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
+__all__ = [
+    "OTHER_CITY",
+    "PRESETS",
+    "PROFILES",
+    "ClassOptions",
+    "Config",
+    "GroupOptions",
+    "PairOptions",
+    "TupleOptions",
+    "names",
+]
 
 # options of the test alone: to change one never retrains
 TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")
+ANY_HEADING = "any_heading"  # a test method of pairs: panoramas of unknown orientation
+NOT_OF_PAIRS = (
+    *("augmentation", "fda_beta", "targets", "transductive", "backbone", "layer", "freeze", "pooling", "l2"),
+    *("clusters", "fc_output_dim", "val_positives_dist_threshold", "compile", "whitened_dim"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +91,7 @@ class Config:
 
     # --- test: these never retrain ---
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
-    test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night
+    test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night; aerial, of pairs
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
     test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.retrieval.strategies, joined by "+"
     whitened_dim: int = 0  # values of a PCA-whitened descriptor; 0 tests descriptors as they were trained
@@ -82,10 +106,33 @@ class Config:
                 f"queries_per_epoch={self.queries_per_epoch} must be a multiple of "
                 f"cache_refresh_rate={self.cache_refresh_rate}: each round has as many rows"
             )
+        if self.task.kind == "pairs":
+            self._check_pairs()
+        elif ANY_HEADING in self.test_method.split("+"):
+            raise ValueError(f"test_method={self.test_method}: {ANY_HEADING} does nothing without pairs")
         if self.task.night_batches == "separate" and not self.task.adapts and not self._names(NIGHTS):
             raise ValueError(
                 "night_batches=separate does nothing without a domain, or an augmentation that makes night, such as fda"
             )
+
+    def _check_pairs(self) -> None:
+        """Raises ValueError for what does nothing to pairs, unless it comes with the profile, or does harm."""
+        usual = PROFILES[self.profile]
+        given = [name for name in NOT_OF_PAIRS if getattr(self, name) not in (getattr(Config, name), usual.get(name))]
+        if given:
+            raise ValueError(f"{given[0]} does nothing to a loss of pairs; leave it out")
+        if self.tested_at != self.image_size:
+            raise ValueError(
+                f"test_image_size={self.test_image_size}: a network of pairs takes images of the size that it was "
+                f"built for, image_size={self.image_size}; leave it out"
+            )
+        if self.accumulate > 1:
+            raise ValueError(
+                f"accumulate={self.accumulate} would keep pairs of a batch apart, all of which a loss of pairs "
+                "compares; lower train_batch_size instead"
+            )
+        if self.test_method not in (known := ("hard_resize", f"hard_resize+{ANY_HEADING}")):
+            raise ValueError(f"test_method={shortened(self.test_method)} is not of pairs: choose {' or '.join(known)}")
 
     @classmethod
     def of(cls, profile: str, /, preset: str = "none", **options) -> "Config":
@@ -101,7 +148,8 @@ class Config:
 
     def replace(self, **options) -> "Config":
         """The configuration with some options replaced, those inside ``task`` by their own names, too. A loss of
-        another kind starts from its defaults, with as many images per row. ValueError for an option that there is not.
+        another kind starts from its defaults, with as many images per row (of pairs 2). ValueError for an option that
+        there is not.
         """
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         kind = kind_of(options.get("loss", self.task.loss))
@@ -132,6 +180,11 @@ class Config:
     @property
     def tested_at(self) -> tuple[int, int]:
         return self.test_image_size or self.image_size
+
+    @property
+    def architecture(self) -> tuple[str, ...]:
+        """Words for the network in names of runs."""
+        return (self.task.network,) if self.task.kind == "pairs" else (self.backbone, self.pooling)
 
     def training(self) -> "Config":
         """The configuration with the options of the test reset to their defaults: what decides the weights."""
@@ -164,7 +217,7 @@ def names(kind: type) -> list[str]:
 
 def _unknown(name: str, task: type) -> str:
     """Sentence about an option that there is not, or not for this kind of loss."""
-    if name in {*names(TupleOptions), *names(GroupOptions)}:
+    if name in {*names(TupleOptions), *names(GroupOptions), *names(PairOptions)}:
         return f"{name} does nothing to a loss of {task.kind}; leave it out"
     known = [one for one in (*names(Config), *names(task)) if one != "profile"]
     near = difflib.get_close_matches(name, known, 1) or [", ".join(known)]

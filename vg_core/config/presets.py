@@ -30,6 +30,12 @@ REHEARSAL = {
     **{"augmentation": "none", "layer": "layer3", "fc_output_dim": 128, "lr": 1e-3},
     **{"N": 2, "min_images_per_class": 4},
 }
+SAFA = {
+    **{"loss": "soft_margin", "image_size": (112, 616), "weights": "imagenet"},
+    **{"optimizer": "adam", "lr": 1e-5, "lr_halving_epochs": 0, "weight_decay": 0.0, "train_batch_size": 32},
+    **{"queries_per_epoch": 35_520, "cache_refresh_rate": 11_840},  # of 35,532 pairs in whole batches
+    **{"epochs_num": 100, "patience": 100, "selected_by": "recall_1", "val_queries": 0},  # it never stops early
+}
 
 PRESETS: dict[str, dict] = {
     "none": {},
@@ -79,4 +85,18 @@ PRESETS: dict[str, dict] = {
     | REHEARSAL
     | {"groups_num": 1, "epochs_num": 1, "images_per_row": 2, "train_batch_size": 16}
     | {"image_size": (36, 48), "fda_beta": 0.12, "queries_per_epoch": 7680, "cache_refresh_rate": 1280},
+    # Shi, Liu, Yu, Li, NeurIPS 2019. Other than there: weights and pixels are torchvision's, not Caffe's; the contrast
+    # of polar images is not stretched. CVUSA's test is its val, on which the best epoch is chosen; there it was, too
+    "safa_cvusa": SAFA | {"dataset": "cvusa"},
+    "safa_cvact": SAFA | {"dataset": "cvact", "near_metres": 25.0},
+    # Liu, Li, CVPR 2019. Other than there: batch norms keep running statistics; quarters of a turn are all as likely
+    # and exact, and middles are cut out of the image that is already resized
+    "oricnn": SAFA
+    | {"dataset": "cvusa", "network": "oricnn", "weights": "none", "polar": False}
+    | {"image_size": (224, 1232), "aerial_size": (512, 512)}
+    | {"train_batch_size": 12, "queries_per_epoch": 35_532, "cache_refresh_rate": 11_844},
+    # a rehearsal on 1,000 generated pairs, a minute of one core
+    "pairs_rehearsal": SAFA
+    | {"dataset": "toycity_pairs", "small": True, "weights": "none", "image_size": (32, 176), "aerial_size": (72, 72)}
+    | {"lr": 1e-3, "queries_per_epoch": 992, "cache_refresh_rate": 992, "epochs_num": 4, "patience": 4},
 }

@@ -1,4 +1,4 @@
-"""Options of what a training learns from, by kind of loss: tuples, classes, or classes in groups."""
+"""Options of what a training learns from, by kind of loss: tuples, classes, classes in groups, or pairs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -109,13 +109,60 @@ class GroupOptions(ClassOptions):
             )
 
 
-Task = TupleOptions | ClassOptions | GroupOptions
+@dataclass(frozen=True)
+class PairOptions:
+    """Options of a training that learns which aerial image shows where a panorama was taken (cross-view retrieval).
+
+    ``image_size`` is that of the panoramas.
+    """
+
+    loss: str = "soft_margin"  # weighted soft-margin triplets, of all pairs of a batch
+    soft_margin_alpha: float = 10.0  # the weight
+    batch_hard_count: int = 0  # so many hardest pairs of each image count; 0 is all
+    near_metres: float = 0.0  # pairs nearer than this are not told apart (CVACT: 25); 0 tells all apart
+    network: Literal["safa", "oricnn"] = "safa"
+    small: bool = False  # few channels and no weights to start from, for rehearsals
+    polar: bool = True  # aerial images as seen from their middle, of the panoramas' size; SAFA only
+    aerial_size: tuple[int, int] = (256, 256)  # (height, width) where they are not polar
+    position_maps: int = 8  # SAFA only; 0 is the maximum over all locations (VGG_gp)
+    reduce: Literal["mean", "max"] = "mean"  # SAFA only: channels that position maps follow from, max in the paper
+    orientation_maps: bool = True  # OriCNN only: it is told where each pixel looks
+    random_turns: bool = True  # OriCNN only: it learns from panoramas and aerial images turned at random
+    legacy_batch_statistics: bool = False  # OriCNN only: batch norms as published, also in tests
+
+    adapts, night_batches = False, "merged"
+    kind, row_option, images_per_row = "pairs", "train_batch_size", 2
+
+    def __post_init__(self):
+        check(self)
+        of_others = OF_ORICNN if self.network == "safa" else OF_SAFA
+        if given := [name for name in of_others if getattr(self, name) != getattr(PairOptions, name)]:
+            raise ValueError(f"{given[0]} does nothing with network={self.network}; leave it out")
+        if len(set(self.aerial_size)) > 1:
+            raise ValueError(f"aerial_size={self.aerial_size} is no square, as aerial images are")
+        if self.network == "oricnn" and self.polar:
+            raise ValueError("polar=True does not go with network=oricnn, which knows of directions: polar=False")
+
+    def sizes(self, image_size: tuple[int, int]) -> dict[str, tuple[int, int]]:
+        """(height, width) of the images of each side."""
+        return {"aerial": image_size if self.polar else self.aerial_size, "ground": image_size}
+
+    @classmethod
+    def in_rows_of(cls, _images: int) -> "PairOptions":
+        return cls()
+
+
+OF_SAFA = ("position_maps", "reduce")
+OF_ORICNN = ("orientation_maps", "random_turns", "legacy_batch_statistics")
+Task = TupleOptions | ClassOptions | GroupOptions | PairOptions
 CLASSES = ("geo_classification",)  # losses that tell classes apart
+PAIRS = ("soft_margin",)  # those of pairs
 MARGINS = ("cosface", "arcface", "sphereface", "softmax", "emms", "emms_log_of_sum")  # those of classes in groups
 STYLED = {"fda", "fda_synthetic_night"}  # augmentations that need photographs by night
 NIGHTS = {"synthetic_night", *STYLED}  # and all that make photographs look like night
 
 
-def kind_of(loss: object) -> type[TupleOptions] | type[ClassOptions]:
-    """The options that a loss of this name has; all but those of classes learn from tuples."""
-    return ClassOptions if loss in CLASSES else GroupOptions if loss in MARGINS else TupleOptions
+def kind_of(loss: object) -> type:
+    """The options that a loss of this name has; all but those of classes and of pairs learn from tuples."""
+    kinds = {ClassOptions: CLASSES, GroupOptions: MARGINS, PairOptions: PAIRS}
+    return next((kind for kind, losses in kinds.items() if loss in losses), TupleOptions)

@@ -18,6 +18,7 @@ from vg_core.models.pooling import GeM
 from vg_core.models.precision import at_least_float32
 
 CHANNELS = (64, 128, 256, 512, 512, 512, 512)
+SMALL = (24, 48, 64, 96, 96)  # for rehearsals
 SPREAD = 0.02  # of weights at the start
 SCALES = 3  # of the last convolutions, whose maps are pooled together
 MAPS = {"aerial": aerial_map, "ground": ground_map}
@@ -72,7 +73,7 @@ class OrientedBranch(nn.Module):
         super().__init__()
         self.encoder, self.dim, self.oriented, self.augment = encoder, dim, oriented, augment
         self.pooling = GeM(3.0).requires_grad_(False)
-        self.register_buffer("maps", maps, persistent=False)  # (2, H, W), where north is as usual
+        self.register_buffer("maps", maps)  # (2, H, W), where north is as usual
 
     def encode(self, images: Tensor, maps: Tensor | None = None) -> Encoded:
         """Descriptors (B, D) and feature maps (B, C, H, W) of images, whose orientation maps (B, 2, H, W) are not the

@@ -1,7 +1,7 @@
 """Pairs: an aerial image and a street panorama of the same spot, from folders or as published sets have them."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,44 +23,74 @@ from vg_core.system.text import count, printable
 PUBLISHED = {"cvusa": (read_cvusa, CVUSA_PAIRS), "cvact": (read_cvact, CVACT_PAIRS)}
 
 
+TEST_METRES = {"cvact": 5.0}  # within which an aerial image is right in the published test, beside the twin
+
+
+@dataclass(frozen=True)
 class PairSet(PlaceSet):
-    """A set of places whose database are aerial images and whose queries are panoramas: twins are in the same row."""
+    """A set of places whose database are aerial images and whose queries are panoramas, or the other way round: twins
+    are in the same row.
+    """
+
+    metres: float = 0.0  # an image within is right, too
+    one_size = False
 
     @classmethod
-    def load(cls, name: str, split: str, skip_unreadable: bool = False) -> "PairSet":
+    def load(cls, name: str, split: str, skip_unreadable: bool = False, queries: str = "queries") -> "PairSet":
         """The pairs in ``<VG_DATA>/<name>``; ``name`` may also be the path of such a folder.
 
         Folders ``cvusa`` and ``cvact`` are read as published; a line says when there are not as many pairs. In others
         twins have the same name in ``images/<split>/aerial`` and ``images/<split>/ground``; generated pairs are
-        rendered when they are not there yet. With ``skip_unreadable`` pairs that lack a file, or have one that is no
+        rendered when they are not there yet. ``queries="aerial"`` looks for panoramas by aerial images. With
+        ``skip_unreadable`` pairs that lack a file, or have one that is no
         image, are left out, counted and listed in ``skipped``. Raises OSError or ValueError, which say what is wrong.
         """
         if split not in SPLITS:
             raise ValueError(f"split '{split}' is unknown; choose one of: {', '.join(SPLITS)}")
+        if queries not in ("queries", "aerial"):
+            raise ValueError(f"test_queries={queries!r}: of pairs it is queries, which are panoramas, or aerial")
         root = Path(name).expanduser() if os.sep in str(name) else data_root() / name
         if name in GENERATED and not root.is_dir():
             render(name)
         read, published = PUBLISHED.get(root.name.lower(), (twins, {}))
-        pairs = cls(printable(root.name), split, *_tables(read(root, split)))
+        metres = TEST_METRES.get(root.name.lower(), 0.0) if split == "test" else 0.0
+        pairs = cls(printable(root.name), split, *_tables(read(root, split)), metres=metres)
         if len(pairs.aerial) != (expected := published.get(split, len(pairs.aerial))):
             there = f"{pairs.name} {split}: {count(len(pairs.aerial), 'pair')} are not the {expected:,} as published"
             say_once(f"{there}; do not compare with published numbers")
         pairs = pairs.readable() if skip_unreadable else pairs._complete()
         for read_side, table in ((read_aerial, pairs.aerial), (read_ground, pairs.ground)):
             read_side(table.path[0])  # the wrong kind of pictures is said before anything is trained
-        return pairs
+        return pairs if queries == "queries" else pairs.swapped()
+
+    def swapped(self) -> "PairSet":
+        """The set in which aerial images are the queries, and panoramas the database."""
+        return replace(self, database=self.ground, queries=self.aerial, queries_folder="aerial")
 
     @property
     def aerial(self) -> pd.DataFrame:
-        return self.database
+        return self.queries if self.queries_folder == "aerial" else self.database
 
     @property
     def ground(self) -> pd.DataFrame:
-        return self.queries
+        return self.database if self.queries_folder == "aerial" else self.queries
 
-    def positives(self, protocol: Within | None = None) -> list[np.ndarray]:
-        """For each panorama the aerial images that are right: its twin, or whatever a protocol says."""
-        return list(np.arange(len(self.ground))[:, None]) if protocol is None else super().positives(protocol)
+    @property
+    def sides(self) -> dict[str, pd.Series]:
+        """Paths of each side, the database first."""
+        names = ("ground", "aerial") if self.queries_folder == "aerial" else ("aerial", "ground")
+        return dict(zip(names, (self.database.path, self.queries.path), strict=True))
+
+    def positives(self, _protocol: Within | None = None) -> list[np.ndarray]:
+        """For each query the images that are right, whatever the protocol: its twin, or those within ``metres``."""
+        return self.neighbours(self.metres) if self.metres else list(np.arange(len(self.queries))[:, None])
+
+    def nearest_m(self) -> np.ndarray:
+        """Metres from each query to its twin, float (Q,)."""
+        return np.zeros(len(self.queries))
+
+    def card(self, _threshold_m: float) -> dict:
+        return super().card(self.metres)
 
     def some_queries(self, count: int, seed: int) -> "PairSet":
         """The set with ``count`` of its pairs, drawn by a seed; with all of them for 0."""

@@ -65,4 +65,4 @@ def _batch(pixels: np.ndarray) -> Tensor:
 
 
 def _array(images: Tensor) -> np.ndarray:
-    return images[0].permute(1, 2, 0).numpy()
+    return images[0].permute(1, 2, 0).contiguous().numpy()

@@ -23,8 +23,9 @@ def pair_ranks(
     positives: Sequence[np.ndarray] | None = None,
     metres: float = 0.0,
     strict: bool = False,
-) -> pd.DataFrame:
-    """One row per query as from ``Within.ranks``, but the rank is known however large it is.
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """(ranks, indices, distances): one row per query as from ``Within.ranks``, but the rank is known however large it
+    is; the 20 nearest images (Q, K) and their distances.
 
     ``descriptors``, (Q, D) and (N, D), are of unit length; ``queries`` and ``database`` are the tables of the two
     sides, whichever way one searches. Right is the twin, the image of the same row, or else the ``positives``, row
@@ -37,7 +38,7 @@ def pair_ranks(
         if len(queries) != len(database):
             raise ValueError(f"{len(queries)} queries and {len(database)} database images are no pairs: give positives")
         positives = np.arange(len(queries))[:, None]
-    ranks, indices = ranked(*descriptors, positives, strict)
+    ranks, indices, distances = ranked(*descriptors, positives, strict)
     known = all(np.isfinite(table[POSITION].to_numpy(float)).all() for table in (queries, database))
     if not known:
         queries, database = (table.assign(easting=0.0, northing=0.0) for table in (queries, database))
@@ -45,14 +46,15 @@ def pair_ranks(
     if not known:
         table = table.assign(place=table["query"])
         table[[*POSITION, "metres", *(f"within_{n}" for n in AT)]] = np.nan
-    return table
+    return table, indices, distances
 
 
 @torch.inference_mode()
 def ranked(
     queries: Descriptors, database: Descriptors, positives: Sequence[np.ndarray], strict: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """(Q,) rank of the first of the ``positives`` of each query, 0 where it has none, and the (Q, 20) nearest images.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(Q,) rank of the first of the ``positives`` of each query, 0 where it has none; the (Q, 20) nearest images and
+    their distances.
 
     In float64, on the descriptors' device, a block of queries at a time. ValueError for descriptors that do not go
     together or are not finite.
@@ -73,9 +75,9 @@ def ranked(
             0, rows, products[rows, right], "amax", include_self=False
         )  # (B,)
         ranks = (products > best[:, None]).sum(1) + 1  # (B,)
-        found.append((ranks.where(many > 0, 0), products.topk(min(max(AT), len(database))).indices))
-    ranks, indices = (torch.cat(some).cpu().numpy() for some in zip(*found, strict=True))
-    return ranks, indices
+        nearest, indices = products.topk(min(max(AT), len(database)))  # (B, K) each
+        found.append((ranks.where(many > 0, 0), indices, (2 - 2 * nearest).clamp_min(0).sqrt()))
+    return tuple(torch.cat(some).cpu().numpy() for some in zip(*found, strict=True))
 
 
 def one_percent(database: int, plus_one: bool = False) -> int:
@@ -83,6 +85,13 @@ def one_percent(database: int, plus_one: bool = False) -> int:
     (OriCNN).
     """
     return database // 100 + 1 if plus_one else max(1, database // 100)
+
+
+def one_percent_facts(ranks: pd.DataFrame) -> dict[str, list]:
+    """Both K of "top-1 %" in a table of ranks, SAFA's and OriCNN's, and the recall at each in percent."""
+    ks = [one_percent(int(ranks["database"].iloc[0]), plus_one) for plus_one in (False, True)]
+    recalls = [round(100 * float(ranks["rank"].between(1, k).mean()), 2) for k in ks]
+    return {"k_of_top_1_percent": ks, "top_1_percent": recalls}
 
 
 def _products(queries: Tensor, database: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ def check_targets(train: PlaceSet, test: PlaceSet) -> None:
 
 def oddities(sets: Sequence[PlaceSet], image_size: tuple[int, int]) -> list[str]:
     """Sentences about what is odd about sets of photographs, and costs recall or makes too much of it."""
-    shown = squashed([path for places in sets for path in (*places.database.path, *places.queries.path)], image_size)
+    paths = [path for places in sets if places.one_size for path in (*places.database.path, *places.queries.path)]
+    shown = squashed(paths, image_size) if paths else ""
     return list(filter(None, [*copies(sets), shown]))
 
 

@@ -58,6 +58,8 @@ class Photographs:
     is first used: one that does not hold is decoded anew. A set too large for the disk is decoded on every pass.
     """
 
+    kind = ""  # in the name of the file: what reads otherwise has another one
+
     def __init__(self, paths: Sequence, size: tuple[int, int], mapped: bool = False):
         self.paths = [str(path) for path in paths]
         self.size = tuple(size)
@@ -67,6 +69,10 @@ class Photographs:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def read(self, path: str) -> np.ndarray:
+        """uint8 (H, W, 3) pixels of one file at the size."""
+        return read_image(path, self.size)
+
     def batch(self, indices) -> Tensor:
         """uint8 (B, 3, H, W) in channels-last layout, which is how pixels are stored; pinned for a GPU, which then
         fetches them while it computes.
@@ -74,7 +80,7 @@ class Photographs:
         if self.pixels is not None:
             rows = self._mapped(np.asarray(indices, dtype=np.int64))
         else:
-            rows = np.stack([read_image(self.paths[i], self.size) for i in indices])
+            rows = np.array([self.read(self.paths[i]) for i in indices], np.uint8).reshape(-1, *self.size, 3)
         pixels = torch.from_numpy(rows)
         return (pixels.pin_memory() if torch.cuda.is_available() else pixels).permute(0, 3, 1, 2)
 
@@ -112,14 +118,14 @@ class Photographs:
                 print(printable(f"{self.pixels.filename}: damaged; {self.paths[photo]} is decoded anew"), flush=True)
                 with suppress(OSError):  # made anew by the next run; here it stays mapped, which Windows forbids
                     Path(self.pixels.filename).unlink()
-                rows[place] = read_image(self.paths[photo], self.size)
+                rows[place] = self.read(self.paths[photo])
             else:
                 self.checked[photo] = True
         return rows
 
     def _map(self) -> np.ndarray | None:
         """The pixels on disk, put there if they are not; None when the disk has no room for them."""
-        file = pixels_folder() / f"{digest_of(self.paths)[:20]}_{self.size[0]}x{self.size[1]}.npy"
+        file = pixels_folder() / f"{digest_of(self.paths)[:20]}_{self.size[0]}x{self.size[1]}{self.kind}.npy"
         pixels = self._complete(file)
         if pixels is None and self._has_room(file.parent):
             self._decode_into(file)
@@ -134,7 +140,7 @@ class Photographs:
         with suppress(ValueError, EOFError, OSError):
             found = np.load(file, mmap_mode="r")
             if found.shape == (len(self),) and found.dtype == self._record:
-                same = (np.array_equal(found["pixels"][i], read_image(self.paths[i], self.size)) for i in some)
+                same = (np.array_equal(found["pixels"][i], self.read(self.paths[i])) for i in some)
                 return found if all(same) else None
         return None
 
@@ -156,7 +162,7 @@ class Photographs:
             reserve(unfinished)
 
             def decode(i: int) -> None:
-                photo = read_image(self.paths[i], self.size)
+                photo = self.read(self.paths[i])
                 pixels["pixels"][i], pixels["checksum"][i] = photo, crc32(photo)
 
             with ThreadPoolExecutor(WORKERS) as pool:

@@ -32,6 +32,8 @@ class PlaceSet:
     NaN if unknown), pano_id, timestamp, note.
     """
 
+    one_size = True  # are all photographs shown at one size?
+
     name: str
     split: str
     database: pd.DataFrame
@@ -186,6 +188,10 @@ def load_places(config: Config, split: str) -> PlaceSet:
     ones if it looks at them.
     """
     dataset, queries = (config.tested_on, config.test_queries) if split == "test" else (config.dataset, "queries")
+    if config.task.kind == "pairs":
+        from vg_core.cross_view.pairs import PairSet  # which is a PlaceSet
+
+        return PairSet.load(dataset, split, config.skip_unreadable, queries)
     places = PlaceSet.load(dataset, split, queries=queries)
     if split == "train" and config.uses_targets:
         places = replace(places, unlabelled=tuple(_targets(config.dataset, config.targets)))

@@ -91,7 +91,7 @@ def _load(path: Path) -> GeoModel:
         config = Config.from_json(json.dumps(header["config"])).replace(compile=False)  # a choice of each training
         with torch.device("meta"):  # no memory: the configuration may ask for any amount
             model = build_model(config.replace(weights="none"))  # all weights are in the file
-            if weight.ndim == 2:  # learned after the training, so the configuration does not know it
+            if weight.ndim == 2 and config.task.kind != "pairs":  # learned later, so the configuration does not know it
                 model.whiten(Whitening(weight.shape[1], weight.shape[0]))
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{path} has a configuration that this version cannot build: {error}") from error

@@ -25,7 +25,7 @@ class Encoded(NamedTuple):
     """Descriptors of images, and the feature maps that they were pooled from; float32."""
 
     descriptors: Tensor  # (B, D)
-    maps: Tensor  # (B, C, H, W)
+    maps: Tensor | None  # (B, C, H, W); None of both sides of pairs, whose maps differ in size
 
 
 class L2(nn.Module):
@@ -56,6 +56,10 @@ class GeoModel(nn.Module):
         self.head = build_head(config, pooling, channels)
         self.pooled_dim = config.fc_output_dim or pooling.width(channels)  # before any whitening
         self.ready, self.origin = not isinstance(pooling, NetVLAD), ""
+
+    @property
+    def frozen_layers(self) -> nn.Sequential:
+        return self.backbone.frozen_layers
 
     @property
     def pooling(self) -> Pooling:
@@ -114,8 +118,13 @@ def build_model(config: Config) -> GeoModel:
     ``config.weights`` is "imagenet" (torchvision's IMAGENET1K_V1), "streets" (ours, of a rendered city), "none"
     (random), a released model (cosplace:ResNet18_512) or the path of a file of weights, of ours or of others: its
     backbone is taken, and its pooling and linear layer if they fit. ValueError for an unknown layer or a file that does
-    not fit, FileNotFoundError. One that is not ``ready`` needs ``pooling.initialise``.
+    not fit, FileNotFoundError. One that is not ``ready`` needs ``pooling.initialise``. The network of pairs has two
+    branches (``vg_core.cross_view``).
     """
+    if config.task.kind == "pairs":
+        from vg_core.cross_view.building import build_branches  # which needs this room
+
+        return build_branches(config)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.default_generator.manual_seed(config.seed)
         backbone, channels = build_backbone(config.backbone, config.layer, config.freeze)
@@ -134,8 +143,8 @@ def inference_copy(network: nn.Module, left_out: Iterable[nn.Module] = ()) -> nn
     """
     copy = deepcopy(network, {id(layer): nn.Identity() for layer in left_out}).eval().requires_grad_(False)
     for parent in copy.modules():
-        for (name, convolution), (behind, norm) in pairwise(list(parent.named_children())):
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):  # as torchvision registers them
+        for (name, convolution), (behind, norm) in pairwise(list(parent.named_children())):  # in the order of use
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
                 setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
                 setattr(parent, behind, nn.Identity())
     return copy.to(memory_format=torch.channels_last)
@@ -143,7 +152,7 @@ def inference_copy(network: nn.Module, left_out: Iterable[nn.Module] = ()) -> nn
 
 def frozen_stem(model: GeoModel) -> Callable[[Tensor], Tensor]:
     """Function that does what ``model.stem`` does, faster. It holds copies: make it when the weights are in place."""
-    layers = inference_copy(model.backbone.frozen_layers)
+    layers = inference_copy(model.frozen_layers)
 
     def stem(images: Tensor) -> Tensor:
         with torch.no_grad():  # as a decorator it is new code for the compiler each time

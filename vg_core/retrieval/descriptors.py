@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vg_core.config import PairOptions
+from vg_core.cross_view.pairs import PairSet
+from vg_core.cross_view.photographs import PairPhotographs, of_side
 from vg_core.datasets.images import read_image
 from vg_core.datasets.photographs import Photographs, in_parts
 from vg_core.datasets.places import PlaceSet
@@ -66,43 +69,28 @@ class Strategy:
         return dim * (len(self.scales) if self.concatenate else 1)
 
 
-class TwoSizes:
-    """Database photographs at one size and queries, numbered behind them, at another; a call asks for one kind only."""
-
-    def __init__(self, database: Photographs, queries: Photographs):
-        self.database, self.queries = database, queries
-
-    def __len__(self) -> int:
-        return len(self.database) + len(self.queries)
-
-    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
-        """One tensor (B, 3, H, W) for each list of indices, as from `Photographs.batches`."""
-        indices, count = list(indices), len(self.database)
-        of_queries = bool(indices) and indices[0][0] >= count
-        source, start = (self.queries, count) if of_queries else (self.database, 0)
-        return source.batches(np.asarray(some) - start for some in indices)
+Source = Photographs | StemCache | PairPhotographs  # of batches of images, by their numbers
 
 
-Source = Photographs | StemCache | TwoSizes  # of batches of images, by their numbers
-
-
-def photographs_of(places: PlaceSet, image_size: Size, database_size: Size | None = None) -> Photographs | TwoSizes:
-    """All photographs of a set in the order of its paths, decoded once; the database may have a size of its own."""
+def photographs_of(
+    places: PlaceSet, image_size: Size, task: PairOptions | None = None, turned: bool = False
+) -> Photographs | PairPhotographs:
+    """All photographs of a set in the order of its paths, decoded once; of pairs, as from `of_side`."""
     with processes.one_goes_ahead():
-        if database_size in (None, image_size):
+        if not isinstance(places, PairSet):
             return Photographs(places.paths, image_size, mapped=True)
-        pair = ((places.database.path, database_size), (places.queries.path, image_size))
-        return TwoSizes(*(Photographs(paths, size, mapped=True) for paths, size in pair))
+        return PairPhotographs(*(of_side(*one, image_size, task, True, turned) for one in places.sides.items()))
 
 
 # --- each photograph whole and once -----------------------------------------------------------------------------------
 def describe(
-    model: GeoModel, paths: Sequence, image_size: Size, batch_size: int = 16, progress: bool = True
+    model: GeoModel, paths: Sequence, image_size: Size, batch_size: int = 16, progress: bool = True, side: str = ""
 ) -> np.ndarray:
-    """float32 (N, D) descriptors of image files resized to ``image_size`` = (height, width), in the order given. Raises
-    UnreadableImage, which names the file.
+    """float32 (N, D) descriptors of image files resized to ``image_size`` = (height, width), in the order given. A
+    network of pairs has to know the ``side``, "aerial" or "ground". Raises UnreadableImage, which names the file.
     """
-    photographs, model = Photographs(paths, image_size), model.to(pick_device())
+    plain, model = Photographs(paths, image_size), model.to(pick_device())
+    photographs = PairPhotographs(of_side(side, paths, image_size, model.config.task)) if side else plain
     return describe_photographs(model, photographs, batch_size, progress=progress).cpu().numpy()
 
 
@@ -122,7 +110,7 @@ def describe_photographs(
     with mixed_precision(device), bar(wanted=progress, total=len(own), desc="descriptors", unit="image") as done:
         for start, batch in zip(range(0, len(own), batch_size), batches, strict=True):
             if network is None:
-                network = inference_copy(model, () if batch.dtype is torch.uint8 else model.backbone.frozen_layers)
+                network = inference_copy(model, () if batch.dtype is torch.uint8 else model.frozen_layers)
             found[start : start + len(batch)] = descriptors_of(network, batch.to(device, non_blocking=True))
             done.update(len(batch))
     return processes.complete(descriptors, batch_size)  # (N, D)

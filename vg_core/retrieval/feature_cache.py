@@ -97,7 +97,7 @@ def keep_stems(
     The budget is by default STEMS_SHARE of what is free, to the first of several processes: a cache is made by all of
     them together. A network without frozen layers needs none.
     """
-    if not model.backbone.frozen:
+    if not len(model.frozen_layers):
         return list(sets)
     device, sources = next(model.parameters()).device, []
     budget = processes.agreed(int(STEMS_SHARE * free_memory(device))) if budget is None else budget
@@ -121,7 +121,7 @@ def shared_stems(model: GeoModel, photographs: Photographs, batch_size: int) -> 
     if photographs.pixels is None:  # nothing names its contents
         return StemCache(model, photographs, batch_size)
     device, weights = next(model.parameters()).device, hashlib.sha256()
-    for tensor in model.backbone.frozen_layers.state_dict().values():
+    for tensor in model.frozen_layers.state_dict().values():
         weights.update(tensor.cpu().numpy().tobytes())
     key = weights.hexdigest(), Path(photographs.pixels.filename).name, device, batch_size
     found = _shared.pop(key, None)
@@ -136,15 +136,15 @@ def shared_stems(model: GeoModel, photographs: Photographs, batch_size: int) -> 
 
 def stems_if_shared(model: GeoModel, photographs: Photographs, batch_size: int) -> Photographs | StemCache:
     """The StemCache of photographs if later runs get it again, else the photographs: making it would gain nothing."""
-    if not model.backbone.frozen or photographs.pixels is None:
+    if not len(model.frozen_layers) or photographs.pixels is None:
         return photographs
     cache = shared_stems(model, photographs, batch_size)
     return cache if cache in _shared.values() else photographs
 
 
 def keep_pixels(source: Photographs | StemCache, device: torch.device, batch_size: int) -> Photographs | DeviceCache:
-    """A DeviceCache of photographs if the device is a GPU with room for them; else, or of a StemCache, the source."""
-    if isinstance(source, StemCache):
+    """A DeviceCache of photographs if the device is a GPU with room for them; else, or of others, the source."""
+    if not isinstance(source, Photographs):
         return source
     fit = processes.agreed(pixels_fit(source.nbytes, device, free_memory(device)))  # all make them together, or none
     return DeviceCache(source, device, batch_size) if fit else source

@@ -23,15 +23,17 @@ def locate(
     ``distance`` of the descriptors, ``metres`` from the best and ``error``, metres from where the photograph was
     taken, NaN where ``taken_at`` does not know.
 
-    ``model`` is a checkpoint, or the name of a released one; ``image_size`` is by default the size it was trained at.
-    Descriptors of the folder stay in the cache for the next photograph.
+    ``model`` is a checkpoint, of pairs for a panorama and a folder of aerial images, or the name of a released one;
+    ``image_size`` is by default the size it was trained at. Descriptors of the folder stay in the cache for the next.
     """
     network, table = load_model(model), read_folder(database)
     size = image_size or network.config.image_size
-    if sentence := squashed([str(photo), *table.path], size):
+    sides = ("ground", "aerial") if network.config.task.kind == "pairs" else ("", "")
+    if sentence := "" if any(sides) else squashed([str(photo), *table.path], size):
         print(sentence, flush=True)
-    query = describe(network, [photo], size, 1, progress=False)  # (1, D)
-    distances, indices = search(query, _described(network, model, table, size, batch_size), top)  # (1, top) each
+    query = describe(network, [photo], size, 1, progress=False, side=sides[0])  # (1, D)
+    described = _described(network, model, table, size, batch_size, True, sides[1])  # (N, D)
+    distances, indices = search(query, described, top)  # (1, top) each
     guesses = table.iloc[indices[0]].assign(distance=distances[0])
     places = guesses[["easting", "northing"]].to_numpy()  # (top, 2)
     taken = taken_at(photo, guesses)[["easting", "northing"]].to_numpy()  # (1 or 0, 2)
@@ -40,8 +42,8 @@ def locate(
     return guesses
 
 
-def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, size: Size, batch_size: int) -> np.ndarray:
+def _described(network: GeoModel, checkpoint: Path, table: pd.DataFrame, size: Size, *options) -> np.ndarray:
     """(N, D) descriptors of a table's photographs, made once for their contents, this checkpoint and this size."""
     key = f"{digest_of(table.path)} {checkpoint_hash(checkpoint)} {size}"
     file = paths.cache_root() / "descriptors" / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.npy"
-    return own_files.read_or_make(file, lambda: describe(network, table.path, size, batch_size))
+    return own_files.read_or_make(file, lambda: describe(network, table.path, size, *options))

@@ -14,6 +14,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from vg_core.cross_view.pairs import PairSet
+from vg_core.cross_view.ranking import pair_ranks
 from vg_core.datasets.photographs import in_parts
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
@@ -23,7 +25,6 @@ from vg_core.retrieval.descriptor_store import DescriptorStore
 from vg_core.retrieval.descriptors import (
     Source,
     Strategy,
-    TwoSizes,
     describe_photographs,
     describe_views,
     described_views,
@@ -90,26 +91,27 @@ def evaluate(
     batch_size: int = 16,
     strategy: Strategy | None = None,
     photographs: Source | None = None,
-    database_size: tuple[int, int] | None = None,
 ) -> Evaluation:
     """Evaluation of a model on one set: descriptors, search, and a table with one row per query.
 
     The ``protocol`` says what is right, how many images are retrieved, and what the table tells (see `Within`). Queries
-    are shown by a ``strategy`` (of ``strategies``), by default resized to ``image_size`` as the database is;
-    ``database_size`` is the database's own. ``photographs`` are those of the set where a caller has them already, for
-    images shown whole and once. Descriptors of a database that have no room lie on disk meanwhile, as float16. Several
-    processes share out describing; the first of them alone writes and searches.
+    are shown by a ``strategy`` (of ``strategies``), by default resized to ``image_size`` as the database is.
+    ``photographs`` are those of the set where a caller has them already, for images shown whole and once. Descriptors
+    of a database that have no room lie on disk meanwhile, as float16. Several processes share out describing; the first
+    of them alone writes and searches. What is right of pairs they say themselves, and ranks are exact.
     """
     plain, shape = strategy is None or strategy.is_plain, (len(places.database), model.dim)
     if plain and photographs is None:
-        photographs = photographs_of(places, image_size, database_size)
+        photographs = photographs_of(places, image_size, model.config.task)
+    if isinstance(places, PairSet):
+        return _of_pairs(model, places, photographs, batch_size)
     started = time.monotonic()
     if plain:
         queries, database = _whole(model, shape[0], photographs, batch_size)  # (Q, D), (N, D)
         in_memory = isinstance(database, Tensor)
     else:
         queries = describe_views(model, places.queries.path, image_size, strategy, batch_size)  # (Q, V, D)
-        shown = database_size or image_size, strategy.of_database(), batch_size
+        shown = image_size, strategy.of_database(), batch_size
         database = (part[:, 0] for part in described_views(model, places.database.path, *shown))
         shape = shape[0], strategy.width(model.dim)
         in_memory = has_room(prod(shape), torch.device("cpu"))
@@ -122,6 +124,15 @@ def evaluate(
     return Evaluation(ranks, indices, distances, seconds)
 
 
+def _of_pairs(model: GeoModel, pairs: PairSet, photographs: Source, batch_size: int) -> Evaluation:
+    started, count = time.monotonic(), len(pairs.database)
+    found = describe_photographs(model, photographs, batch_size)  # (N + Q, D)
+    described = time.monotonic()
+    sides = (found[count:], found[:count]), pairs.queries, pairs.database
+    ranked = pair_ranks(*sides, pairs.positives(), pairs.metres)
+    return Evaluation(*ranked, {"describe": described - started, "search": time.monotonic() - described})
+
+
 def _whole(
     model: GeoModel, count: int, photographs: Source, batch_size: int
 ) -> tuple[Tensor, Tensor | Iterator[np.ndarray]]:
@@ -131,12 +142,9 @@ def _whole(
     describe = partial(describe_photographs, model, photographs, batch_size)
     images = np.arange(len(photographs))  # (N + Q,)
     fits = processes.agreed(has_room(len(images) * model.dim, next(model.parameters()).device))  # all do the same
-    if fits and not isinstance(photographs, TwoSizes):
-        return describe(images).split([count, len(images) - count])[::-1]
-    queries = describe(images[count:])  # (Q, D)
     if fits:
-        return queries, describe(images[:count])  # (Q, D), (N, D)
-    return queries, (describe(some).cpu().numpy() for some in in_parts(images[:count], STORED_AT_ONCE))
+        return describe(images).split([count, len(images) - count])[::-1]
+    return describe(images[count:]), (describe(some).cpu().numpy() for some in in_parts(images[:count], STORED_AT_ONCE))
 
 
 # --- where descriptors lie: in memory while they have room there, on disk when they have not ------------------------

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from vg_core.config import ANY_HEADING
 from vg_core.retrieval.descriptors import Box, Size, Strategy, View, mean_direction, scaled, whole
 from vg_core.retrieval.exact_search import Ranking
 from vg_core.retrieval.ranking import search
 from vg_core.system.errors import ByName
 
 SMALLEST_SIDE = 32  # pixels; below it VGG-16 has no location left
-RESTYLED = "fda"  # how queries are read then, who tests says (`datasets.restyle`)
+RESTYLED = "fda"  # how queries are read then, or panoramas of ANY_HEADING, who tests says (`datasets.restyle`)
 SCALES = (1.0, 2**-0.5, 2**0.5)  # Radenovic et al., TPAMI 2018
 
 
@@ -118,7 +119,8 @@ MULTI_SCALE = {"scales": SCALES, "concatenate": False}
 JOINED_SCALES = {"scales": SCALES, "concatenate": True}
 ADDITIONS: dict[str, dict] = ByName(
     "addition to a test strategy",
-    {"multi_scale": MULTI_SCALE, "multi_scale_concatenated": JOINED_SCALES, "flip": {"flip": True}, RESTYLED: {}},
+    {"multi_scale": MULTI_SCALE, "multi_scale_concatenated": JOINED_SCALES, "flip": {"flip": True}}
+    | {RESTYLED: {}, ANY_HEADING: {}},
 )
 
 

@@ -28,7 +28,7 @@ def whiten(checkpoint: Path) -> None:
     model = load_model(checkpoint).to(pick_device())
     if model.whitening is not None:
         return
-    config, places = model.config, load_places(model.config, "train")
+    places = load_places(config := model.config.replace(whitened_dim=WIDEST), "train")  # which pairs refuse
     chosen = np.random.default_rng(config.seed).permutation(len(places.database))[:LEARNED_ON]
     images = photographs_of(places, config.image_size)  # as in the training: these pixels are decoded already
     descriptors = describe_photographs(model, images, config.infer_batch_size, np.sort(chosen))  # (n, D)

@@ -37,7 +37,7 @@ def weights_id(config: Config, train: PlaceSet, val: PlaceSet) -> str:
         facts["weights"] = own_files.digest(weights)
     short = _hash([DEFAULTS, facts, train.fingerprint, val.fingerprint, code_digest(TRAINER)])
     dataset = printable(Path(config.dataset).name)
-    return f"{dataset}-{config.backbone}-{config.pooling}-{config.task.loss}-seed{config.seed}-{short}"
+    return "-".join([dataset, *config.architecture, config.task.loss, f"seed{config.seed}", short])
 
 
 def test_id(config: Config) -> str:

@@ -11,7 +11,8 @@ from typing import TextIO
 import numpy as np
 import pandas as pd
 
-from vg_core.config import Config
+from vg_core.config import ANY_HEADING, Config
+from vg_core.cross_view.ranking import one_percent_facts
 from vg_core.datasets.places import PlaceSet
 from vg_core.datasets.restyle import Restyled
 from vg_core.evaluation.ranks import Within
@@ -63,7 +64,8 @@ def _train(job: Job, screen: TextIO | None) -> None:
     """Train, then write the run's tables; config.json comes last and marks the training as finished."""
     config, tables = job.config, job.tables
     begins = config.epochs_num and not (job.checkpoints / "state.pt").exists()
-    estimate = expected(config, [job.train, job.val, job.test]) if begins else None
+    foreseen = begins and config.task.kind != "pairs"  # whose images have two sizes: nothing is measured of these
+    estimate = expected(config, [job.train, job.val, job.test]) if foreseen else None
     if estimate:  # what a training has no room for is said before it, not after hours
         print(estimate)
         estimate.check()
@@ -92,10 +94,13 @@ def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluat
     width = strategy.width(model.dim)
     facts, photographs = (config.tested_at, Within(threshold), config.infer_batch_size, strategy), None
     if strategy.is_plain:
-        photographs = stems_if_shared(model, photographs_of(places, config.tested_at), config.infer_batch_size)
+        photographs = photographs_of(places, config.tested_at, model.config.task, ANY_HEADING in config.test_method)
+        photographs = stems_if_shared(model, photographs, config.infer_batch_size)
     result = evaluate(model, places, *facts, photographs)
     adapted = {"targets": model.config.targets, "transductive": model.config.transductive}
-    return result, places.card(threshold) | (adapted if model.config.uses_targets else {}) | {
+    adapted = adapted if model.config.uses_targets else {}
+    of_pairs = one_percent_facts(result.ranks) if config.task.kind == "pairs" else {}
+    return result, places.card(threshold) | adapted | of_pairs | {
         "image_size": list(config.tested_at),
         "test_method": config.test_method,
         "whitened": model.whitening is not None,

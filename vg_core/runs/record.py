@@ -10,6 +10,7 @@ import pandas as pd
 
 from vg_core.config import Config
 from vg_core.datasets.places import PlaceSet, load_places
+from vg_core.evaluation.ranks import Within
 from vg_core.models import GeoModel, load_model
 from vg_core.runs import identity
 from vg_core.system import own_files, paths
@@ -132,12 +133,13 @@ class Run:
         there = places.database[["easting", "northing"]].to_numpy()[indices[chosen]]  # (count, shown, 2)
         here = places.queries[["easting", "northing"]].to_numpy()[chosen]  # (count, 2)
         metres = np.linalg.norm(there - here[:, None], axis=-1)  # (count, shown)
+        positives = places.positives(Within(self.config.val_positives_dist_threshold))
         return [
             {
                 "query": places.queries.path[query],
                 "retrieved": list(places.database.path[indices[query]]),
                 "metres": list(away),
-                "correct": list(away <= self.config.val_positives_dist_threshold),
+                "correct": list(np.isin(indices[query], positives[query])),
             }
             for query, away in zip(chosen, metres, strict=True)
         ]

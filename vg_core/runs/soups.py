@@ -29,7 +29,7 @@ def write_soup(models: Sequence[Path], output: Path, val: str = "") -> list[str]
         raise ValueError(f"output={output} must end in .safetensors")
     soup, chosen = uniform_soup(models), list(models)
     if val:
-        places = PlaceSet.load(val, "val")
+        places = load_places(soup.config.replace(dataset=val), "val")
         soup, chosen = greedy_soup(models, lambda model: _recall_1(model, places))
     transductive = any(load_model(model).config.transductive for model in chosen)
     save_model(soup, output, models=len(chosen), **({"transductive": 1} if transductive else {}))

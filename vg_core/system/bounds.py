@@ -11,18 +11,21 @@ LARGEST = 2**31 - 1  # Faiss takes its seed, and indices are stored, as 32 bits
 BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is not finite lies outside
     name: (low, high)
     for names, low, high in (
-        ("image_size test_image_size", 24, 16_384),  # pixels; below, a stride of 16 leaves one row of locations
+        ("image_size test_image_size aerial_size", 24, 16_384),  # pixels; below, a stride of 16 leaves a single row
         ("clusters", 1, 65_536),
         ("fc_output_dim", 0, 65_536),
         ("whitened_dim", 0, 4096),
         ("train_batch_size infer_batch_size batch_size accumulate patience top", 1, LARGEST),
         ("queries_per_epoch cache_refresh_rate negs_num_per_query neg_samples_num images_per_row", 1, LARGEST),
-        ("epochs_num lr_halving_epochs val_queries seed", 0, LARGEST),
+        ("epochs_num lr_halving_epochs val_queries seed batch_hard_count", 0, LARGEST),
         ("train_positives_dist_threshold val_positives_dist_threshold", 0.001, 20_000_000),  # metres, to the antipodes
         ("train_positives_min_dist", 0, 20_000_000),
         ("lr classifiers_lr", 1e-12, 1000),
         ("weight_decay margin logit_margin domain_weight domain_margin emms_weight", 0, 1000),
         ("fda_beta", 0, 1),
+        ("soft_margin_alpha", 0.001, 1000),
+        ("near_metres", 0, 20_000_000),
+        ("position_maps", 0, 1024),
         ("logit_scale", 0.001, 1_000_000),
         ("M", 0.1, 1_000_000),  # metres
         ("alpha L", 1, 360),  # degrees; directions
@@ -83,7 +86,7 @@ def check_numbers(options: object) -> None:
         value = vars(options).get(name)
         numbers = value if isinstance(value, tuple) else () if value is None else (value,)
         if not all(low <= number <= high for number in numbers):
-            order = "(height, width), each " if name.endswith("image_size") else ""
+            order = "(height, width), each " if name.endswith(("image_size", "aerial_size")) else ""
             raise ValueError(f"{name}={shortened(value)} must be {order}from {low} to {high}")
 
 

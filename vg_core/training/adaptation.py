@@ -10,7 +10,7 @@ from vg_core.config import ClassOptions, Config
 from vg_core.datasets.places import PlaceSet
 from vg_core.losses.domain import AADA, DomainHead
 from vg_core.mining.rounds import Describe
-from vg_core.models.network import Encoded
+from vg_core.models.network import Encoded, GeoModel
 from vg_core.models.precision import IMAGENET_MEAN, IMAGENET_STD
 from vg_core.system import processes
 from vg_core.training.objective import Encode, Objective, RoundKey
@@ -117,10 +117,10 @@ def _loss_of_domains(task: ClassOptions, channels: int) -> nn.Module:
     return AADA(channels, kind, margin, gamma, task.legacy_inert_margin)
 
 
-def with_adaptation(objective: Objective, config: Config, places: PlaceSet, channels: int) -> Objective:
-    """The objective, inside an Adaptation of feature maps of so many ``channels`` where a configuration asks for one;
-    ValueError, in a sentence, without targets.
+def with_adaptation(objective: Objective, config: Config, places: PlaceSet, model: GeoModel) -> Objective:
+    """The objective, inside an Adaptation of the model's feature maps where a configuration asks for one; ValueError,
+    in a sentence, without targets.
     """
     if config.task.adapts and config.epochs_num:
-        return Adaptation(config, places, objective, channels)
+        return Adaptation(config, places, objective, model.channels)
     return objective

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vg_core.config import Config
+from vg_core.config.tasks import Task
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import PlaceSet
 from vg_core.retrieval.descriptors import describe_photographs
@@ -53,7 +54,7 @@ def measure_cost(config: Config, sets: Sequence[PlaceSet], device: torch.device)
     Raises torch.OutOfMemoryError where a GPU does not hold a few images.
     """
 
-    def undecoded(places: PlaceSet, size: tuple[int, int]) -> Photographs:
+    def undecoded(places: PlaceSet, size: tuple[int, int], _task: Task) -> Photographs:
         return Photographs(places.paths, size)
 
     silent = redirect_stdout(io.StringIO())  # what the trainer says, the training says again

@@ -1,4 +1,4 @@
-"""Objectives by name of their loss: those of classes, and that of mined tuples, which is here."""
+"""Objectives by name of their loss: those of classes and of pairs, and that of mined tuples, which is here."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +18,7 @@ from vg_core.system import processes
 from vg_core.system.errors import ByName
 from vg_core.training.classes import GeoClassification, GroupClassification
 from vg_core.training.objective import Encode, Objective, RoundKey
+from vg_core.training.pairs import Pairs
 
 
 class Tuples(Objective):
@@ -91,7 +92,8 @@ OBJECTIVES: dict[str, Callable[[Config, PlaceSet, int], Objective]] = ByName(
     "loss",
     dict.fromkeys(LOSSES, Tuples)
     | {"geo_classification": GeoClassification}
-    | dict.fromkeys(MARGINS, GroupClassification),
+    | dict.fromkeys(MARGINS, GroupClassification)
+    | {"soft_margin": Pairs},
 )
 
 

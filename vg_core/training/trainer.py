@@ -71,13 +71,13 @@ class Trainer:
 
     def __init__(self, config: Config, folder: Path, train_set: PlaceSet, val_set: PlaceSet, decode=photographs_of):
         self.config, self.folder = config, folder
-        self.val_set = val_set.some_queries(config.val_queries, VAL_SEED)
-        self.name = f"{train_set.name} {config.pooling} {config.task.loss} seed {config.seed}"
+        self.val_set = val_set = val_set.some_queries(config.val_queries, VAL_SEED)
+        self.name = f"{train_set.name} {config.architecture[-1]} {config.task.loss} seed {config.seed}"
         self.device = pick_device()
         self.before = forget_peak(self.device)  # bytes; what the training takes is beside them
         self.model = build_model(config).to(self.device, memory_format=torch.channels_last)
         objective = make_objective(config, train_set, self.model.dim)
-        self.objective = with_adaptation(objective, config, train_set, self.model.channels).to(self.device)
+        self.objective = with_adaptation(objective, config, train_set, self.model).to(self.device)
         if processes.size() > 1:
             share_batch_norms(self.model)
         check_resources(config, min(config.train_batch_size, self.objective.rows_per_round, self.objective.most_rows))
@@ -87,7 +87,7 @@ class Trainer:
         self.state, self.clock = State(), Clock(self.device)  # the clock: since the last round ended
         self.parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}  # saved by name
         with self.clock.phase("decode"):  # it comes last: it takes long, and every fault above is found at once
-            self.images, self.val_images = (decode(s, config.image_size) for s in (train_set, self.val_set))
+            self.images, self.val_images = (decode(s, config.image_size, config.task) for s in (train_set, val_set))
 
     @cached_property
     def sources(self) -> Sources:
