@@ -49,10 +49,23 @@ def test_the_night_study_has_its_rows():
 
 
 @pytest.mark.parametrize(
-    ("name", "queries"), [("published", {"r": 6816}), ("published_ablations", {"pitts30k_r": 6816, "st_lucia_r": 1464})]
+    ("name", "queries"),
+    [
+        ("published", {"r": 6816}),
+        ("published_ablations", {"pitts30k_r": 6816, "st_lucia_r": 1464}),
+        ("published_cosplace", {"tokyo247": 315, "msls_val": 740, "sf_xl_v1": 1000, "sf_xl_v2": 598}),
+    ],
 )
 def test_other_published_tables_have_none(name, queries):
     assert impossible_cells(pd.read_csv(paths.REPORTS / f"{name}.csv"), queries).empty
+
+
+def test_recalls_published_with_sare_have_none():
+    table = pd.read_csv(paths.REPORTS / "published_sare.csv")
+    assert impossible_cells(table[table.dataset == "tokyotm_val"], {"value": 7186}, decimals=2).empty
+    tokyo = table[table.dataset == "tokyo247"]
+    found = impossible_cells(tokyo, {"value": 315}, decimals=2)
+    assert len(found) == 2 and impossible_cells(tokyo.loc[found.row], {"value": 315}).empty  # written with one decimal
 
 
 def test_a_table_without_the_column_or_a_set_without_queries():
