@@ -57,13 +57,14 @@ def test_a_config_cannot_be_changed():
         ({"whitened_dim": -1}, "whitened_dim=-1 must be from 0 to 4096"),
         ({"train_positives_min_dist": 10}, r"min_dist=10 must be below train_positives_dist_threshold=10\.0"),
         ({"joint_normaliser": "tuples"}, "choose one of: pairs, queries"),
-        ({"preset": "sare"}, "preset 'sare' is unknown; choose one of: none, .*, night_study$"),
+        ({"preset": "sare"}, "preset 'sare' is unknown; choose one of: none, .*, night_rehearsal$"),
         ({"preset": "cosplace", "alpha": 50}, "alpha=50 must divide 360 degrees, as 30 does"),
         ({"preset": "cosplace", "L": 5}, "alpha=30 times L=5 must divide 360 .*choose an L that divides 12"),
         ({"preset": "cosplace", "L": 24}, "choose an L that divides 12"),
         ({"preset": "cosplace", "mining": "full"}, "mining does nothing to a loss of classes in groups; leave it out"),
         ({"preset": "cosplace", "loss": "triplet", "M": 5.0}, "M does nothing to a loss of tuples; leave it out"),
         ({"loss": "geo_classification", "groups_num": 1}, "groups_num does nothing to a loss of classes; leave it out"),
+        ({"preset": "cosplace", "emms_weight": 1.0}, "emms_weight does nothing to the loss 'cosface'; leave it out"),
         ({"preset": "cosplace", "logit_scale": "30"}, "logit_scale='30' must be a number"),
         ({"preset": "cosplace", "margin_gradient": "both"}, "choose one of: straight_through, true"),
         ({"preset": "cosplace", "groups_order": "random"}, "choose one of: sorted, legacy"),
@@ -96,7 +97,7 @@ NUMBERS = [name for name, default in (GROUPED | Config().options()).items() if t
 
 
 def with_number(name, value):
-    grouped = {"loss": "cosface", "domain": "auto_encoder"}
+    grouped = {"loss": "emms", "domain": "auto_encoder"}
     return Config.of("full", **grouped if name in GROUPED.keys() - Config().options().keys() else {}, **{name: value})
 
 
@@ -196,7 +197,10 @@ def test_rows_of_the_night_study_follow_what_they_are_changed_from():
     assert rows["CosFace"] == base and rows["FDA+PP"] == base.replace(augmentation="fda_synthetic_night")
     assert rows["FDA+PP+DA (beta = 0.09)"].fda_beta == pytest.approx(0.9)
     jittered = night_study(base.replace(augmentation="hue"))["PP"]
-    assert jittered == base.replace(augmentation="synthetic_night+hue")
+    assert jittered == base.replace(augmentation="synthetic_night_mild+hue")
+    study = night_study(Config.of("full", "night_study"))
+    assert study["FDA+PP+colorjitter+EMMS"].augmentation == study["FDA+PP"].augmentation
+    assert night_study(Config.of("smoke", "night_rehearsal"))["FDA+PP+DA (beta = 0.09)"].fda_beta == 1
 
 
 def test_soups_of_the_night_study_are_made_of_its_rows():
