@@ -46,8 +46,7 @@ class ClassOptions:
     loss: str = "geo_classification"  # cells of 25 m, told apart by a linear layer
     images_per_row: int = 12  # photographs that count as one of train_batch_size, queries_per_epoch, cache_refresh_rate
 
-    # what an augmentation makes night: of all photographs half, at random (merged); the second of each row (separate)
-    night_batches: Literal["merged", "separate"] = "merged"
+    night_batches: Literal["merged", "separate"] = "merged"  # made night: half, at random; the second of each row
     domain: Literal["none", "gradient_reversal", "auto_encoder", "auto_encoder_fully_connected"] = "none"  # adaptation
     domain_weight: float | None = None  # of its loss; None is 0.1 of gradient_reversal (alpha), 0.01 of others (gamma)
     domain_margin: float | None = None  # m of auto-encoders, up to which they rebuild targets badly; None is 0.5
