@@ -65,6 +65,7 @@ def test_a_config_cannot_be_changed():
         ({"preset": "cosplace", "mining": "full"}, "mining does nothing to a loss of classes in groups; leave it out"),
         ({"preset": "cosplace", "loss": "triplet", "M": 5.0}, "M does nothing to a loss of tuples; leave it out"),
         ({"loss": "geo_classification", "groups_num": 1}, "groups_num does nothing to a loss of classes; leave it out"),
+        ({"preset": "cosplace", "emms_weight": 1.0}, "emms_weight does nothing to the loss 'cosface'; leave it out"),
         ({"preset": "cosplace", "logit_scale": "30"}, "logit_scale='30' must be a number"),
         ({"preset": "cosplace", "margin_gradient": "both"}, "choose one of: straight_through, true"),
         ({"preset": "cosplace", "groups_order": "random"}, "choose one of: sorted, legacy"),
@@ -110,7 +111,7 @@ NUMBERS = [name for name, default in (GROUPED | PAIRED | Config().options()).ite
 
 
 def with_number(name, value):
-    kind = {"loss": "cosface", "domain": "auto_encoder"} if name in GROUPED else {"loss": "soft_margin"}
+    kind = {"loss": "emms", "domain": "auto_encoder"} if name in GROUPED else {"loss": "soft_margin"}
     return Config.of("full", **{} if name in Config().options() else kind, **{name: value})
 
 
@@ -226,7 +227,10 @@ def test_rows_of_the_night_study_follow_what_they_are_changed_from():
     assert rows["CosFace"] == base and rows["FDA+PP"] == base.replace(augmentation="fda_synthetic_night")
     assert rows["FDA+PP+DA (beta = 0.09)"].fda_beta == pytest.approx(0.9)
     jittered = night_study(base.replace(augmentation="hue"))["PP"]
-    assert jittered == base.replace(augmentation="synthetic_night+hue")
+    assert jittered == base.replace(augmentation="synthetic_night_mild+hue")
+    study = night_study(Config.of("full", "night_study"))
+    assert study["FDA+PP+colorjitter+EMMS"].augmentation == study["FDA+PP"].augmentation
+    assert night_study(Config.of("smoke", "night_rehearsal"))["FDA+PP+DA (beta = 0.09)"].fda_beta == 1
 
 
 def test_soups_of_the_night_study_are_made_of_its_rows():

@@ -42,7 +42,7 @@ PICTURE_BYTES = 150_000
 def test_commands_are_understood(line, monkeypatch):
     ran = []
     words = [word for word in shlex.split(line, comments=True) if not word.startswith("VG_")]
-    for name in ("Train", "Test", "Benchmark", "Describe", "Locate", "Cache"):
+    for name in ("Train", "Test", "Benchmark", "Describe", "Locate", "Soup", "Cache"):
         monkeypatch.setattr(getattr(cli, name), "__call__", lambda command: ran.append(command))
     monkeypatch.setattr(runner, "execute", lambda *_: ran.append("notebooks") or [])
     if words[0] == "make":

@@ -48,6 +48,7 @@ TRANSFORMS = {
     "fda": FDA(STYLES, beta=0.2),
     "fda as the reference": FDA(STYLES, reference=True),
     "synthetic night": synthetic_night,
+    "mild": lambda images: synthetic_night(images, AFTER_FDA),
     "both": with_fda(FDA(STYLES, beta=0.2)),
 }
 every = pytest.mark.parametrize("change", TRANSFORMS.values(), ids=TRANSFORMS)
@@ -90,7 +91,13 @@ def test_each_image_has_a_draw_of_its_own(change):
 
 
 @pytest.mark.parametrize(
-    ("name", "change"), {"fda": "fda", "synthetic_night": "synthetic night", "fda_synthetic_night": "both"}.items()
+    ("name", "change"),
+    {
+        "fda": "fda",
+        "synthetic_night": "synthetic night",
+        "synthetic_night_mild": "mild",
+        "fda_synthetic_night": "both",
+    }.items(),
 )
 def test_as_augmentations_they_change_half_of_the_images_and_say_which(name, change):
     images = batch(64)
@@ -105,7 +112,7 @@ def test_as_augmentations_they_change_half_of_the_images_and_say_which(name, cha
     torch.manual_seed(0)
     flipped = make_augmentation("horizontal_flip")(images)
     torch.manual_seed(0)
-    assert torch.equal(augment(images, night=False), flipped) and not augment.by_night.any()
+    assert torch.equal(augment(images, share=0), flipped) and not augment.by_night.any()
     assert augment(images[:0]).shape == images[:0].shape
 
 

@@ -5,7 +5,7 @@ import torch
 import torchvision
 
 from vg_core.config import Config
-from vg_core.models import build_model
+from vg_core.models import build_model, released
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +38,11 @@ def test_the_backbone_is_taken_and_the_scenes_are_left(published, layer):
         + ("layer4, " if layer == "layer3" else "")
         + "fc.weight, fc.bias"
     )
+
+
+def test_they_are_fetched_by_name(published, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(released, "PLACES365", published[0].parent.as_uri() + "/{}_places365.pth.tar")
+    assert build_model(Config(weights="places365")).origin.startswith(str(tmp_path / "checkpoints" / published[0].name))
+    with pytest.raises(OSError, match=r"the Places365 weights of vgg16 could not be fetched .*weights=PATH"):
+        build_model(Config(backbone="vgg16", layer="conv5_3", freeze="pool4", weights="places365"))

@@ -1,5 +1,6 @@
 """Domain adaptation in trainings: what rows gain, what counts as target, what is told, and exact resume."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -261,6 +262,9 @@ def test_photographs_of_the_test_are_targets_only_if_that_is_said(night_street, 
     night = config.replace(targets="test/queries", epochs_num=1)
     with pytest.raises(ValueError, match="16 of 16 unlabelled photographs of street are photographs of the test; name"):
         run(night)
+    shutil.copytree(night_street / "images" / "unlabelled", night_street / "images" / "test" / "night")
+    with pytest.raises(ValueError, match="5 of 5 unlabelled photographs of street are photographs of the test"):
+        run(night.replace(targets="test/night"))  # of another test than this run's
     told = [run(one).card for one in (night.replace(transductive=True), config.replace(epochs_num=1))]
     assert [(card["targets"], card["transductive"]) for card in told] == [("test/queries", True), ("unlabelled", False)]
     assert "targets" not in run(GROUPS.replace(epochs_num=1)).card

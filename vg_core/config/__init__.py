@@ -61,7 +61,7 @@ class Config:
     ] = "resnet18"  # fmt: skip
     layer: str = "layer3"  # last layer used; layer3 is "conv4" of the literature
     freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
-    weights: str = "imagenet"  # "imagenet", "streets" (ours, for rehearsals), "none", a file, or cosplace:ResNet18_512
+    weights: str = "imagenet"  # "imagenet", "places365", "streets" (ours), "none", a file, or cosplace:ResNet18_512
     pooling: Literal["average", "max", "gem", "netvlad"] = "gem"  # feature maps to one descriptor
     l2: Literal["before_pool", "after_pool", "both"] = "both"  # where descriptors are normalised
     clusters: int = 64  # NetVLAD only

@@ -80,7 +80,7 @@ PRESETS: dict[str, dict] = {
     "night_study": COSPLACE
     | {"groups_num": 1, "epochs_num": 3, "images_per_row": 2, "train_batch_size": 16}
     | {"queries_per_epoch": 160_000, "cache_refresh_rate": 40_000},  # 10,000 iterations
-    # a rehearsal of it, as long: 480 iterations in a single epoch, so that no choice on val adds to the noise
+    # a rehearsal of it, 480 iterations as cosplace_rehearsal, in one epoch, so that no choice on val adds noise
     "night_rehearsal": COSPLACE
     | REHEARSAL
     | {"groups_num": 1, "epochs_num": 1, "images_per_row": 2, "train_batch_size": 16}

@@ -46,9 +46,7 @@ class ClassOptions:
     loss: str = "geo_classification"  # cells of 25 m, told apart by a linear layer
     images_per_row: int = 12  # photographs that count as one of train_batch_size, queries_per_epoch, cache_refresh_rate
 
-    night_batches: Literal["merged", "separate"] = (
-        "merged"  # made night: half at random; the 2nd photograph of each row
-    )
+    night_batches: Literal["merged", "separate"] = "merged"  # made night: half, at random; the second of each row
     domain: Literal["none", "gradient_reversal", "auto_encoder", "auto_encoder_fully_connected"] = "none"  # adaptation
     domain_weight: float | None = None  # of its loss; None is 0.1 of gradient_reversal (alpha), 0.01 of others (gamma)
     domain_margin: float | None = None  # m of auto-encoders, up to which they rebuild targets badly; None is 0.5
@@ -99,6 +97,8 @@ class GroupOptions(ClassOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.emms_weight is not None and not self.loss.startswith("emms"):
+            raise ValueError(f"emms_weight does nothing to the loss {self.loss!r}; leave it out")
         if 360 % self.alpha:
             raise ValueError(f"alpha={self.alpha} must divide 360 degrees, as 30 does, or one class is narrower")
         directions = 360 // self.alpha
@@ -159,7 +159,7 @@ CLASSES = ("geo_classification",)  # losses that tell classes apart
 PAIRS = ("soft_margin",)  # those of pairs
 MARGINS = ("cosface", "arcface", "sphereface", "softmax", "emms", "emms_log_of_sum")  # those of classes in groups
 STYLED = {"fda", "fda_synthetic_night"}  # augmentations that need photographs by night
-NIGHTS = {"synthetic_night", *STYLED}  # and all that make photographs look like night
+NIGHTS = {"synthetic_night", "synthetic_night_mild", *STYLED}  # and all that make photographs look like night
 
 
 def kind_of(loss: object) -> type:

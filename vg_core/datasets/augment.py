@@ -1,21 +1,23 @@
 """Augmentations by name, joined by "+": what a training sees of its photographs, perhaps half of them by night."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from vg_core.config.tasks import STYLED
+from vg_core.config.tasks import NIGHTS, STYLED
 from vg_core.datasets.augmentation import AUGMENTATIONS, Augmentation, check_images, some_of
-from vg_core.datasets.night import BETA, FDA, band, synthetic_night, with_fda
+from vg_core.datasets.night import AFTER_FDA, BETA, FDA, band, synthetic_night, with_fda
 from vg_core.system.errors import ByName
 
-NIGHTS: dict[str, Callable[[FDA | None], Augmentation]] = {  # by day to by night
+MAKERS: dict[str, Callable[[FDA | None], Augmentation]] = {  # of NIGHTS
     "synthetic_night": lambda _fda: synthetic_night,
+    "synthetic_night_mild": lambda _fda: partial(synthetic_night, factors=AFTER_FDA),
     "fda": lambda fda: fda,
     "fda_synthetic_night": with_fda,
 }
-ALL = ByName("augmentation", AUGMENTATIONS | NIGHTS)
+ALL = ByName("augmentation", AUGMENTATIONS | MAKERS)
 
 
 class Augment:
@@ -26,7 +28,7 @@ class Augment:
     """
 
     def __init__(self, names: Sequence[str], fda: FDA | None = None):
-        self.parts = [(name in NIGHTS, NIGHTS[name](fda) if name in NIGHTS else AUGMENTATIONS[name]) for name in names]
+        self.parts = [(name in NIGHTS, MAKERS[name](fda) if name in NIGHTS else AUGMENTATIONS[name]) for name in names]
 
     def __call__(self, images: Tensor, share: float = 0.5) -> Tensor:
         """Images augmented; a ``share`` of 0 leaves NIGHTS out, as photographs want it that are by night already."""

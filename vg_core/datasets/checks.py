@@ -1,5 +1,6 @@
 """What photographs say about themselves before hours of work: copies among them, and shapes that do not fit."""
 
+import os
 from collections.abc import Sequence
 from itertools import chain, combinations
 
@@ -24,9 +25,15 @@ def check_recall(sets: Sequence[PlaceSet], radius_m: float) -> None:
 
 
 def check_targets(train: PlaceSet, test: PlaceSet) -> None:
-    """Raises ValueError for unlabelled photographs to learn from that are photographs of the test, byte for byte."""
-    there = set(chain(*test.contents)) if train.unlabelled else ()
-    if count := sum(content in there for content in train.contents[2]):
+    """Raises ValueError for unlabelled photographs to learn from that are photographs of the test, byte for byte, or
+    lie in a folder ``test`` with them, as queries of another test do.
+    """
+    if not train.unlabelled:
+        return
+    there, folder = set(chain(*test.contents)), os.path.commonpath([test.database.path[0], test.queries.path[0]])
+    below = os.path.realpath(folder) + os.sep if os.path.basename(folder) == "test" else "\0"  # no path has that
+    pairs = zip(train.unlabelled, train.contents[2], strict=True)
+    if count := sum(content in there or os.path.realpath(path).startswith(below) for path, content in pairs):
         raise ValueError(
             f"{count} of {len(train.unlabelled)} unlabelled photographs of {train.name} are photographs of the test; "
             "name others in targets, or say transductive=True, which is then told beside the results"

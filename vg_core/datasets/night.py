@@ -3,8 +3,8 @@
 Fourier domain adaptation (Yang and Soatto, CVPR 2020) and a synthetic night, with the constants of AMLSquad/CosPlace.
 There each photograph is changed once, at 512 x 1024, and stored as JPEG; here a batch is changed anew each time, at its
 own size, and lamps are blurred by the share of the height that is 80 pixels of 512. Everything is drawn on the CPU from
-torch's global generator, so that ``torch.manual_seed`` decides what comes out; noise comes from a seed of its own for
-each image, on the device, so that it is another on a GPU.
+torch's global generator, so that ``torch.manual_seed`` decides what comes out, except noise: its seed is drawn so, and
+a GPU makes other noise of a seed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from vg_core.config import Config
 from vg_core.datasets.images import read_image
 
-BETA = 0.01  # of the study's default; it also has 0.05 and 0.09
+BETA = Config.fda_beta  # the study also has 0.05 and 0.09
 REFERENCE = 512, 1024  # height and width that the reference stretches every image to
 LAMPS = 8  # discs of an image that stay light
 DARKNESS = 100  # of 255, between them
@@ -98,7 +99,16 @@ def band(beta: float, height: int, width: int) -> int:
 
     The published betas are meant for 512 rows, where 0.01 gives 2; below 200 rows it gives 0, and 0.1 does as much.
     """
-    return floor(0.5 * min(height, 2 * (width // 2 + 1)) * beta)
+    return floor(beta * _widest(height, width))
+
+
+def beta_for(b: int, height: int, width: int) -> float:
+    """A beta that gives this `band` in images of this size, or their widest."""
+    return min(1.0, (b + 0.5) / _widest(height, width))
+
+
+def _widest(height: int, width: int) -> float:
+    return 0.5 * min(height, 2 * (width // 2 + 1))
 
 
 @lru_cache(maxsize=8)

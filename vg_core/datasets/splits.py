@@ -58,14 +58,16 @@ def find_split(name: str, split: str, queries: str = "queries") -> Path:
 def find_targets(dataset: str, name: str) -> Path:
     """Folder of unlabelled photographs: one of that name beside the splits of a dataset, or the path of any other.
 
-    FileNotFoundError, which says where it looked.
+    FileNotFoundError, which says where it looked; ValueError for a folder that has splits in it.
     """
     root = Path(dataset).expanduser() if os.sep in str(dataset) else paths.data_root() / dataset
     places = [root / "images" / name, root / "processed" / name, root / name, Path(name).expanduser().absolute()]
     for folder in places:
+        if any((folder / split).is_dir() for split in SPLITS):
+            raise ValueError(f"targets={name!r} is {folder}, which holds labelled photographs too; name one inside")
         if folder.is_dir():
             return folder
-    again = "; draw it again: data_scripts/toy_city.py --force" if dataset == "toycity_dense" else ""
+    again = f"; draw it again: data_scripts/toy_city.py --city {dataset} --force" if dataset == "toycity_dense" else ""
     raise FileNotFoundError(
         f"dataset '{dataset}' has no unlabelled photographs: expected {places[0]}{again}. Name their folder in "
         "targets, as it is called beside train or by its path"

@@ -30,6 +30,7 @@ RELEASED = {  # maker: repository, and the widths of descriptors that it lists f
         {"VGG16": (512,), "ResNet18": (256, 512)} | dict.fromkeys(("ResNet50", "ResNet101"), _OF_RESNET50[2:]),
     ),
 }
+PLACES365 = "http://places2.csail.mit.edu/models_places365/{}_places365.pth.tar"  # for resnet18 and resnet50
 PATIENCE = 60  # seconds without an answer
 
 
@@ -56,6 +57,9 @@ def weights_file(weights: str, backbone: str) -> Path | None:
         return STREETS
     if weights == "imagenet":
         return imagenet_file(backbone)
+    if weights == "places365":
+        advice = "say where you have it: weights=PATH"
+        return fetched(PLACES365.format(backbone), f"the Places365 weights of {backbone}", advice)
     return model_file(os.path.expanduser(weights))  # of ~nobody, Path's own raises a RuntimeError
 
 

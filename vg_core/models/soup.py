@@ -58,6 +58,9 @@ def _unlike(soup: GeoModel, model: GeoModel) -> str:
     if model.whitening is not None:
         return "it is whitened, and whitenings of different networks have no axes in common"
     ours, theirs = ({name: type(layer).__name__ for name, layer in one.named_modules()} for one in (soup, model))
+    if soup.config.image_size != model.config.image_size:
+        sizes = ("x".join(map(str, one.config.image_size)) for one in (model, soup))
+        return "it was trained on images of {} and not of {}".format(*sizes)
     fault = next((name for name in ours | theirs if ours.get(name) != theirs.get(name)), None)
     if fault is not None:
         return f"its layer {fault} is {theirs.get(fault, 'missing')} in place of {ours.get(fault, 'none')}"

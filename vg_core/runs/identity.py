@@ -15,12 +15,8 @@ from vg_core.system import own_files
 from vg_core.system.text import printable
 
 TRAINER = ("training.trainer",)  # with all that it imports, it makes the weights
-TESTER = (
-    "retrieval.ranking",
-    "retrieval.strategies",
-    "retrieval.whitened",
-    "datasets.restyle",
-)  # and these the results of a test
+# and these make the results of a test
+TESTER = ("retrieval.ranking", "retrieval.strategies", "retrieval.whitened", "datasets.restyle")
 # options count by their values; files, devices and processes carry numbers, and figures show them
 NO_NUMBERS = ("config", "system", "figures", "report")
 DEFAULTS = 1  # raised when the default of an option changes: names leave out what is at its default

@@ -118,7 +118,7 @@ def _strategy(config: Config, trained_on: str, places: PlaceSet) -> Strategy:
     if RESTYLED not in config.test_method.split("+"):
         return strategy
     styles = PlaceSet.load(trained_on, "train").database.path
-    return replace(strategy, read=Restyled(places.queries.path, styles, config.fda_beta))
+    return replace(strategy, read=Restyled(places.queries.path, styles, config.fda_beta, config.image_size))
 
 
 def _test(job: Job) -> None:

@@ -31,8 +31,8 @@ def write_soup(models: Sequence[Path], output: Path, val: str = "") -> list[str]
     if val:
         places = load_places(soup.config.replace(dataset=val), "val")
         soup, chosen = greedy_soup(models, lambda model: _recall_1(model, places))
-    transductive = any(load_model(model).config.transductive for model in chosen)
-    save_model(soup, output, models=len(chosen), **({"transductive": 1} if transductive else {}))
+    soup.config = soup.config.replace(transductive=any(load_model(model).config.transductive for model in chosen))
+    save_model(soup, output)
     return [f"{output}: the mean of {len(chosen)} of {len(models)} models", *map(str, chosen)]
 
 
@@ -44,6 +44,8 @@ def soup_ranks(
     Each is tested as the first of its configurations says; ``greedy`` chooses on val. Runs that are not finished are
     made; what was tested once is read back.
     """
+    if not soups or not all(soups.values()):
+        raise ValueError("there is nothing to average: name soups, and for each the configurations that it is made of")
     found = []
     for name, configs in soups.items():
         for seed in seeds:

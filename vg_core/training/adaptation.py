@@ -31,9 +31,8 @@ class Adaptation(Objective):
         labelled = [(slice(*some.indices(inner.images_per_row)), share) for some, share in inner.augmented]
         self.augmented = (*labelled, (slice(-1, None), 0.0))  # targets are not made night
         self.separate = config.task.night_batches == "separate"
-        least = min(config.train_batch_size, inner.most_rows) // (
-            config.accumulate * processes.size()
-        )  # rows of a part
+        parts = config.accumulate * processes.size()
+        least = min(config.train_batch_size, inner.most_rows) // parts  # rows
         if self.separate and least < 3:
             raise ValueError(
                 f"{places.name} train: night_batches=separate takes sources from a third of the rows, and a part of a "
@@ -69,7 +68,7 @@ class Adaptation(Objective):
         return np.where(by_night, ~rows, rows)
 
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
-        is_target, rows = rows < 0, np.where(rows < 0, ~rows, rows)  # (B, P + 1) each
+        is_target, rows = rows < 0, np.where(rows < 0, ~rows, rows)  # (B, P + 1) each; see marked
         is_target[:, -1] = True
         descriptors, maps = (part.unflatten(0, rows.shape) for part in encode(pixels))  # (B, P + 1, …) each
         labelled = Encoded(descriptors[:, :-1].flatten(0, 1), maps[:, :-1].flatten(0, 1))  # of B x P images
