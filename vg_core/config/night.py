@@ -12,7 +12,7 @@ NIGHT_STUDY: dict[str, dict] = {
     "ArcFace (s = 64, m = 0.5)": {"loss": "arcface", "logit_scale": 64.0, "logit_margin": 0.5},
     "SphereFace (s = 30, m = 1.5)": {"loss": "sphereface", "logit_scale": 30.0, "logit_margin": 1.5},
     "FDA": {"augmentation": "fda"},
-    "PP": {"augmentation": "synthetic_night_mild"},  # that of its time, which stayed behind FDA
+    "PP": {"augmentation": "synthetic_night_mild"},  # of two PPs the first; the stronger came later
     "FDA+PP": BOTH,
     "DA": REVERSAL,
     "FDA+PP+DA (alpha = 0.01)": BOTH | REVERSAL | {"domain_weight": 0.01},
