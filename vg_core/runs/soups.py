@@ -9,7 +9,7 @@ import pandas as pd
 from vg_core.config import Config
 from vg_core.datasets.places import PlaceSet, load_places
 from vg_core.evaluation.ranks import Within
-from vg_core.models import GeoModel, load_model, save_model
+from vg_core.models import GeoModel, save_model
 from vg_core.models.soup import greedy_soup, uniform_soup
 from vg_core.retrieval.ranking import evaluate
 from vg_core.runs.experiments import run
@@ -31,7 +31,6 @@ def write_soup(models: Sequence[Path], output: Path, val: str = "") -> list[str]
     if val:
         places = PlaceSet.load(val, "val")
         soup, chosen = greedy_soup(models, lambda model: _recall_1(model, places))
-    soup.config = soup.config.replace(transductive=any(load_model(model).config.transductive for model in chosen))
     save_model(soup, output)
     return [f"{output}: the mean of {len(chosen)} of {len(models)} models", *map(str, chosen)]
 
