@@ -37,7 +37,7 @@ def rounds_on_disk(folder):
 
 
 def fit_interrupted(config, folder, monkeypatch):
-    """Train until the fourth step, which is interrupted; returns the pixels of all steps, to which later ones are added."""
+    """Train until the fourth step, which is interrupted; returns the pixels of the steps so far, and of later ones."""
     original, seen = Trainer.step, []
 
     def interrupted(self, pixels, rows):
