@@ -27,10 +27,11 @@ def write_soup(models: Sequence[Path], output: Path, val: str = "") -> list[str]
     """
     if output.suffix != ".safetensors":
         raise ValueError(f"output={output} must end in .safetensors")
-    soup, chosen = uniform_soup(models), list(models)
     if val:
         places = PlaceSet.load(val, "val")
         soup, chosen = greedy_soup(models, lambda model: _recall_1(model, places))
+    else:
+        soup, chosen = uniform_soup(models), models
     save_model(soup, output)
     return [f"{output}: the mean of {len(chosen)} of {len(models)} models", *map(str, chosen)]
 
