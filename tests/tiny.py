@@ -1,11 +1,12 @@
 """The smallest training that is still the real one: a street of a few dozen photographs, a few convolutions."""
 
+import pytest
 import torch
 
 from vg_core.config import Config, TupleOptions
 from vg_core.datasets.places import load_places
 from vg_core.training.progress import Progress
-from vg_core.training.trainer import train
+from vg_core.training.trainer import Trainer, train
 
 TINY = Config(
     profile="smoke",
@@ -33,6 +34,22 @@ def rounds_on_disk(folder):
     """How many rounds a training has saved."""
     file = folder / "state.pt"
     return len(torch.load(file, weights_only=True)["history"]) if file.exists() else 0
+
+
+def fit_interrupted(config, folder, monkeypatch):
+    """Train until the fourth step, which is interrupted; returns the pixels of the steps so far, and of later ones."""
+    original, seen = Trainer.step, []
+
+    def interrupted(self, pixels, rows):
+        seen.append(pixels)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return original(self, pixels, rows)
+
+    monkeypatch.setattr(Trainer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, folder)
+    return seen
 
 
 def fit(config, folder):

@@ -10,7 +10,7 @@ import torch
 from torch._inductor import config as inductor
 
 import vg_core.retrieval.descriptors
-from tests.tiny import TINY, fit
+from tests.tiny import TINY, fit, fit_interrupted
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import PlaceSet
 from vg_core.models import build_model, load_model
@@ -136,19 +136,9 @@ def test_a_step_is_that_of_layers_that_were_not_folded(street, tmp_path):
 def test_an_interrupted_training_goes_on_with_the_same_numbers(street, tmp_path, budget, monkeypatch):
     budget(PLENTY)
     whole = fit(FROZEN, tmp_path / "whole")
-    original, calls = training.Trainer.step, []
-
-    def interrupted(self, pixels, rows):
-        assert pixels.shape[1] == 64  # maps, no pixels
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return original(self, pixels, rows)
-
-    monkeypatch.setattr(training.Trainer, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        fit(FROZEN, tmp_path / "stopped")
+    seen = fit_interrupted(FROZEN, tmp_path / "stopped", monkeypatch)
     resumed = fit(FROZEN, tmp_path / "stopped")
+    assert {pixels.shape[1] for pixels in seen} == {64}  # maps, no pixels
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
     assert resumed.best == whole.best
 

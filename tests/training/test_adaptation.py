@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.tiny import GROUPS, TINY, fit, rounds_on_disk
+from tests.tiny import GROUPS, TINY, fit, fit_interrupted, rounds_on_disk
 from vg_core.datasets.augment import make_augmentation
 from vg_core.datasets.places import load_places
 from vg_core.losses.domain import AADA, DomainHead
@@ -153,19 +153,10 @@ def test_interrupted_adaptation_goes_on_bit_for_bit(night_street, tmp_path, monk
     whole = fit(config, tmp_path / "whole")
     told = {"domain_accuracy"} if domain == "gradient_reversal" else {"source_error", "target_error"}
     assert all(told <= row.keys() and np.isfinite(row["loss"]) for row in whole.history)
-    original, calls = training.Trainer.step, []
-
-    def interrupted(self, pixels, rows):
-        calls.append(pixels.dtype)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return original(self, pixels, rows)
-
-    monkeypatch.setattr(training.Trainer, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        fit(config, tmp_path / "stopped")
+    seen = fit_interrupted(config, tmp_path / "stopped", monkeypatch)
     assert rounds_on_disk(tmp_path / "stopped") == 1
-    assert {*calls} == {torch.uint8 if options else torch.float32}  # kept maps of frozen layers for neither of them
+    looked_at = torch.uint8 if options else torch.float32  # kept maps of frozen layers for neither of them
+    assert {pixels.dtype for pixels in seen} == {looked_at}
     resumed = fit(config, tmp_path / "stopped")
     for name in ("loss", *told):
         assert [row[name] for row in resumed.history] == [row[name] for row in whole.history]

@@ -11,7 +11,8 @@ from vg_core.models.weights import differences
 
 
 def uniform_soup(paths: Sequence) -> GeoModel:
-    """The mean of the models of these checkpoints, with the configuration of the first: see `save_model`.
+    """The mean of the models of these checkpoints, with the configuration of the first: see `save_model`. It is
+    transductive if one of them is.
 
     Batch norms' statistics are averaged like weights, their counters to whole numbers. Raises what `load_model` raises,
     and ValueError for no checkpoint at all, for networks that are not alike and for whitened ones.
@@ -42,13 +43,16 @@ def _mean(paths: list[Path]) -> GeoModel:
     if not paths:
         raise ValueError("a soup needs the checkpoint of a model, at least one")
     soup = load_model(paths[0])
+    transductive = soup.config.transductive
     sums = {name: tensor.double() for name, tensor in soup.state_dict().items()}  # exact: equal models stay as they are
     for path in paths[1:]:
         model = load_model(path)
         if fault := _unlike(soup, model):
             raise ValueError(f"{path} cannot be mixed with {paths[0]}: {fault}; a soup is made of one kind of network")
+        transductive |= model.config.transductive
         for name, tensor in model.state_dict().items():
             sums[name] += tensor
+    soup.config = soup.config.replace(transductive=transductive)
     soup.load_state_dict({name: _like(tensor, sums[name] / len(paths)) for name, tensor in soup.state_dict().items()})
     return soup
 

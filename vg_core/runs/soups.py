@@ -9,7 +9,7 @@ import pandas as pd
 from vg_core.config import Config
 from vg_core.datasets.places import PlaceSet, load_places
 from vg_core.evaluation.ranks import Within
-from vg_core.models import GeoModel, load_model, save_model
+from vg_core.models import GeoModel, save_model
 from vg_core.models.soup import greedy_soup, uniform_soup
 from vg_core.retrieval.ranking import evaluate
 from vg_core.runs.experiments import run
@@ -27,11 +27,11 @@ def write_soup(models: Sequence[Path], output: Path, val: str = "") -> list[str]
     """
     if output.suffix != ".safetensors":
         raise ValueError(f"output={output} must end in .safetensors")
-    soup, chosen = uniform_soup(models), list(models)
     if val:
         places = load_places(soup.config.replace(dataset=val), "val")
         soup, chosen = greedy_soup(models, lambda model: _recall_1(model, places))
-    soup.config = soup.config.replace(transductive=any(load_model(model).config.transductive for model in chosen))
+    else:
+        soup, chosen = uniform_soup(models), models
     save_model(soup, output)
     return [f"{output}: the mean of {len(chosen)} of {len(models)} models", *map(str, chosen)]
 

@@ -14,7 +14,10 @@ from vg_core.system import processes
 from vg_core.system.text import count
 from vg_core.training.objective import Encode, Objective, RoundKey
 
-SEPARATE = ((slice(0, 1), 0.0), (slice(1, 2), 1.0))  # of two photographs in a row, the second is made night
+AUGMENTED = {  # by night_batches
+    "merged": Objective.augmented,
+    "separate": ((slice(0, 1), 0.0), (slice(1, 2), 1.0)),  # of two photographs in a row, the second is made night
+}
 
 
 class GeoClassification(Objective):
@@ -29,7 +32,7 @@ class GeoClassification(Objective):
         super().__init__()
         self.mines = False
         self.rows_per_round, self.images_per_row = config.cache_refresh_rate, config.task.images_per_row
-        self.augmented = SEPARATE if config.task.night_batches == "separate" else self.augmented
+        self.augmented = AUGMENTED[config.task.night_batches]
         tables = places.database, places.queries
         cells = geo_classes(*(np.concatenate([table[axis] for table in tables]) for axis in ("easting", "northing")))
         classes = np.unique(cells[: len(places.database)])  # (C,)
@@ -65,7 +68,7 @@ class GroupClassification(Objective):
         super().__init__()
         task, found = config.task, classes_of(config, places)
         self.rows_per_round, self.images_per_row = config.cache_refresh_rate, task.images_per_row
-        self.augmented = SEPARATE if task.night_batches == "separate" else self.augmented
+        self.augmented = AUGMENTED[task.night_batches]
         self.lr = task.classifiers_lr
         starts, sizes, class_of = found.starts, found.sizes, found.of_images  # (G,), (G,), (I,)
         usable = np.flatnonzero(sizes > 1)[: task.groups_num]  # one class alone is nothing to tell apart
