@@ -10,7 +10,7 @@ NAMES = {  # of the face, by the module that holds them
     "datasets.places": "PlaceSet load_places",
     "datasets.splits": "SPLITS",
     "datasets.photographs": "Photographs",
-    "datasets.augment": "make_augmentation",
+    "augmentation.by_name": "make_augmentation",
     "models": "GeoModel build_model load_model save_model",
     "losses.gradients": "FIGURE_3 check_gradients check_joint_losses force_table",
     "mining": "mine",
