@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 from benchmarks import reference
 from benchmarks.measure import Case
 from benchmarks.rows.registry import row
-from vg_core.datasets.night import BETA, FDA, NOISE, STAND_ALONE, draw_night, synthetic_night
+from vg_core.augmentation.night import BETA, FDA, NOISE, STAND_ALONE, draw_night, synthetic_night
 
 FULL = {"images": 8, "height": 512, "width": 512}
 QUICK = {"images": 2, "height": 128, "width": 96}

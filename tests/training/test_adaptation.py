@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.tiny import GROUPS, TINY, fit, fit_interrupted, rounds_on_disk
-from vg_core.datasets.augment import make_augmentation
+from vg_core.augmentation.by_name import make_augmentation
 from vg_core.datasets.places import load_places
 from vg_core.losses.domain import AADA, DomainHead
 from vg_core.models import load_model

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tests.tiny import GROUPS, TINY, fit
-from vg_core.datasets.augment import make_augmentation
+from vg_core.augmentation.by_name import make_augmentation
 from vg_core.datasets.places import PlaceSet
 from vg_core.figures import mining_hardness, training_curves
 from vg_core.losses import LOSSES

@@ -86,7 +86,8 @@ PRESETS: dict[str, dict] = {
     | {"groups_num": 1, "epochs_num": 1, "images_per_row": 2, "train_batch_size": 16}
     | {"image_size": (36, 48), "fda_beta": 0.12, "queries_per_epoch": 7680, "cache_refresh_rate": 1280},
     # Shi, Liu, Yu, Li, NeurIPS 2019. Other than there: weights and pixels are torchvision's, not Caffe's; the contrast
-    # of polar images is not stretched. CVUSA's test is its val, on which the best epoch is chosen; there it was, too
+    # of polar images stays as it is, but for stretch=True. CVUSA's test is its val, on which the best epoch is chosen;
+    # there it was, too
     "safa_cvusa": SAFA | {"dataset": "cvusa"},
     "safa_cvact": SAFA | {"dataset": "cvact", "near_metres": 25.0},
     # Liu, Li, CVPR 2019. Other than there: batch norms keep running statistics; quarters of a turn are all as likely

@@ -123,6 +123,7 @@ class PairOptions:
     network: Literal["safa", "oricnn"] = "safa"
     small: bool = False  # few channels and no weights to start from, for rehearsals
     polar: bool = True  # aerial images as seen from their middle, of the panoramas' size; SAFA only
+    stretch: bool = False  # polar images from black to white, as in the authors' files
     aerial_size: tuple[int, int] = (256, 256)  # (height, width) where they are not polar
     position_maps: int = 8  # SAFA only; 0 is the maximum over all locations (VGG_gp)
     reduce: Literal["mean", "max"] = "mean"  # SAFA only: channels that position maps follow from, max in the paper
@@ -140,6 +141,8 @@ class PairOptions:
             raise ValueError(f"{given[0]} does nothing with network={self.network}; leave it out")
         if len(set(self.aerial_size)) > 1:
             raise ValueError(f"aerial_size={self.aerial_size} is no square, as aerial images are")
+        if self.stretch and not self.polar:
+            raise ValueError("stretch does nothing without polar; leave it out")
         if self.network == "oricnn" and self.polar:
             raise ValueError("polar=True does not go with network=oricnn, which knows of directions: polar=False")
 

@@ -21,12 +21,15 @@ class AerialImages(Photographs):
 
     side = "aerial"
 
-    def __init__(self, paths: Sequence, size: Size, mapped: bool = False, as_polar: bool = False):
-        self.as_polar, self.kind = as_polar, "_polar" if as_polar else "_aerial"
+    def __init__(
+        self, paths: Sequence, size: Size, mapped: bool = False, as_polar: bool = False, stretch: bool = False
+    ):
+        self.as_polar, self.stretch = as_polar, stretch
+        self.kind = ("_polar" if as_polar else "_aerial") + ("_stretched" if stretch else "")
         super().__init__(paths, size, mapped)
 
     def read(self, path: str) -> np.ndarray:
-        return read_aerial(path, self.size, self.as_polar)
+        return read_aerial(path, self.size, self.as_polar, self.stretch)
 
 
 class Panoramas(Photographs):
@@ -75,4 +78,6 @@ def of_side(
 ) -> AerialImages | Panoramas:
     """Images of a side, "aerial" or "ground", as a ``task`` shows them to its network; panoramas may be ``turned``."""
     size = task.sizes(image_size)[side]
-    return AerialImages(paths, size, mapped, task.polar) if side == "aerial" else Panoramas(paths, size, mapped, turned)
+    if side == "ground":
+        return Panoramas(paths, size, mapped, turned)
+    return AerialImages(paths, size, mapped, task.polar, task.stretch)

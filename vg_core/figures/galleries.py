@@ -162,10 +162,10 @@ def _show(axes: Axes, cell: Cell, letters: int) -> None:
 def _retrieved(path: str | Path, parts: Sequence[int], title: str, metres: float, correct: bool) -> Cell:
     """A retrieved image, framed and marked as right or wrong, and how far off it is below."""
     off = f"{metres:,.0f} m" if np.isfinite(metres) else "– m"
-    return Cell(path, _small(path, parts), title, off, partial(_mark, correct=bool(correct)))
+    return Cell(path, _small(path, parts), title, off, partial(mark, correct=bool(correct)))
 
 
-def _mark(axes: Axes, correct: bool) -> None:
+def mark(axes: Axes, correct: bool) -> None:
     """Frame and mark an image as right or wrong, since colour alone would leave out those who do not see it."""
     colour = ink("green" if correct else "vermillion")
     axes.spines[:].set(color=colour, linewidth=2.5)

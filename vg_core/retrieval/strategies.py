@@ -15,7 +15,7 @@ from vg_core.retrieval.ranking import search
 from vg_core.system.errors import ByName
 
 SMALLEST_SIDE = 32  # pixels; below it VGG-16 has no location left
-RESTYLED = "fda"  # how queries are read then, or panoramas of ANY_HEADING, who tests says (`datasets.restyle`)
+RESTYLED = "fda"  # how queries are read then, or panoramas of ANY_HEADING, who tests says (`augmentation.restyle`)
 SCALES = (1.0, 2**-0.5, 2**0.5)  # Radenovic et al., TPAMI 2018
 
 

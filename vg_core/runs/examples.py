@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from vg_core.augmentation.by_name import make_augmentation
 from vg_core.config import Config
-from vg_core.datasets.augment import make_augmentation
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import load_places
 from vg_core.figures import explorer

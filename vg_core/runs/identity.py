@@ -16,7 +16,7 @@ from vg_core.system.text import printable
 
 TRAINER = ("training.trainer",)  # with all that it imports, it makes the weights
 # and these make the results of a test
-TESTER = ("retrieval.ranking", "retrieval.strategies", "retrieval.whitened", "datasets.restyle")
+TESTER = ("retrieval.ranking", "retrieval.strategies", "retrieval.whitened", "augmentation.restyle")
 # options count by their values; files, devices and processes carry numbers, and figures show them
 NO_NUMBERS = ("config", "system", "figures", "report")
 DEFAULTS = 1  # raised when the default of an option changes: names leave out what is at its default

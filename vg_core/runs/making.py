@@ -11,10 +11,10 @@ from typing import TextIO
 import numpy as np
 import pandas as pd
 
+from vg_core.augmentation.restyle import Restyled
 from vg_core.config import ANY_HEADING, Config
 from vg_core.cross_view.ranking import one_percent_facts
 from vg_core.datasets.places import PlaceSet
-from vg_core.datasets.restyle import Restyled
 from vg_core.evaluation.ranks import Within
 from vg_core.models import load_model
 from vg_core.models.checkpoint import checkpoint_hash

@@ -28,7 +28,7 @@ def write_soup(models: Sequence[Path], output: Path, val: str = "") -> list[str]
     if output.suffix != ".safetensors":
         raise ValueError(f"output={output} must end in .safetensors")
     if val:
-        places = load_places(soup.config.replace(dataset=val), "val")
+        places = PlaceSet.load(val, "val")
         soup, chosen = greedy_soup(models, lambda model: _recall_1(model, places))
     else:
         soup, chosen = uniform_soup(models), models

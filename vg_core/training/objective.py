@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from vg_core.datasets.augment import Augment
+from vg_core.augmentation.by_name import Augment
 from vg_core.mining.rounds import Describe
 from vg_core.models.network import Encoded
 from vg_core.system.bounds import LARGEST

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from vg_core.augmentation.by_name import Augment, check_augmentation, make_augmentation
 from vg_core.config import Config
-from vg_core.datasets.augment import Augment, check_augmentation, make_augmentation
 from vg_core.datasets.photographs import Photographs, in_parts
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within

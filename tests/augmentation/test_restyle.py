@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from tests.tiny import TINY
+from vg_core.augmentation.night import FDA
+from vg_core.augmentation.restyle import Restyled
 from vg_core.datasets.images import UnreadableImage, read_image
-from vg_core.datasets.night import FDA
 from vg_core.datasets.places import PlaceSet
-from vg_core.datasets.restyle import Restyled
 from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model, save_model
 from vg_core.retrieval.ranking import evaluate

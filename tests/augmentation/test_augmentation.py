@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from vg_core.datasets import augmentation
-from vg_core.datasets.augment import make_augmentation
-from vg_core.datasets.augmentation import AUGMENTATIONS
+from vg_core.augmentation import colour_and_shape as augmentation
+from vg_core.augmentation.by_name import make_augmentation
+from vg_core.augmentation.colour_and_shape import AUGMENTATIONS
 
 RANDOM = [name for name in AUGMENTATIONS if name != "none"]
 

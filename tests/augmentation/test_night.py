@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks import reference
-from vg_core.datasets import night
-from vg_core.datasets.augment import check_augmentation, make_augmentation
+from vg_core.augmentation import night
+from vg_core.augmentation.by_name import check_augmentation, make_augmentation
+from vg_core.augmentation.night import AFTER_FDA, FDA, STAND_ALONE, band, draw_night, synthetic_night, with_fda
 from vg_core.datasets.images import UnreadableImage
-from vg_core.datasets.night import AFTER_FDA, FDA, STAND_ALONE, band, draw_night, synthetic_night, with_fda
 
 SIZE = 48, 64
 

@@ -6,9 +6,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vg_core.augmentation.colour_and_shape import AUGMENTATIONS, Augmentation, check_images, some_of
+from vg_core.augmentation.night import AFTER_FDA, BETA, FDA, band, synthetic_night, with_fda
 from vg_core.config.tasks import NIGHTS, STYLED
-from vg_core.datasets.augmentation import AUGMENTATIONS, Augmentation, check_images, some_of
-from vg_core.datasets.night import AFTER_FDA, BETA, FDA, band, synthetic_night, with_fda
 from vg_core.system.errors import ByName
 
 MAKERS: dict[str, Callable[[FDA | None], Augmentation]] = {  # of NIGHTS

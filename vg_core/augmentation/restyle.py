@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from vg_core.datasets.augment import check_augmentation
+from vg_core.augmentation.by_name import check_augmentation
+from vg_core.augmentation.night import FDA, band, beta_for
 from vg_core.datasets.images import read_image
-from vg_core.datasets.night import FDA, band, beta_for
 
 SEED = 0  # of which style each query gets, the same in all tests
 
