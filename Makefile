@@ -10,7 +10,7 @@ STRIP = metadata.papermill cell.metadata.papermill cell.metadata.execution metad
 
 COURSEWORK = 00 10 20 21 22 23 24 25 32 90
 CONTRIBUTION = 30 31 33 34 70 71
-SYSTEMS = 50 51
+SYSTEMS = 50 51 60
 
 .PHONY: help report contribution systems test lab fuzz bench bench-publish readme pretrain strip
 
@@ -27,8 +27,9 @@ contribution: $(READY) ## the same for SARE, all losses, speed and large databas
 	$(RUN) reports/run_notebooks.py --profile smoke $(CONTRIBUTION) 90
 	$(RUN) reports/build.py --profile smoke
 
-systems: $(READY) ## the same for CosPlace and its night study, on a denser city
+systems: $(READY) ## the same for CosPlace, its night study, and from the street to the map, on other cities
 	$(RUN) data_scripts/toy_city.py --city toycity_dense
+	$(RUN) data_scripts/toy_city.py --city toycity_pairs
 	$(RUN) reports/run_notebooks.py --profile smoke $(SYSTEMS) 90
 	$(RUN) reports/build.py --profile smoke
 

@@ -14,7 +14,7 @@ from vg_core.__main__ import main
 from vg_core.config import Config
 from vg_core.cross_view.branches import Sides
 from vg_core.cross_view.pictures import read_aerial, read_ground
-from vg_core.cross_view.polar import polar
+from vg_core.cross_view.polar import PUBLISHED, polar
 from vg_core.cross_view.soft_margin import near_pairs, soft_margin
 from vg_core.datasets import photographs
 from vg_core.datasets.checks import oddities
@@ -24,6 +24,7 @@ from vg_core.models import build_model, load_model, save_model
 from vg_core.models.network import Encoded
 from vg_core.retrieval.descriptors import describe, photographs_of
 from vg_core.runs.experiments import run, sweep
+from vg_core.runs.pair_examples import found_from_above, pair_pictures, position_weights
 from vg_core.system import processes
 from vg_core.system.paths import data_root, pixels_folder
 from vg_core.training import trainer as training
@@ -104,11 +105,12 @@ def test_options_reach_the_loss(views, options):
     assert not options or expected != soft_margin(found[len(rows) :], found[: len(rows)])
 
 
-@pytest.mark.parametrize("as_polar", [True, False])
-def test_each_side_is_decoded_to_its_own_size(views, as_polar):
-    config, places = VIEWS.replace(polar=as_polar), load_places(VIEWS, "val")
+@pytest.mark.parametrize(("as_polar", "stretch"), [(True, False), (True, True), (False, False)])
+def test_each_side_is_decoded_to_its_own_size(views, as_polar, stretch):
+    config, places = VIEWS.replace(polar=as_polar, stretch=stretch), load_places(VIEWS, "val")
     images = photographs_of(places, config.image_size, config.task)
-    aerial = read_aerial(places.aerial.path[2], (24, 64) if as_polar else (32, 32), as_polar)
+    aerial = read_aerial(places.aerial.path[2], (24, 64) if as_polar else (32, 32), as_polar, stretch)
+    assert not stretch or (aerial.min(), aerial.max()) == (0, 255)
     ground = read_ground(places.ground.path[4], (24, 64))
     for source in (images, photographs_of(places, config.image_size, config.task)):  # decoded, and from the cache
         first, batch, last = source.batches([[2], [2, 11, 5, 7], [13]])
@@ -121,9 +123,10 @@ def test_each_side_is_decoded_to_its_own_size(views, as_polar):
 
 def test_pixels_that_were_read_otherwise_lie_in_other_files(views, monkeypatch):
     places = load_places(VIEWS, "val")
-    for config in (VIEWS, VIEWS.replace(polar=False, aerial_size=(64, 64), image_size=(64, 64))):
+    plain = VIEWS.replace(polar=False, aerial_size=(64, 64), image_size=(64, 64))
+    for config in (VIEWS, VIEWS.replace(stretch=True), plain):
         photographs_of(places, (64, 64), config.task)
-    assert len([*pixels_folder().iterdir()]) == 3  # polar, plain, and panoramas
+    assert len([*pixels_folder().iterdir()]) == 4  # polar, polar stretched, plain, and panoramas
     monkeypatch.setattr(photographs, "MAPPED_SHARE_OF_DISK", 0.0)  # where there is no room, each batch is decoded
     whole = photographs_of(places, VIEWS.image_size, VIEWS.task)
     assert [len(batch) for batch in whole.batches([[2], [], [13, 8]])] == [1, 0, 2]
@@ -218,9 +221,30 @@ def test_a_run_learns_and_tests_of_it_never_train_again(views, monkeypatch, caps
     above = run(variants["from above"])
     assert above.card["queries_folder"] == "aerial" and above.checkpoint == found.checkpoint
     assert {*above.ranks.top_1} <= {*os.listdir(views / "images" / "test" / "ground")}
-    rows = found.examples(count=8, shown=3)
+    places, rows = load_places(config, "test"), found.examples(count=8, shown=3)
     for row in rows:
         assert row["correct"] == [Path(row["query"]).name == Path(one).name for one in row["retrieved"]]
+    for row in found_from_above(found, count=4, shown=8):
+        assert row["correct"].index(True) == row["rank"] - 1 and sum(row["correct"]) == 1
+        twin = [read_ground(path).tolist() for path in places.ground.path].index(row["query"].tolist())
+        assert np.array_equal(row["retrieved"][row["rank"] - 1], read_aerial(places.aerial.path[twin]))
+
+
+def test_examples_show_what_the_network_sees(views):
+    config = VIEWS.replace(epochs_num=0)
+    row = pair_pictures(config, count=2)[-1]
+    places = load_places(config, "train")
+    assert np.array_equal(row["ground"], read_ground(places.ground.path[17]))
+    assert np.array_equal(row["polar"], read_aerial(places.aerial.path[17], PUBLISHED, True))
+    pictures, maps = position_weights(run(config), number=3)
+    places, model = load_places(config, "test"), run(config).model()
+    for side, picture, weights in zip(("ground", "aerial"), pictures.values(), maps.values(), strict=True):
+        images = torch.from_numpy(picture).permute(2, 0, 1)[None]
+        branch = model.get_submodule(side)
+        features = branch.feature_maps(images).flatten(2)[0]  # (C, H · W)
+        descriptor = torch.nn.functional.normalize((torch.from_numpy(weights).flatten(1) @ features.T).flatten(), dim=0)
+        described = describe(model, [getattr(places, side).path[3]], config.image_size, side=side)[0]
+        np.testing.assert_allclose(descriptor.detach().numpy(), described, atol=1e-5)
 
 
 def test_the_other_way_round_distances_are_the_same(views):

@@ -29,8 +29,8 @@ def pair_gallery(rows: Sequence[Mapping]) -> Figure:
         axes = part.subplot_mosaic([["aerial", "ground"], ["aerial", "polar"]], width_ratios=[2, PANORAMA])
         for name, place in axes.items():
             _picture(place, row[name])
-        _, right, *_ = axes["polar"].get_images()[0].get_extent()
-        axes["polar"].set_xticks(np.arange(4) * right / 4, COMPASS)
+        columns = axes["polar"].get_images()[0].get_array().shape[1]
+        axes["polar"].set_xticks(np.arange(4) * columns / 4, COMPASS)
         axes["polar"].tick_params(length=2, pad=1, labelsize=6)
     return figure
 
