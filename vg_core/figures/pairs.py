@@ -1,6 +1,7 @@
 """Pictures of cross-view retrieval: pairs, aerial images found for panoramas, and what position maps weigh."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -56,21 +57,26 @@ def aerial_gallery(rows: Sequence[Mapping]) -> Figure:
 
 @plot()
 def position_gallery(pictures: Mapping[str, np.ndarray], maps: Mapping[str, np.ndarray]) -> Figure:
-    """A column for each picture, uint8 (H, W, 3): the picture, and below it each of its maps (M, h, w) over it in grey.
+    """A column for each picture, uint8 (H, W, 3), with half of its maps (M, h, w) below it, each over it in grey; and
+    the same columns again with the other half.
 
     Each map has a scale of its own, from its least to its largest weight: only where weights lie is shown.
     """
-    count = max(map(len, maps.values()))
-    shapes = [picture.shape[1] / picture.shape[0] for picture in pictures.values()]
-    height = FULL / sum(shapes)  # inches of a picture: all columns are as high
+    half = -(-max(map(len, maps.values())) // 2)
+    columns = [(name, part) for part in (slice(half), slice(half, None)) for name in pictures]
+    shapes = [pictures[name].shape[1] / pictures[name].shape[0] for name, _ in columns]
     figure, places = plt.subplots(
-        1 + count, len(shapes), squeeze=False, width_ratios=shapes, layout="constrained",
-        figsize=(FULL, (1 + count) * (height + 0.04) + TITLE),
+        1 + half, len(columns), squeeze=False, width_ratios=shapes, layout="constrained",
+        figsize=(FULL, (1 + half) * (FULL / sum(shapes) + 0.04) + TITLE),
     )  # fmt: skip
-    for column, (name, picture) in zip(places.T, pictures.items(), strict=True):
-        _picture(column[0], picture, printable(name))
-        for place, weights in zip(column[1:], maps[name], strict=True):
-            _picture(place, picture.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8))
+    for column, (name, part) in zip(places.T, columns, strict=True):
+        grey = pictures[name].mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
+        _picture(column[0], pictures[name], printable(name))
+        for place, weights in zip_longest(column[1:], maps[name][part]):
+            if weights is None:
+                place.set_axis_off()
+                continue
+            _picture(place, grey)
             extent = place.get_images()[0].get_extent()
             place.imshow(weights, "inferno", aspect="auto", extent=extent, alpha=0.6, interpolation="bilinear")
     return figure
