@@ -19,7 +19,7 @@ FLOORS = (
 )
 BESIDE = {
     **{"config": {"system"}, "evaluation": {"system"}, "models": {"losses"}},
-    **{"figures": {"datasets"}, "augmentation": {"datasets"}, "cross_view": {"datasets", "models", "losses"}},
+    **{"figures": {"datasets"}, "augmentation": {"datasets"}, "cross_view": {"datasets", "models"}},
 }
 BY_OPTIONS = {  # what loads photographs and what builds networks finds those of pairs here, when they are asked for
     "datasets/places.py": {"cross_view"},

@@ -13,6 +13,7 @@ NAMES = {  # of the face, by the module that holds them
     "augmentation.by_name": "make_augmentation",
     "models": "GeoModel build_model load_model save_model",
     "cross_view": "PairSet polar",
+    "cross_view.ranking": "one_percent",
     "losses.gradients": "FIGURE_3 check_gradients check_joint_losses force_table",
     "mining": "mine",
     "retrieval.descriptors": "describe",

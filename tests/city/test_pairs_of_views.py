@@ -62,7 +62,7 @@ def test_a_car_stands_where_a_panorama_of_equal_steps_has_it(scene, spot, headin
 
 def test_no_car_is_drawn_that_pictures_of_the_panorama_would_cut(scene, spot):
     x, y = spot
-    assert not changed(look_around, scene, Panorama(x, y, 1.7, 0.0, 20, 110, 55.5), car(x + 2.2, y + 3)).size
+    assert not changed(look_around, scene, Panorama(x, y, 1.7, 0.0, 20, 110, 55.5), car(x + 2.2, y + 5)).size
 
 
 @pytest.mark.parametrize("rotation", [0.0, 33.0, -21.0])
@@ -148,6 +148,8 @@ def test_twins_have_one_name_and_place_but_other_light_and_traffic(small):
         assert (ground.kind, aerial.kind) == ("ground", "aerial") and ground.name == aerial.name
         assert (ground.camera.x, ground.camera.y) == (aerial.camera.x, aerial.camera.y)
         assert ground.camera.heading == -aerial.camera.rotation and ground.label.heading == 0
+        step = ground.camera.width // 308  # of the columns that become column 154: their middle looks north
+        assert ground.camera.angles()[1][154 * step : 155 * step].mean() == pytest.approx(0, abs=1e-9)
         assert aerial.conditions is FLIGHT is not ground.conditions
         traffic = [make_traffic(district, shot).cars for shot in (ground, aerial)]
         assert not np.array_equal(*traffic)

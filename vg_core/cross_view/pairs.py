@@ -21,8 +21,6 @@ from vg_core.system.text import count, printable
 
 # what reads the pairs of a published set, and how many each split has
 PUBLISHED = {"cvusa": (read_cvusa, CVUSA_PAIRS), "cvact": (read_cvact, CVACT_PAIRS)}
-
-
 TEST_METRES = {"cvact": 5.0}  # within which an aerial image is right in the published test, beside the twin
 
 
@@ -42,8 +40,8 @@ class PairSet(PlaceSet):
         Folders ``cvusa`` and ``cvact`` are read as published; a line says when there are not as many pairs. In others
         twins have the same name in ``images/<split>/aerial`` and ``images/<split>/ground``; generated pairs are
         rendered when they are not there yet. ``queries="aerial"`` looks for panoramas by aerial images. With
-        ``skip_unreadable`` pairs that lack a file, or have one that is no
-        image, are left out, counted and listed in ``skipped``. Raises OSError or ValueError, which say what is wrong.
+        ``skip_unreadable`` pairs that lack a file, or have one that is no image, are left out, counted and listed in
+        ``skipped``. Raises OSError or ValueError, which say what is wrong.
         """
         if split not in SPLITS:
             raise ValueError(f"split '{split}' is unknown; choose one of: {', '.join(SPLITS)}")

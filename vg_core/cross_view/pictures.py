@@ -1,6 +1,6 @@
 """The photographs of a pair as the networks take them: panoramas cut to the horizon, aerial images plain or polar."""
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,17 +13,18 @@ from vg_core.datasets.images import UnreadableImage, decode
 def read_ground(path, size: tuple[int, int] | None = None) -> np.ndarray:
     """uint8 (H, W, 3) panorama, resized to (height, width) by area if given.
 
-    It shows all directions from left to right. Of one that shows the whole sphere, twice as wide as high, the middle
-    half of the rows is kept, 45 degrees up and down. UnreadableImage where it is narrower or cannot be read.
+    It shows all directions from left to right. Of one that shows the whole sphere, twice as wide as high but for a
+    hundredth, the middle half of the rows is kept, 45 degrees up and down. UnreadableImage where it is narrower or
+    cannot be read.
     """
     pixels = decode(path)
     height, width, _ = pixels.shape
-    if width < 2 * height:
+    if width < 1.98 * height:
         raise UnreadableImage(
             f"{path}: {width} pixels wide and {height} high, which is no panorama of all directions: expected twice as "
             "wide as high, or wider where it is cut above and below"
         )
-    if width == 2 * height:
+    if width <= 2.02 * height:
         pixels = pixels[height // 4 : height - height // 4]
     return pixels if size is None else _array(area_resize(_batch(pixels), size))
 
@@ -52,7 +53,7 @@ def area_resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     return (rows @ images.float() @ columns.T).add_(0.5).to(torch.uint8)
 
 
-@cache
+@lru_cache(maxsize=16)
 def _shares(before: int, after: int, device: torch.device) -> Tensor:
     """float32 (after, before): the share of each pixel before in each pixel after."""
     edges = torch.arange(after + 1, dtype=torch.float64)[:, None] * before / after  # (after + 1, 1)

@@ -3,7 +3,7 @@
 Source: Shi, Liu, Yu, Li, Spatial-aware feature aggregation for cross-view image based geo-localization, NeurIPS 2019.
 """
 
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ def _sampled(images: Tensor, grid: Tensor, stretch: bool) -> Tensor:
     return found.add_(0.5).to(torch.uint8)
 
 
-@cache
+@lru_cache(maxsize=16)
 def _grid(side: int, size: tuple[int, int], device: torch.device) -> Tensor:
     """float32 (1, h, w, 2): the coordinates as `grid_sample` wants them, x before y, from -1 to 1."""
     scaled = 2 * polar_coordinates(side, size) / (side - 1) - 1
