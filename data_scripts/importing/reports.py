@@ -13,7 +13,8 @@ from .photographs import Photo
 
 TABLE, TEXT, MAP = "import_report.csv", "import_report.txt", "import_map.html"
 ROLES = ("database", "queries")
-COLUMNS = ["photograph", "copy", "dropped", "position_from", "latitude", "longitude", "heading", "time", "remark"]
+COLUMNS = ["photograph", "copy", "dropped", "position_from", "latitude", "longitude", "easting", "northing"]
+COLUMNS += ["heading", "time", "remark"]
 
 
 def write_reports(

@@ -13,7 +13,7 @@ from vg_core.system.bounds import check, shortened
 __all__ = ["OTHER_CITY", "PRESETS", "PROFILES", "ClassOptions", "Config", "GroupOptions", "TupleOptions", "names"]
 
 # options of the test alone: to change one never retrains
-TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")
+TESTING = ("test_dataset", "test_queries", "test_search", "test_image_size", "test_method", "whitened_dim")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Config:
     # --- test: these never retrain ---
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
     test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night
+    test_search: Literal["joint", "own_zone"] = "joint"  # own_zone: images of the query's UTM zone, MSLS's city-wise
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
     test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.retrieval.strategies, joined by "+"
     whitened_dim: int = 0  # values of a PCA-whitened descriptor; 0 tests descriptors as they were trained

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -101,6 +101,7 @@ def evaluate(
     processes share out describing; the first of them alone writes and searches.
     """
     plain, shape = strategy is None or strategy.is_plain, (len(places.database), model.dim)
+    parts = protocol.parts(places.queries, places.database)
     if plain and photographs is None:
         photographs = photographs_of(places, image_size, database_size)
     started = time.monotonic()
@@ -115,11 +116,24 @@ def evaluate(
         in_memory = has_room(prod(shape), torch.device("cpu"))
     with _table(database, shape, in_memory) as table:
         described = time.monotonic()
-        find, k = search if plain else strategy.merge, protocol.how_many(shape[0])
+        find, k = partial(_in_parts, parts, search if plain else strategy.merge), protocol.how_many(shape[0])
         distances, indices = processes.agreed(find(queries, table, k) if processes.first() else None)  # (Q, K)
         seconds = {"describe": described - started, "search": time.monotonic() - described}
     ranks = protocol.ranks(places.queries, places.database, indices, places.positives(protocol))
     return Evaluation(ranks, indices, distances, seconds)
+
+
+def _in_parts(parts: Sequence[tuple[np.ndarray, np.ndarray]], find: Callable, queries, database, k: int) -> Ranking:
+    """(distances, indices), both (Q, K), of queries that search parts of a database (see `Within.parts`); where a part
+    has fewer than K images, -1 at an infinite distance.
+    """
+    if len(parts) == 1:
+        return find(queries, database, k)
+    distances, indices = np.full((len(queries), k), np.inf, np.float32), np.full((len(queries), k), -1)
+    for asked, there in parts:
+        near, found = find(queries[asked], database[there], k)  # (q, at most K) each
+        distances[asked, : near.shape[1]], indices[asked, : near.shape[1]] = near, there[found]
+    return distances, indices
 
 
 def _whole(

@@ -90,12 +90,14 @@ def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluat
     model = load_model(checkpoint, config.whitened_dim).to(pick_device())
     threshold, strategy = config.val_positives_dist_threshold, _strategy(config, model.config.dataset, places)
     width = strategy.width(model.dim)
-    facts, photographs = (config.tested_at, Within(threshold), config.infer_batch_size, strategy), None
+    protocol, photographs = Within(threshold, search=config.test_search), None
+    facts = config.tested_at, protocol, config.infer_batch_size, strategy
     if strategy.is_plain:
         photographs = stems_if_shared(model, photographs_of(places, config.tested_at), config.infer_batch_size)
     result = evaluate(model, places, *facts, photographs)
     adapted = {"targets": model.config.targets, "transductive": model.config.transductive}
-    return result, places.card(threshold) | (adapted if model.config.uses_targets else {}) | {
+    rare = (adapted if model.config.uses_targets else {}) | ({"search": config.test_search} if places.zones > 1 else {})
+    return result, places.card(threshold) | rare | {
         "image_size": list(config.tested_at),
         "test_method": config.test_method,
         "whitened": model.whitening is not None,
