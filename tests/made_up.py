@@ -72,7 +72,9 @@ def recalls(sign: int, *variants: str) -> pd.DataFrame:
 def dataset(sign: int) -> tuple[dict, dict]:
     counts = {"database": 360, "queries": 180, "queries_without_positives": 0 if sign == BETTER else 1}
     means = {"positives_per_query": 21.4, "nearest_m": 3.0, "views_per_position": 6 if sign == BETTER else 1}
-    splits = pd.DataFrame([{"split": s, "threshold_m": 25.0} | counts | means for s in ("train", "val", "test")])
+    splits = pd.DataFrame(
+        [{"split": s, "threshold_m": 25.0, "unit": "m"} | counts | means for s in ("train", "val", "test")]
+    )
     return {"splits": splits}, {}
 
 

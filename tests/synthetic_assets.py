@@ -37,7 +37,11 @@ def export_dataset(profile: str = "smoke", datasets=None, **changes):
     means = {"positives_per_query": [21.4, 20.9, 22.0], "nearest_m": [3.0, 3.1, 3.2], "views_per_position": 6}
     exported = {
         "figures": {name: drawing(name, inches) for name, inches in size.items()} | {"photos": pictures(3, 8)},
-        "tables": {"splits": pd.DataFrame({"split": ["train", "val", "test"], "threshold_m": 25.0} | counts | means)},
+        "tables": {
+            "splits": pd.DataFrame(
+                {"split": ["train", "val", "test"], "threshold_m": 25.0, "unit": "m"} | counts | means
+            )
+        },
     }
     return export("00_dataset", datasets=datasets or TOY, profile=profile, **exported | changes)
 

@@ -103,6 +103,27 @@ def test_test_writes_one_row_a_query(street, checkpoint, tmp_path, capsys):
     assert "fingerprint" in printed and "model_on_val               unknown\n" in printed
 
 
+def test_a_set_of_two_zones_is_searched_as_a_whole_or_zone_by_zone(street, checkpoint, capsys):
+    for file in (street / "images" / "test").rglob("*@32@T@*"):
+        if "@04021" in file.name:  # of 402,000 … 402,210 m
+            file.rename(file.with_name(file.name.replace("@32@T@", "@10@T@")))
+    shown = {}
+    for search in ("joint", "own_zone"):
+        assert main(["test", "--model", checkpoint, "--dataset", "street", "--test_search", search]) == 0
+        printed = capsys.readouterr().out
+        shown[search] = dict(line.split(maxsplit=1) for line in printed.splitlines() if line[:2] != "  ")
+        assert (shown[search]["zones"], shown[search]["search"]) == ("2", search)
+    assert shown["own_zone"]["fingerprint"] == shown["joint"]["fingerprint"]
+
+
+def test_made_up_coordinates_are_told_in_units(street, checkpoint, capsys):
+    for role in ("database", "queries"):
+        for number, file in enumerate(sorted((street / "images" / "test" / role).iterdir())):
+            file.rename(file.with_name(f"@0@{number // 2}000@@@@@{number}@@@@@@@@.jpg"))
+    assert main(["test", "--model", checkpoint, "--dataset", "street"]) == 0
+    assert "threshold                  25 units of made-up coordinates\n" in capsys.readouterr().out
+
+
 def test_a_name_that_is_a_formula_is_a_text_in_tables(street, checkpoint, tmp_path):
     photo = sorted((street / "images" / "test" / "queries").iterdir())[0]
     photo.rename(photo.with_name(f"=HYPERLINK(1){photo.name}"))
@@ -129,7 +150,7 @@ def test_locate_prints_guesses_and_draws_a_map(street, checkpoint, tmp_path, cap
     assert [line[:2] for line in lines[:3]] == ["1.", "2.", "3."]
     # the photograph was taken 30 * 2 m along the street
     assert "402060" in lines[0] or "402061" in lines[0]
-    assert "0 m from the best guess" in lines[0] and " m from where its name says it was taken" in lines[0]
+    assert "0 m from the best guess" in lines[0] and " m from where it was taken, as it says itself" in lines[0]
     assert "<html" in (tmp_path / "map.html").read_text()
     assert main(command) == 0
     assert capsys.readouterr().out.splitlines()[:3] == lines[:3]
@@ -212,7 +233,7 @@ def _remove_database(split):
         (_rename("holiday.jpg"), "no coordinates in the name"),
         (_rename("@east@5000000@32@T@.jpg"), "easting 'east' is not a number"),
         (_rename("@0400000@99000000@32@T@.jpg"), "northing 9.9e+07 is outside"),
-        (_rename("@0400000@5000000@33@T@.jpg"), "mixed UTM zones"),
+        (_rename("@0400000@5000000@@@.jpg"), "mixed UTM zones"),
         (_corrupt, "not a readable image"),
     ],
 )

@@ -16,7 +16,8 @@ ROOT = paths.ROOT
 PACKAGE = ROOT / "vg_core"
 WITHOUT_TORCH = ["vg_core", "vg_core.config", "vg_core.report", "vg_core.datasets.labels", "vg_core.datasets.images"]
 SCRIPTS = ("data_scripts", "reports")
-SCRIPTS_MAY_USE = {"vg_core.system", "vg_core.datasets.labels"}
+SCRIPTS_MAY_USE = {"vg_core.system", "vg_core.datasets", "vg_core.evaluation"}
+SCRIPTS_MAY_USE |= {"vg_core.figures", "vg_core.retrieval.published"}
 MACHINE = re.compile(r"(?<![\w.])/(?:home|Users|root|work|mnt|media|srv)/\w|(?<!\w)[A-Z]:\\{1,2}Users")
 
 

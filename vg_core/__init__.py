@@ -7,7 +7,7 @@ from importlib import import_module
 NAMES = {  # of the face, by the module that holds them
     "config": "Config OTHER_CITY PRESETS PROFILES",
     "config.night": "SOUPS night_study",
-    "datasets.places": "PlaceSet load_places",
+    "datasets.places": "PlaceSet load_places load_splits tables_by_area",
     "datasets.splits": "SPLITS",
     "datasets.photographs": "Photographs",
     "augmentation.by_name": "make_augmentation",
@@ -24,17 +24,19 @@ NAMES = {  # of the face, by the module that holds them
     "runs.experiments": "Run compared histories run sweep with_untrained",
     "runs.learning_rates": "choose_rates",
     "runs.soups": "soup_ranks",
+    "runs.label_audit": "label_audit recall_without_suspects suspect_matches",
     "training.lr_range": "steepest",
     "runs.probes": "learning_rate_range mined_positives photograph_classes positives_lost",
     "runs.examples": "augmented_query compare_heat force_explorer",
     "runs.pair_examples": "found_from_above pair_pictures position_weights",
     "models.saliency": "gradient_map occlusion_map",
     "figures.embedding": "embed thumbnail_map",
-    "figures.galleries": "heat_gallery photo_grid picture_columns retrieval_gallery",
+    "figures.galleries": "heat_gallery match_gallery photo_grid picture_columns retrieval_gallery",
     "figures.pairs": "aerial_gallery pair_gallery position_gallery",
     "figures.interactive_maps": "folium_map",
     "figures.static_maps": "class_map density_map static_map",
     "report": "Page findings",
+    "system.scripts": "run_script",
 }
 MODULES = {"figures": "figures", "losses": "losses", "engines": "retrieval.engines", "paths": "system.paths"}
 HOLDER = {name: module for module, names in NAMES.items() for name in names.split()}

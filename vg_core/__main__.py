@@ -81,6 +81,7 @@ class Test(_Command):
     split: str = "test"  # train, val or test
     test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night
     image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at
+    test_search: Literal["joint", "own_zone"] = "joint"  # own_zone: images of the query's UTM zone, MSLS's city-wise
     test_method: str = "hard_resize"  # how queries are shown: single_query, five_crops, hard_resize+fda, …
     whitened_dim: int = 0  # values of a PCA-whitened descriptor, learned once on the training split; 0 is no whitening
     val_positives_dist_threshold: float = 25.0  # metres
@@ -88,9 +89,8 @@ class Test(_Command):
 
     def __call__(self) -> None:
         model = load_model(self.model)
-        options = {"val_positives_dist_threshold": self.val_positives_dist_threshold, "test_method": self.test_method}
-        options |= {"whitened_dim": self.whitened_dim, "test_queries": self.test_queries}
-        options |= {"test_image_size": self.image_size} if self.image_size else {}
+        names = "test_queries", "test_search", "test_method", "whitened_dim", "val_positives_dist_threshold"
+        options = {name: getattr(self, name) for name in names} | {"test_image_size": self.image_size}
         config = model.config.replace(dataset=self.dataset or model.config.dataset, test_dataset="", **options)
         places = load_places(config, self.split)
         check_recall([places], config.val_positives_dist_threshold)
@@ -161,7 +161,7 @@ class Locate(_Command):
 
     photo: Positional[Path]
     model: Path  # as of test
-    database: Path  # folder of photographs named @easting@northing@…
+    database: Path  # folder of photographs with coordinates in their names or EXIF data
     top: int = 5  # guesses to print
     map: Path | None = None  # also write an HTML map of the guesses
     image_size: tuple[int, int] | None = None  # (height, width); default: the size trained at
@@ -171,7 +171,7 @@ class Locate(_Command):
         guesses = locate(self.photo, self.model, self.database, self.top, self.batch_size, self.image_size)
         for place, guess in enumerate(guesses.itertuples(), 1):
             off = f"{guess.metres:.0f} m from the best guess"
-            off += "" if np.isnan(guess.error) else f", {guess.error:.0f} m from where its name says it was taken"
+            off += "" if np.isnan(guess.error) else f", {guess.error:.0f} m from where it was taken, as it says itself"
             where = f"{guess.easting:.2f} E {guess.northing:.2f} N"
             where = where if np.isnan(guess.latitude) else f"{guess.latitude:.5f}, {guess.longitude:.5f} ({where})"
             _say(f"{place}. {where}  descriptor distance {guess.distance:.3f}, {off}  {guess.path}")

@@ -155,7 +155,7 @@ def labels(draw):
     whole, hundredth = draw(st.integers(low, high - 1)), draw(st.integers(0, 99))
     return Label(
         easting=draw(st.integers(10_000_000, 99_999_999)) / 100,
-        northing=whole + hundredth / 100,
+        northing=round(whole + hundredth / 100, 2),
         zone_number=draw(st.none() | st.integers(1, 60)),
         zone_letter=letter,
         latitude=draw(st.none() | st.integers(*(int(1e5) * end for end in latitude)).map(lambda x: x / 1e5)),
@@ -175,8 +175,35 @@ def test_any_label_survives_a_round_trip(label):
     assert parse_name(format_name(label)) == label
 
 
-def test_utm_of_a_known_position():
-    easting, northing, number, letter = to_utm(37.81098, -122.47762)
-    assert (number, letter) == (10, "S")
-    assert abs(easting - 545981.19) < 1
-    assert abs(northing - 4184971.70) < 1
+@pytest.mark.parametrize(
+    ("place", "zone", "metres"),
+    [  # by PROJ 9.5.1 (pyproj 3.7.2, EPSG:326xx and 327xx), whose series is exact to nanometres in a zone
+        ((48.8583, 2.2945), "31U", (448251.8983, 5411943.7938)),
+        ((-33.8568, 151.2153), "56H", (334900.5697, 6252288.7529)),
+        ((-54.8019, -68.3030), "19F", (544805.0975, 3927029.8847)),
+        ((0, 9), "32N", (500000, 0)),
+        ((-0.00001, 9), "32M", (500000, 9999998.8947)),  # the other side of the equator
+        ((40, -78.00001), "17T", (756098.7942, 4432069.0281)),
+        ((40, -78), "18T", (243900.3520, 4432069.0569)),  # the other side of a border
+        ((-17, 179.99999), "60K", (819450.4876, 8117998.2073)),
+        ((-17, 180), "1K", (180548.4468, 8117998.1909)),
+        ((-17, -180), "1K", (180548.4468, 8117998.1909)),
+        ((-17, -179.99999), "1K", (180549.5124, 8117998.2073)),
+        ((60.39299, 2.99999), "31V", (499999.4489, 6695178.9001)),  # Norway's zone 32 begins at 3°
+        ((60, 3), "32V", (165640.3321, 6666593.5721)),
+        ((60.39299, 5.32415), "32V", (297477.3070, 6700830.0632)),
+        ((79, 8.99999), "31X", (627589.7137, 8776538.2798)),  # Svalbard has no 32, 34 and 36
+        ((79, 9), "33X", (372410.0743, 8776538.3017)),
+        ((78.2232, 15.6469), "33X", (514738.9337, 8683360.4770)),
+        ((79, 21), "35X", (372410.0743, 8776538.3017)),
+        ((80, 32.99999), "35X", (616114.4585, 8887578.9878)),
+        ((80, 33), "37X", (383885.3487, 8887579.0077)),
+        ((81, 41.99999), "37X", (552370.1355, 8994558.8388)),
+        ((-79.99999, -60), "21C", (441867.7273, 1116916.1588)),
+        ((83.99999, -60), "21X", (465005.2868, 9329004.0676)),
+    ],
+)
+def test_utm_within_a_centimetre(place, zone, metres):
+    easting, northing, number, letter = to_utm(*place)
+    assert f"{number}{letter}" == zone
+    assert (easting, northing) == pytest.approx(metres, abs=0.01, rel=0)

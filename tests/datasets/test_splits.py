@@ -16,7 +16,7 @@ def test_san_francisco_lies_in_processed_and_has_queries_of_two_versions(street,
     shutil.rmtree(root / "processed" / "test" / "queries")
     assert len(PlaceSet.load("sf_xl", "test", queries="queries_v2").queries) == 16
     with pytest.raises(
-        FileNotFoundError, match="sf_xl test has no folder queries; queries may be one of queries_v1, q"
+        FileNotFoundError, match="sf_xl test has no folder queries; test_queries may be one of queries_v1, q"
     ):
         PlaceSet.load("sf_xl", "test")
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from matplotlib import style
 from matplotlib.colors import to_hex
+from matplotlib.patches import ConnectionPatch
 from PIL import Image
 
 from tests.hostile import NAMES
-from vg_core.figures.galleries import heat_gallery, photo_grid, picture_columns, retrieval_gallery
+from vg_core.figures.galleries import heat_gallery, match_gallery, photo_grid, picture_columns, retrieval_gallery
 from vg_core.figures.house_style import ink
 from vg_core.system.text import printable
 
@@ -71,8 +72,24 @@ def test_right_and_wrong_differ_in_colour_and_in_mark(photos):
     assert [axes.get_title() for axes in figure.axes[:4]] == ["query", "1", "2", "3"]
 
 
+def test_matches_are_lines_from_one_photograph_to_the_other(photos, tmp_path):
+    seen = {"query": photos[0], "image": photos[1], "inliers": 2, "metres": 1200.0}
+    seen |= {"within": photos[2], "inliers_within": 1, "metres_within": 3.0}
+    seen["matches"] = np.array([[0.0, 0.0, 1.0, 1.0], [0.5, 0.25, 0.5, 0.75]])
+    alone = seen | {"within": "", "image": tmp_path / "gone.jpg", "metres_within": np.nan}
+    figure = match_gallery([seen, alone])
+    assert [texts(axes)[-1] for axes in figure.axes[1:3]] == [
+        "2 inliers, 1,200 m from its tag",
+        "best near its tag: 1 inlier, 3 m",
+    ]
+    assert len(figure.axes) == 5 and "cannot be read\ngone.jpg" in texts(figure.axes[4])
+    lines = figure.findobj(ConnectionPatch)
+    assert [(line.xy1, line.xy2) for line in lines[:2]] == [((-0.5, -0.5), (63.5, 47.5)), ((31.5, 11.5), (31.5, 35.5))]
+    assert len(lines) == 4 and lines[0].axesA is figure.axes[0] and lines[0].axesB is figure.axes[1]
+
+
 def test_nothing_to_show_is_said():
-    for figure in (photo_grid([]), retrieval_gallery([])):
+    for figure in (photo_grid([]), retrieval_gallery([]), match_gallery([])):
         assert figure.texts[0].get_text() == "no data"
 
 

@@ -214,8 +214,8 @@ def test_a_file_that_was_damaged_later_says_what_to_do(hub, body):
 
 def test_imagenet_weights_are_checked_against_the_digest_in_their_name(hub, body, monkeypatch):
     hub.server.answers["/weights.pth"] = 200, body, len(body)
-    fetch = module.urlopen
-    monkeypatch.setattr(module, "urlopen", lambda _url, timeout: fetch(f"{hub.address}/weights.pth", timeout=timeout))
+    fetch = module.download
+    monkeypatch.setattr(module, "download", lambda _url, file: fetch(f"{hub.address}/weights.pth", file))
     with pytest.raises(
         OSError, match=r"could not be fetched \(it was damaged on its way: its SHA-256 begins with \w+, not f37"
     ):

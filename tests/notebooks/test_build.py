@@ -100,6 +100,17 @@ def test_results_of_a_real_city_are_not_marked(exported):
     assert first_page_has_the_box("smoke"), "a rehearsal on real photographs is one all the same"
 
 
+def test_a_test_with_made_up_coordinates_is_told_in_units(exported):
+    folder = paths.assets_folder("smoke") / "00_dataset"
+    splits = pd.read_csv(folder / "splits.csv")
+    splits[splits.split == "test"].assign(unit="units").to_csv(folder / "splits.csv", index=False)
+    vouch(folder)
+    relabel("smoke", "amstertime")
+    said = text(paper.build("smoke").read_bytes())
+    assert "is a database image within 25 units of a query" in said and "Its coordinates are made up" in said
+    assert "three splits" not in said and "(UTM, metres)" not in said
+
+
 def test_the_paper_does_without_the_dataset_but_not_without_the_baselines(exported, capsys):
     shutil.rmtree(paths.assets_folder("smoke") / "00_dataset")
     assert paper.main([]) == 0

@@ -112,6 +112,9 @@ class Twin:
     def how_many(self, database):
         return max(1, -(-database // 100))
 
+    def parts(self, queries, database):
+        return [(np.arange(len(queries)), np.arange(len(database)))]
+
     def ranks(self, queries, database, indices, positives):
         return pd.DataFrame({"query": queries.path, "rank": first_hits(indices, positives), "database": len(database)})
 
@@ -132,6 +135,25 @@ def test_another_protocol_fits_in(model, street):
     assert result.ranks["rank"].tolist() == (result.indices[:, 0] == np.arange(16)).astype(int).tolist()
     assert result.ranks["rank"].any()
     assert evaluate(model, places, (32, 32), Within(25.0, retrieved=3)).indices.shape == (16, 3)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.0], ids=["memory", "disk"])
+@pytest.mark.parametrize("name", ["hard_resize", "five_crops"])
+def test_queries_search_the_images_of_their_own_zone(model, street, monkeypatch, name, share):
+    """MSLS's city-wise protocol: as if each zone was a set of its own, and 12 images are fewer than 20."""
+    monkeypatch.setattr(ranking, "MEMORY_SHARE", share)
+    street = PlaceSet.load("street", "test")
+    tables = [table.assign(plane=(np.arange(16) % 8 > 5).astype(int)) for table in (street.database, street.queries)]
+    both, strategy = PlaceSet("both", "test", *tables), make_strategy(name)
+    result = evaluate(model, both, (32, 32), Within(search="own_zone"), 5, strategy)
+    for plane, size in enumerate((12, 4)):
+        one = [table[table.plane == plane].drop(columns="plane").reset_index(drop=True) for table in tables]
+        alone = evaluate(model, PlaceSet("one", "test", *one), (32, 32), Within(), 5, strategy)
+        asked = tables[1].plane == plane
+        assert (result.indices[asked, size:] == -1).all() and np.isinf(result.distances[asked, size:]).all()
+        assert (tables[0].plane.to_numpy()[result.indices[asked, :size]] == plane).all()
+        np.testing.assert_allclose(result.distances[asked, :size], alone.distances, atol=1e-3)  # views of a place tie
+        assert result.ranks.within_20[asked].tolist() == alone.ranks.within_20.tolist()
 
 
 class Drawn:

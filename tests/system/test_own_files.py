@@ -17,6 +17,8 @@ import pandas as pd
 import pytest
 import torch
 
+from data_scripts.checks.examination import examine
+from data_scripts.checks.reports import write_map
 from data_scripts.city import dataset as city
 from tests.conftest import make_street
 from tests.own import DAMAGES, cut, empty, full_disk, killed, one_bit
@@ -352,6 +354,9 @@ WRITERS = {
         "benchmark", "--name", "holidays", "--folder", benchmark, *MODEL, "--output", lambda world: world.out / "b.csv"
     ),
     "data_scripts.city.dataset:build_city": draw_city,
+    "data_scripts.checks.reports:write_map": after(
+        lambda world: write_map(*examine(database(world)), world.out / "faults.html"), lambda w: w.out / "faults.html"
+    ),
     "vg_core.__main__:Locate": by_command(
         "locate", photo, *MODEL, "--database", database, "--map", lambda world: world.out / "map.html"
     ),

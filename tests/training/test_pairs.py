@@ -305,7 +305,7 @@ def test_pairs_are_trained_tested_and_located_by_commands(views, capsys, tmp_pat
     command = ["locate", str(photo), "--model", model, "--database", str(split / "aerial"), "--top", "8"]
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 8 and sum("0 m from where its name says it was taken" in line for line in lines) >= 1
+    assert len(lines) == 8 and sum("0 m from where it was taken" in line for line in lines) >= 1
     ranks = run(load_model(model).config).ranks.set_index("query")
     place = int(ranks["rank"][photo.name]) - 1
     assert lines[place].endswith(str(split / "aerial" / photo.name))

@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 # options of the test alone: to change one never retrains
-TESTING = ("test_dataset", "test_queries", "test_image_size", "test_method", "whitened_dim")
+TESTING = ("test_dataset", "test_queries", "test_search", "test_image_size", "test_method", "whitened_dim")
 ANY_HEADING = "any_heading"  # a test method of pairs: panoramas of unknown orientation
 NOT_OF_PAIRS = (
     *("augmentation", "fda_beta", "targets", "transductive", "backbone", "layer", "freeze", "pooling", "l2"),
-    *("clusters", "fc_output_dim", "val_positives_dist_threshold", "compile", "whitened_dim"),
+    *("clusters", "fc_output_dim", "val_positives_dist_threshold", "compile", "test_search", "whitened_dim"),
 )
 
 
@@ -92,6 +92,7 @@ class Config:
     # --- test: these never retrain ---
     test_dataset: str = ""  # another dataset to test on; "" is the one trained on
     test_queries: str = "queries"  # folder of the test split's queries, such as queries_v1 or night; aerial, of pairs
+    test_search: Literal["joint", "own_zone"] = "joint"  # own_zone: images of the query's UTM zone, MSLS's city-wise
     test_image_size: tuple[int, int] | None = None  # (height, width); None is image_size
     test_method: str = "hard_resize"  # how queries are shown: keys of vg_core.retrieval.strategies, joined by "+"
     whitened_dim: int = 0  # values of a PCA-whitened descriptor; 0 tests descriptors as they were trained

@@ -10,13 +10,13 @@ import pandas as pd
 from vg_core.cross_view.cvact import CVACT_PAIRS, read_cvact
 from vg_core.cross_view.cvusa import CVUSA_PAIRS, read_cvusa
 from vg_core.cross_view.pictures import read_aerial, read_ground
-from vg_core.datasets.folders import image_files, one_zone, read_folder, with_degrees
+from vg_core.datasets.folders import image_files, read_folder
 from vg_core.datasets.label_tables import COLUMNS, NUMBERS
 from vg_core.datasets.photographs import unreadable
 from vg_core.datasets.places import PlaceSet, say_once
-from vg_core.datasets.splits import GENERATED, SPLITS, render
+from vg_core.datasets.splits import SPLITS, root_of
+from vg_core.datasets.zones import in_planes
 from vg_core.evaluation.ranks import Within
-from vg_core.system.paths import data_root
 from vg_core.system.text import count, printable
 
 # what reads the pairs of a published set, and how many each split has
@@ -31,7 +31,7 @@ class PairSet(PlaceSet):
     """
 
     metres: float = 0.0  # an image within is right, too
-    one_size = False
+    one_size, unit = False, "m"
 
     @classmethod
     def load(cls, name: str, split: str, skip_unreadable: bool = False, queries: str = "queries") -> "PairSet":
@@ -47,9 +47,7 @@ class PairSet(PlaceSet):
             raise ValueError(f"split '{split}' is unknown; choose one of: {', '.join(SPLITS)}")
         if queries not in ("queries", "aerial"):
             raise ValueError(f"test_queries={queries!r}: of pairs it is queries, which are panoramas, or aerial")
-        root = Path(name).expanduser() if os.sep in str(name) else data_root() / name
-        if name in GENERATED and not root.is_dir():
-            render(name)
+        root = root_of(name)
         read, published = PUBLISHED.get(root.name.lower(), (twins, {}))
         metres = TEST_METRES.get(root.name.lower(), 0.0) if split == "test" else 0.0
         pairs = cls(printable(root.name), split, *_tables(read(root, split)), metres=metres)
@@ -166,7 +164,8 @@ def _tables(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     texts = dict.fromkeys({*COLUMNS} - {*NUMBERS, "zone_number"}, "")
     known = pd.DataFrame(texts, rows.index).assign(**rows).reindex(columns=COLUMNS)
     known = known.astype(dict.fromkeys(NUMBERS, float))
-    known = with_degrees(known, one_zone(known))
+    if known.easting.notna().all():
+        (known,), _ = in_planes([known])
     return tuple(known.assign(path=rows[side])[["path", *COLUMNS]] for side in ("aerial", "ground"))
 
 

@@ -7,7 +7,7 @@ from itertools import chain, combinations
 import numpy as np
 from PIL import Image
 
-from vg_core.datasets.images import FORMATS, orientation
+from vg_core.datasets.images import formats, orientation
 from vg_core.datasets.places import PlaceSet
 
 LOOKED_AT = 32  # photographs whose headers tell the shape of a set
@@ -83,7 +83,7 @@ def squashed(paths: Sequence[str], image_size: tuple[int, int]) -> str:
 def _ratio(path: str) -> float:
     """Height / width of a photograph turned upright, from its header; 0 where that tells nothing."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=formats(path)) as image:
             return image.width / image.height if orientation(image) in (5, 6, 7, 8) else image.height / image.width
     except Exception:  # on bytes of strangers decoders raise whatever they stumble over
         return 0.0

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import utm
 
+from vg_core.datasets.exif import named
 from vg_core.datasets.label_tables import COLUMNS, NUMBERS, kept, label_table
-from vg_core.datasets.labels import IMAGE_SUFFIXES, parse_name
+from vg_core.datasets.labels import HEIC, IMAGE_SUFFIXES, parse_name
 from vg_core.datasets.path_lists import LIST, read_list
+from vg_core.datasets.zones import in_planes
 from vg_core.system.text import printable
 
 PICTURES = (".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".jfif", ".jpe", ".jp2", ".jxl", ".dng")
@@ -49,7 +50,7 @@ def image_files(folder) -> list[str]:
     return found.paths
 
 
-def listed(folder) -> Listing:
+def listed(folder, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Listing:
     """Listing of ``folder`` and all below it: links are followed, and no folder is read twice, so that loops end.
 
     Hidden files and folders are no photographs, nor are pipes, devices and links to nothing. Raises an OSError in a
@@ -67,7 +68,7 @@ def listed(folder) -> Listing:
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(place) as entries:
                 for entry in entries:
-                    kind = _kind(entry)
+                    kind = _kind(entry, suffixes)
                     if kind == "photograph":
                         found.paths.append(entry.path)
                     elif kind == "folder":
@@ -82,9 +83,9 @@ def listed(folder) -> Listing:
     return found
 
 
-def _kind(entry: os.DirEntry) -> str:
+def _kind(entry: os.DirEntry, suffixes: tuple[str, ...]) -> str:
     """ "photograph", "folder", or why it is left out; "" for hidden files that are no photographs anyway."""
-    photo = entry.name.lower().endswith(IMAGE_SUFFIXES)
+    photo = entry.name.lower().endswith(suffixes)
     if entry.name.startswith("."):
         return "hidden folder" if entry.is_dir(follow_symlinks=False) else "hidden photograph" if photo else ""
     try:
@@ -98,70 +99,58 @@ def _kind(entry: os.DirEntry) -> str:
     return "photograph" if photo else suffix if SUFFIX.fullmatch(suffix) else "other file"
 
 
-def read_folder(folder) -> pd.DataFrame:
+def read_folder(folder, exif: bool = False) -> pd.DataFrame:
+    """The table of `read_names` as a set of its own: with degrees, and in one plane for each area (see `in_planes`)."""
+    (table,), said = in_planes([read_names(folder, exif)])
+    if said:
+        print(f"{printable(folder)}: {said}")
+    return table
+
+
+def read_names(folder, exif: bool = False) -> pd.DataFrame:
     """A table of the photographs below ``folder`` with the columns of PlaceSet, a row per image, sorted by path.
     ``attrs["left_out"]`` counts what else lies there.
 
     They are those that a file ``<folder>_images_paths.txt`` lists, where there is one: it saves searching the folder.
+    Where names hold no coordinates, positions of ``exif`` data stand in if asked for, and HEIC is a photograph, too.
     Says in a line each what is left out and which fields of names make no sense. Raises OSError for a folder that
     cannot be listed or lacks what the list names, and ValueError when it holds no image or a name has no coordinates.
     """
     file = Path(os.fspath(folder).rstrip(os.sep) + LIST)
-    table = read_list(file, folder) if file.is_file() else _search(folder)
+    table = read_list(file, folder) if file.is_file() else _search(folder, exif)
     if table.attrs["doubts"]:
         print(f"{printable(folder)}: {table.attrs['doubts']}")
-    return with_degrees(table, one_zone(table))
+    return table
 
 
-def _search(folder) -> pd.DataFrame:
+def _search(folder, exif: bool) -> pd.DataFrame:
     """The table of what lies below a folder; says what is left out."""
-    found = listed(folder)
+    found = listed(folder, (*IMAGE_SUFFIXES, *HEIC)) if exif else listed(folder)
     if not found.paths:
         raise ValueError(f"{found}: no image found ({' '.join(IMAGE_SUFFIXES)}, in any case)")
     if found.left_out:
         print(found)
-    names = (os.fsencode(f"{path}\0") for path in found.paths)
-    table = kept(names, sum(map(len, found.paths)), lambda: label_table(found.paths))
+    says = [*map(named, found.paths)] if exif else found.paths
+    names = (os.fsencode(f"{path}\0") for path in says)
+    table = kept(names, sum(map(len, says)), lambda: label_table(says))
+    if exif:
+        table["path"] = found.paths
     table.attrs["left_out"] = len(found.left_out)
     return table
 
 
 def taken_at(photo, others: pd.DataFrame) -> pd.DataFrame:
-    """Where the name of a photograph says it was taken: one row as of ``read_folder``, or none when the name does not
-    say, or names another UTM zone than those of the ``others``, from which there are no metres.
+    """Where the name of a photograph, or else its EXIF data, says it was taken: one row as of ``read_folder``, or none
+    when neither does, or in another UTM zone than those of the ``others``, from which there are no metres.
     """
     try:
-        label = parse_name(photo)
+        label = parse_name(named(photo))
         row = pd.DataFrame({"path": [str(photo)]} | {name: [getattr(label, name)] for name in COLUMNS}, dtype=object)
-        half = one_zone(pd.concat([others[COLUMNS], row]))
+        rows = others[["path", *COLUMNS]], row.astype(dict.fromkeys(NUMBERS, float))
+        (there, row), _ = in_planes(rows)
     except ValueError:
         return others.head(0)
-    return with_degrees(row.astype(dict.fromkeys(NUMBERS, float)), half)
-
-
-def one_zone(table: pd.DataFrame) -> str:
-    """ "north" or "south", the half of the globe that the grid of all rows lies in; "" where no name has a letter.
-
-    Distances are planar, so eastings of two UTM grids must never meet: ValueError. Letters are bands of one grid, N and
-    beyond north of the equator; a name without a letter goes with those that have one.
-    """
-    letters = table.zone_letter.unique()
-    half_of = {letter: letter and ("north" if letter.upper() >= "N" else "south") for letter in letters}
-    halves, numbers = {*half_of.values()} - {""}, table.zone_number
-    if numbers.nunique() + numbers.isna().any() > 1 or len(halves) > 1:
-        grids, zones = Counter(), table.groupby(["zone_number", "zone_letter"], dropna=False, sort=False)
-        for (number, letter), count in zones.size().items():
-            grids["no zone" if pd.isna(number) else str(int(number)), half_of[letter]] += count
-        counts = ", ".join(f"{' '.join(grid).strip()} ({n} images)" for grid, n in grids.most_common())
-        raise ValueError(f"mixed UTM zones: {counts}. Distances in metres need one zone: split the set by zone.")
-    return max(halves, default="")
-
-
-def with_degrees(table: pd.DataFrame, half: str) -> pd.DataFrame:
-    """Fill latitude and longitude (degrees) from UTM where names give a zone but not both, on this ``half``."""
-    rows = table.index[(table.latitude.isna() | table.longitude.isna()) & table.zone_number.notna()]
-    if half and len(rows):
-        metres, number = (table[axis][rows].to_numpy() for axis in ("easting", "northing")), table.zone_number[rows[0]]
-        degrees = utm.to_latlon(*metres, int(number), northern=half == "north", strict=False)
-        table.loc[rows, "latitude"], table.loc[rows, "longitude"] = degrees
-    return table
+    same = others[(there.plane == row.plane[0]).to_numpy()] if "plane" in row else others
+    if same.empty:
+        return others.head(0)
+    return row.assign(plane=same.plane.iloc[0]) if "plane" in others else row

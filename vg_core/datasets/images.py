@@ -4,12 +4,14 @@ import os
 import stat
 import warnings
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image
 
+from vg_core.datasets.labels import HEIC
 from vg_core.system.bounds import allowed_bytes
 
 LIMIT = "VG_IMAGE_BYTES"  # environment variable: bytes that the decoded pixels of one photograph may take
@@ -24,6 +26,14 @@ Image.MAX_IMAGE_PIXELS = None  # else Pillow warns of panoramas, or refuses them
 
 class UnreadableImage(ValueError):
     """A file that should be a photograph and is not; the message names it."""
+
+
+def formats(path) -> tuple[str, ...]:
+    """Formats that a file may have: HEIC, whose decoder is large, where its name says so, as in no dataset's folder."""
+    if not str(path).lower().endswith(HEIC):
+        return FORMATS
+    import_module("pillow_heif").register_heif_opener(thumbnails=False)
+    return (*FORMATS, "HEIF")
 
 
 def read_image(path, size: tuple[int, int] | None = None, upright: bool = True) -> np.ndarray:
@@ -50,7 +60,7 @@ def decode(path, upright: bool = True, about: int = 0) -> np.ndarray:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
             raise OSError("it is no file but a folder, a pipe or a device")
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=formats(path)) as image:
             if about:
                 image.draft("RGB", (about, about))
             _check_room(image, path, most)

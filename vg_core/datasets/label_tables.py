@@ -37,41 +37,6 @@ AT_A_TIME = 1 << 17  # names: 15 MB
 LARGE = 10_000_000  # bytes of names, some 100,000 of them, from which on a table is kept
 
 
-def label_table(files: Sequence[str] | pa.ChunkedArray) -> pd.DataFrame:
-    """A table of the labels of photographs: path and COLUMNS, a row per file, in the order given.
-
-    Raises ValueError as `parse_name` does. ``attrs["doubts"]`` says in a line which fields make no sense, "" if none.
-    """
-    doubts = Doubts()
-    try:
-        names = files if isinstance(files, pa.ChunkedArray) else pa.chunked_array([files], TEXT)
-    except UnicodeEncodeError:  # bytes that are no UTF-8, which Arrow's texts cannot hold
-        table = pd.DataFrame({"path": files} | _one_by_one(files, doubts), dtype=object)
-        table = table.astype(dict.fromkeys(NUMBERS, float))
-    else:
-        starts = range(0, len(names), AT_A_TIME)
-        parts = [_parsed(names.slice(start, AT_A_TIME).combine_chunks(), doubts) for start in starts]
-        table = pa.concat_tables(parts).add_column(0, "path", names).to_pandas()
-    table.attrs["doubts"] = str(doubts)
-    return table
-
-
-def kept(names: Iterable, nbytes: int, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """The table that ``make`` returns of names of ``nbytes`` in all. A large one is kept in the cache folder, where
-    the names, or what stands for them, bytes in parts, find it again as long as the code that reads them is the same.
-    """
-    if nbytes < LARGE:
-        return make()
-    digest = hashlib.sha256("".join(own_files.digest(file) for file in (__file__, labels.__file__)).encode())
-    for part in names:
-        digest.update(part)
-    file = paths.cache_root() / "labels" / f"{digest.hexdigest()[:20]}.feather"
-    try:
-        return own_files.read_or_make(file, make)
-    except UnicodeEncodeError:  # some are no UTF-8, which the file cannot hold
-        return make()
-
-
 class Doubts:
     """Which fields of names make no sense: how many of each kind, and the first example."""
 
@@ -90,9 +55,61 @@ class Doubts:
         return f"taken as unknown: {', '.join(said)}" if said else ""
 
 
-def _one_by_one(files: Sequence[str], doubts: Doubts) -> dict[str, list]:
+def label_table(files: Sequence[str] | pa.ChunkedArray) -> pd.DataFrame:
+    """A table of the labels of photographs: path and COLUMNS, a row per file, in the order given.
+
+    Coordinates may be made up, as numbers of frames are, where those of all names are. Else raises ValueError as
+    `parse_name` does. ``attrs["doubts"]`` says in a line which fields make no sense, "" if none.
+    """
+    doubts = Doubts()
+    try:
+        table = _real(files, doubts)
+    except ValueError:
+        try:
+            table = _objects(files, doubts := Doubts(), made_up=True)
+        except ValueError:
+            table = None
+        if table is None:
+            raise
+    table.attrs["doubts"] = str(doubts)
+    return table
+
+
+def _real(files: Sequence[str] | pa.ChunkedArray, doubts: Doubts) -> pd.DataFrame:
+    try:
+        names = files if isinstance(files, pa.ChunkedArray) else pa.chunked_array([files], TEXT)
+    except UnicodeEncodeError:  # bytes that are no UTF-8, which Arrow's texts cannot hold
+        return _objects(files, doubts)
+    starts = range(0, len(names), AT_A_TIME)
+    parts = [_parsed(names.slice(start, AT_A_TIME).combine_chunks(), doubts) for start in starts]
+    return pa.concat_tables(parts).add_column(0, "path", names).to_pandas()
+
+
+def _objects(files: Sequence[str] | pa.ChunkedArray, doubts: Doubts, made_up: bool = False) -> pd.DataFrame:
+    files = files.to_pylist() if isinstance(files, pa.ChunkedArray) else files
+    table = pd.DataFrame({"path": files} | _one_by_one(files, doubts, made_up), dtype=object)
+    return table.astype(dict.fromkeys(NUMBERS, float))
+
+
+def kept(names: Iterable, nbytes: int, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The table that ``make`` returns of names of ``nbytes`` in all. A large one is kept in the cache folder, where
+    the names, or what stands for them, bytes in parts, find it again as long as the code that reads them is the same.
+    """
+    if nbytes < LARGE:
+        return make()
+    digest = hashlib.sha256("".join(own_files.digest(file) for file in (__file__, labels.__file__)).encode())
+    for part in names:
+        digest.update(part)
+    file = paths.cache_root() / "labels" / f"{digest.hexdigest()[:20]}.feather"
+    try:
+        return own_files.read_or_make(file, make)
+    except UnicodeEncodeError:  # some are no UTF-8, which the file cannot hold
+        return make()
+
+
+def _one_by_one(files: Sequence[str], doubts: Doubts, made_up: bool = False) -> dict[str, list]:
     """COLUMNS of the labels by `parse_name`."""
-    found = [parse_name(file) for file in files]
+    found = [parse_name(file, made_up) for file in files]
     for label in found:
         doubts.add(label.doubts)
     return {name: [getattr(label, name) for label in found] for name in COLUMNS}

@@ -14,10 +14,13 @@ import numpy as np
 import utm
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+HEIC = (".heic", ".heif")  # of phones; read where someone brings their own photographs
 ZONE_LETTERS = "CDEFGHJKLMNPQRSTUVWX"  # bands of latitude from south to north; N begins at the equator
 BAND_EDGES = (*range(-80, 80, 8), 84)  # degrees
 BAND_SLACK = 50_000  # metres: parallels bend away from the equator towards the sides of a zone
 EASTING, NORTHING = (100_000, 1_000_000), (0, 10_000_000)  # metres
+MADE_UP = 1e9  # at most, in units of coordinates that are no UTM, such as frames; distances stay exact
+NOWHERE = "UTM has no such position"
 NUMBER = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?(e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE)
 ZONE = re.compile(r"(\d{1,3})(\.0*)?", re.ASCII)  # 17.0 is what a table with gaps makes of 17
 
@@ -45,10 +48,11 @@ class Label:
     doubts: tuple[tuple[str, str], ...] = ()  # (field, its text) of what makes no sense, and is taken as unknown
 
 
-def parse_name(path) -> Label:
+def parse_name(path, made_up: bool = False) -> Label:
     """Label of a photograph from its base name; folders may contain ``@``.
 
-    Raises ValueError, naming the file, when easting or northing are missing, not numbers, or where UTM has no place.
+    Raises ValueError, naming the file, when easting or northing are missing, not numbers, or where UTM has no place; if
+    they are to be ``made_up``, as numbers of frames are, when they may be meant as a place.
     Of the other fields, what makes no sense is unknown, and listed in ``doubts``.
     """
     stem, extension = _split_extension(os.path.basename(path))
@@ -56,7 +60,7 @@ def parse_name(path) -> Label:
     if len(fields) < 2:
         raise ValueError(f"{path}: no coordinates in the name; expected '@easting@northing@….jpg'")
     fields += [""] * (14 - len(fields))
-    easting, northing = _metres(fields, path)
+    easting, northing = _metres(fields, path, made_up)
     doubts: list[tuple[str, str]] = []
     latitude, longitude = _angle(fields[4], "latitude", 90, doubts), _angle(fields[5], "longitude", 180, doubts)
     heading = _angle(fields[8], "heading", 720, doubts)
@@ -93,12 +97,18 @@ def _split_extension(name: str) -> tuple[str, str]:
     return (stem, suffix) if suffix.lower() in IMAGE_SUFFIXES else (name, "")
 
 
-def _metres(fields: list[str], path) -> tuple[float, float]:
+def _metres(fields: list[str], path, made_up: bool) -> tuple[float, float]:
     """(easting, northing), or ValueError that says what they most likely are instead."""
     for what, text in zip(("easting", "northing"), fields, strict=False):
         if not NUMBER.fullmatch(text):
             raise ValueError(f"{path}: {what} '{text}' is not a number")
     easting, northing = map(float, fields[:2])
+    if made_up:
+        possible = EASTING[0] <= easting <= EASTING[1] and NORTHING[0] <= northing <= NORTHING[1]
+        countable = max(abs(easting), abs(northing)) <= MADE_UP
+        if possible or not countable or any(fields[2:6]) or _likely(easting, northing) != NOWHERE:
+            raise ValueError(f"{path}: its coordinates look like a place, those of other photographs are made up")
+        return easting, northing
     for what, value, (low, high) in (("easting", easting, EASTING), ("northing", northing, NORTHING)):
         if not low <= value <= high:
             raise ValueError(f"{path}: {what} {value:g} is outside {low}…{high} metres: {_likely(easting, northing)}")
@@ -109,7 +119,7 @@ def _likely(easting: float, northing: float) -> str:
     if 0 < min(abs(easting), abs(northing)) <= 90 and max(abs(easting), abs(northing)) <= 180:
         return "these look like degrees, turn them into UTM coordinates"
     swapped = EASTING[0] <= northing <= EASTING[1] and NORTHING[0] <= easting <= NORTHING[1]
-    return "easting and northing look swapped" if swapped else "UTM has no such position"
+    return "easting and northing look swapped" if swapped else NOWHERE
 
 
 def _angle(text: str, what: str, limit: float, doubts: list[tuple[str, str]]) -> float | None:

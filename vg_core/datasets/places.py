@@ -2,10 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,13 @@ from scipy.spatial import cKDTree
 
 from vg_core.config import Config
 from vg_core.datasets.contents import digests
-from vg_core.datasets.folders import image_files, one_zone, read_folder, with_degrees
+from vg_core.datasets.folders import image_files, read_names
+from vg_core.datasets.nearest import ROUNDING_METRES, neighbours
 from vg_core.datasets.photographs import unreadable
-from vg_core.datasets.splits import find_split, find_targets, unlike_published
-from vg_core.evaluation.ranks import Within
+from vg_core.datasets.splits import SPLITS, find_split, find_targets, splits_there, unlike_published
+from vg_core.datasets.zones import in_planes, is_made_up
+from vg_core.evaluation.ranks import FARTHEST, Within, positions
 from vg_core.system.text import printable
-
-SPOTS_AT_A_TIME = 1024  # whose neighbours are listed together: what the cache of a core holds
-ROUNDING_METRES = 1e-6  # names carry centimetres; binary fractions must not push 25.00 m over the line
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class PlaceSet:
     """Database and queries of one split: two tables with one row per image, in file-name order.
 
     Columns: path, easting and northing (metres), zone_number, zone_letter, latitude, longitude and heading (degrees;
-    NaN if unknown), pano_id, timestamp, note.
+    NaN if unknown), pano_id, timestamp, note; and plane, in sets of several UTM zones that lie apart (see `in_planes`).
     """
 
     one_size = True  # are all photographs shown at one size?
@@ -48,12 +46,12 @@ class PlaceSet:
         """The set of two folders, searched recursively, or of a database alone. Raises OSError or ValueError as
         `read_folder` does.
         """
-        tables = [read_folder(folder) for folder in (database, queries) if folder is not None]
+        tables = [read_names(folder) for folder in (database, queries) if folder is not None]
         left_out = sum(table.attrs["left_out"] for table in tables)
-        if queries is None:
-            return cls(name, split, *tables, tables[0].iloc[:0], left_out=left_out)
-        half = one_zone(pd.concat([table[["zone_number", "zone_letter"]] for table in tables]))
-        return cls(name, split, *(with_degrees(table, half) for table in tables), left_out=left_out)
+        tables, said = in_planes(tables)
+        if said:
+            say_once(f"{name} {split}: {said}")
+        return cls(name, split, tables[0], tables[1] if queries else tables[0].iloc[:0], left_out=left_out)
 
     @classmethod
     def load(cls, name: str, split: str, skip_unreadable: bool = False, queries: str = "queries") -> "PlaceSet":
@@ -105,19 +103,30 @@ class PlaceSet:
 
     def neighbours(self, radius_m: float) -> list[np.ndarray]:
         """For each query the sorted indices of the database images at most ``radius_m`` metres away."""
-        return neighbours(_positions(self.database), _positions(self.queries), radius_m)
+        return neighbours(positions(self.database), positions(self.queries), radius_m)
 
     def positives(self, protocol: Within) -> list[np.ndarray]:
         """For each query the sorted database images that are right by a protocol."""
         return self.neighbours(protocol.metres)
+
+    @cached_property
+    def unit(self) -> str:
+        """What distances are in: "m", or "units" of coordinates that are made up, such as numbers of frames."""
+        return "units" if is_made_up(self.database) else "m"
+
+    @cached_property
+    def zones(self) -> int:
+        """Number of UTM zones that lie apart, each a plane of its own; 1 of most sets, and where names give none."""
+        return 1 + int(self.database.plane.max()) if "plane" in self.database else 1
 
     def positives_per_query(self, radius_m: float) -> float:
         """Mean number of database images within ``radius_m``, per query."""
         return float(np.mean([len(near) for near in self.neighbours(radius_m)]))
 
     def nearest_m(self) -> np.ndarray:
-        """Metres from each query to the closest database image, float (Q,)."""
-        return cKDTree(_positions(self.database)).query(_positions(self.queries))[0]
+        """Metres from each query to the closest database image, float (Q,); infinite where its zone has none."""
+        metres = cKDTree(positions(self.database)).query(positions(self.queries))[0]
+        return np.where(metres < FARTHEST, metres, np.inf)
 
     def without_positives(self, radius_m: float) -> list[str]:
         """Paths of the queries that no database image shows within ``radius_m`` metres: misses, whatever the model."""
@@ -132,8 +141,9 @@ class PlaceSet:
         nearest = self.nearest_m().min()
         if nearest > radius_m + ROUNDING_METRES:
             raise ValueError(
-                f"{name}: none of the {len(self.queries)} queries has a database image within {radius_m:g} m, the "
-                f"nearest is {nearest:.1f} m away; check the coordinates, or raise val_positives_dist_threshold"
+                f"{name}: none of the {len(self.queries)} queries has a database image within {radius_m:g} "
+                f"{self.unit}, the nearest is {nearest:.1f} {self.unit} away; check the coordinates, or raise "
+                "val_positives_dist_threshold"
             )
         if len(self.database) <= n:
             raise ValueError(f"{name}: recall@{n} would retrieve all {len(self.database)} images of this database")
@@ -163,7 +173,7 @@ class PlaceSet:
 
     def card(self, threshold_m: float) -> dict:
         """Facts of the protocol that a recall on this set depends on, for printing beside every number."""
-        return {
+        usual = {
             "dataset": self.name,
             "split": self.split,
             "database": len(self.database),
@@ -174,7 +184,11 @@ class PlaceSet:
             "unreadable_left_out": len(self.skipped),
             "others_left_out": self.left_out,
             "fingerprint": self.fingerprint,
-        } | ({} if self.queries_folder == "queries" else {"queries_folder": self.queries_folder})
+        }
+        rare = {"queries_folder": self.queries_folder} if self.queries_folder != "queries" else {}
+        rare |= {"zones": self.zones} if self.zones > 1 else {}
+        rare |= {"threshold": f"{threshold_m:g} units of made-up coordinates"} if self.unit == "units" else {}
+        return usual | rare
 
 
 @cache
@@ -198,51 +212,28 @@ def load_places(config: Config, split: str) -> PlaceSet:
     return places.readable() if config.skip_unreadable else places
 
 
+def load_splits(config: Config) -> dict[str, PlaceSet]:
+    """The splits that a configuration's dataset has, by name: some published ones are a test alone."""
+    queries = dict.fromkeys(SPLITS, "queries") | {"test": config.test_queries}
+    options = config.dataset, config.skip_unreadable
+    return {split: PlaceSet.load(options[0], split, options[1], queries[split]) for split in splits_there(options[0])}
+
+
+def tables_by_area(sets: Mapping[str, PlaceSet]) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """(database, queries) of each set, by its name, for maps: of one with UTM zones that lie apart, those of each."""
+    areas = {}
+    for name, places in sets.items():
+        pair = places.database, places.queries
+        for plane in range(places.zones):
+            some = [table[table.plane == plane].reset_index(drop=True) for table in pair] if places.zones > 1 else pair
+            zone = f", zone {some[0].zone_number[0]:.0f}" if places.zones > 1 else ""
+            areas[f"{name}{zone}"] = tuple(some)
+    return areas
+
+
 def _targets(dataset: str, name: str) -> list[str]:
     """Paths of unlabelled photographs; ValueError where there are none."""
     folder = find_targets(dataset, name)
     if found := image_files(folder):
         return found
     raise ValueError(f"{folder}: no photograph there; fda and domain adaptation need some of the other domain")
-
-
-def neighbours(database: np.ndarray, queries: np.ndarray, radius_m: float) -> list[np.ndarray]:
-    """For each row of ``queries`` (Q, 2) the sorted rows of ``database`` (N, 2) within ``radius_m``, inclusive.
-
-    Views that share a position are searched once: panoramas give dozens of images the same coordinates.
-    """
-    numbers = _as_numbers(database)  # (N,)
-    images = np.argsort(numbers, kind="stable")  # (N,) grouped by place
-    places, first = np.unique(numbers[images], return_index=True)  # (P,) and the first image of each in that order
-    first = np.append(first, len(images))
-    spots, spot_of = np.unique(_as_numbers(queries), return_inverse=True)  # (S,) (Q,)
-    tree = cKDTree(_as_points(places), leafsize=64, balanced_tree=False, compact_nodes=False)  # built in half the time
-    near = tree.query_ball_point(_as_points(spots), radius_m + ROUNDING_METRES)  # S lists of places
-    blocks = (near[start : start + SPOTS_AT_A_TIME] for start in range(0, len(near), SPOTS_AT_A_TIME))
-    found = [part for block in blocks for part in _images_at(block, images, first)]
-    return [found[spot] for spot in spot_of]
-
-
-def _images_at(places: Sequence[list[int]], images: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
-    """For each list of places the sorted images there; those of place p are images[first[p] : first[p + 1]]."""
-    flat = np.fromiter(chain.from_iterable(places), dtype=np.int64)  # (F,)
-    sizes = first[flat + 1] - first[flat]  # (F,)
-    ends = np.append(0, sizes.cumsum())  # (F + 1,)
-    found = images[np.arange(ends[-1]) + np.repeat(first[flat] - ends[:-1], sizes)]
-    parts = np.split(found, ends[np.cumsum([len(one) for one in places[:-1]], dtype=int)])
-    for part in parts:
-        part.sort()
-    return parts
-
-
-def _positions(table: pd.DataFrame) -> np.ndarray:
-    return table[["easting", "northing"]].to_numpy(float)
-
-
-def _as_numbers(positions: np.ndarray) -> np.ndarray:
-    """(N,) complex numbers of positions (N, 2): they sort and compare ten times faster than rows do."""
-    return np.ascontiguousarray(positions, dtype=float).view(complex)[:, 0]
-
-
-def _as_points(numbers: np.ndarray) -> np.ndarray:
-    return numbers.view(float).reshape(-1, 2)

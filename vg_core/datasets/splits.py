@@ -33,19 +33,16 @@ def find_split(name: str, split: str, queries: str = "queries") -> Path:
         raise ValueError(f"split '{split}' is unknown; choose one of: {', '.join(SPLITS)}")
     if not re.fullmatch(r"[^/\\\0]+", queries) or queries in (".", ".."):
         raise ValueError(f"{queries!r} is no name of a folder of queries; it lies beside database, as queries_v1 does")
-    root = Path(name).expanduser() if os.sep in str(name) else paths.data_root() / name
-    if name in GENERATED and not root.is_dir():
-        render(name)
-    bare = [root] if split == "test" else []  # training on the images of the test would go unnoticed
-    others: list[str] = []
-    for folder in (root / "images" / split, root / "processed" / split, root / split, *bare):
+    root, others = root_of(name), []
+    for folder in split_folders(root, split):
         parts = (folder / "database").is_dir(), (folder / queries).is_dir()
         if all(parts) or (split == "train" and folder.is_dir() and not any(parts)):
             return folder
         if parts[0] and not others:
             others = _beside(folder)
     if others:
-        raise FileNotFoundError(f"{name} {split} has no folder {queries}; queries may be one of {', '.join(others)}")
+        there = f"test_queries may be one of {', '.join(others)}"
+        raise FileNotFoundError(f"{name} {split} has no folder {queries}; {there}")
     known = [*GENERATED, *(folder.name for folder in paths.data_root().glob("*/"))]
     near = [] if root.is_dir() else difflib.get_close_matches(str(name), known, 1)
     raise FileNotFoundError(
@@ -53,6 +50,33 @@ def find_split(name: str, split: str, queries: str = "queries") -> Path:
         + (f"Did you mean {near[0]}? Else set" if near else "Set")
         + " VG_DATA to the folder that holds datasets, or give the path of the dataset folder."
     )
+
+
+def splits_there(name: str) -> list[str]:
+    """Those of SPLITS that a dataset has a folder for; FileNotFoundError, as of `find_split`, where there is none."""
+    root = root_of(name)
+    found = [
+        split
+        for split in SPLITS
+        if any((folder if split == "train" else folder / "database").is_dir() for folder in split_folders(root, split))
+    ]
+    if not found:
+        find_split(name, "test")  # raises
+    return found
+
+
+def root_of(name: str) -> Path:
+    """The folder of a dataset, there or not; a generated one is rendered."""
+    root = Path(name).expanduser() if os.sep in str(name) else paths.data_root() / name
+    if name in GENERATED and not root.is_dir():
+        _render(name)
+    return root
+
+
+def split_folders(root: Path, split: str) -> list[Path]:
+    """Where a split may lie below the folder of a dataset."""
+    bare = [root] if split == "test" else []  # training on the images of the test would go unnoticed
+    return [root / "images" / split, root / "processed" / split, root / split, *bare]
 
 
 def find_targets(dataset: str, name: str) -> Path:
@@ -88,7 +112,7 @@ def _beside(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name != "database")
 
 
-def render(name: str) -> None:
+def _render(name: str) -> None:
     """Draw a generated city; OSError when that fails."""
     print(f"{name} is not in {paths.data_root()} yet: rendering it (a minute or a few, once).", flush=True)
     script = paths.DATA_SCRIPTS / "toy_city.py"

@@ -3,34 +3,52 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 CELL_METRES = 25.0  # side of the square cell that counts as one place when intervals are bootstrapped
 AT = (1, 5, 10, 20)
+AXES = ["easting", "northing"]
+APART, FARTHEST = 2e7, 1.5e7  # metres between planes of a set, and more than there are within one
 
 
 @dataclass(frozen=True)
 class Within:
     """The protocol of geo-localization: right is what was taken within so many metres of the query.
 
-    Any other protocol has the same two methods, and a set answers it by ``positives(protocol)``.
+    Any other protocol has the same three methods, and a set answers it by ``positives(protocol)``.
     """
 
     metres: float = 25.0
     retrieved: int = max(AT)  # images per query
+    search: Literal["joint", "own_zone"] = "joint"  # in what: a set's whole database, or that of the query's UTM zone
 
     def how_many(self, database: int) -> int:
         """Images to retrieve per query from a database of so many."""
         return min(self.retrieved, database)
+
+    def parts(self, queries: pd.DataFrame, database: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(queries, database images) that are searched together, as sorted numbers of rows.
+
+        ValueError when queries are alone in their zone.
+        """
+        if self.search == "joint" or "plane" not in database:
+            return [(np.arange(len(queries)), np.arange(len(database)))]
+        planes = queries["plane"].unique()
+        if len(alone := np.setdiff1d(planes, database["plane"])):
+            count = queries["plane"].isin(alone).sum()
+            raise ValueError(f"{count} queries lie in a UTM zone without database images: use test_search=joint")
+        return [tuple(np.flatnonzero(table["plane"] == plane) for table in (queries, database)) for plane in planes]
 
     def ranks(
         self, queries: pd.DataFrame, database: pd.DataFrame, indices: np.ndarray, positives: Sequence[np.ndarray]
     ) -> pd.DataFrame:
         """One row per query: where it is, how many positives it has, at which rank the first one came, and metres.
 
-        ``queries`` and ``database`` have columns path, easting, northing (metres, one UTM zone) and heading;
+        ``queries`` and ``database`` have columns path, easting, northing (metres) and heading, and plane where they
+        lie in UTM zones apart, from one of which into another it is infinitely far;
         ``indices`` (Q, K) are the retrieved images, nearest first, of which 20 count. ``within_N`` is the distance in
         metres to the closest of the first N (of all K when the database is smaller), so recall@N at any threshold t is
         the mean of ``within_N <= t``; ``place`` is the 25 m cell of the query, ``database`` the number of its images.
@@ -39,12 +57,10 @@ class Within:
         indices = np.asarray(indices)[:, : max(AT)]
         if not indices.size or (indices[:, 0] < 0).any():
             raise ValueError(f"nothing to rank: {len(queries)} queries, {len(database)} database images")
-        here, there = (t[["easting", "northing"]].to_numpy(float) for t in (queries, database))  # (Q, 2), (N, 2)
-        metres = np.linalg.norm(there[indices] - here[:, None], axis=2)  # (Q, K)
-        metres = np.where(indices < 0, np.inf, metres.round(6))  # 25.00 m stays within 25 m, as for the positives
+        metres = metres_to(queries, database, indices)  # (Q, K)
         closest = np.minimum.accumulate(metres, axis=1)  # (Q, K)
-        table = {"query": _names(queries["path"]), "easting": here[:, 0], "northing": here[:, 1]}
-        table |= {"heading": queries["heading"].to_numpy(float), "place": cells(here)}
+        table = {"query": _names(queries["path"])} | {axis: queries[axis].to_numpy(float) for axis in AXES}
+        table |= {"heading": queries["heading"].to_numpy(float), "place": cells(positions(queries))}
         table |= {"positives": [len(found) for found in positives], "rank": first_hits(indices, positives)}
         table |= {"metres": metres[:, 0]} | {f"within_{n}": closest[:, min(n, closest.shape[1]) - 1] for n in AT}
         table |= {"top_1": _names(database["path"].iloc[indices[:, 0]])}
@@ -117,6 +133,19 @@ def panorama_nms(indices: np.ndarray, panorama_ids: np.ndarray, k: int) -> np.nd
     queries, columns = np.nonzero(first & (first.cumsum(axis=1) <= k))
     best[queries, (first.cumsum(axis=1) - 1)[queries, columns]] = indices[queries, columns]
     return best
+
+
+def positions(table: pd.DataFrame) -> np.ndarray:
+    """Positions (N, 2) in metres, for distances: those of UTM zones that lie apart, column plane, never come near."""
+    found = table[AXES].to_numpy(float)
+    return found + np.outer(table["plane"], (APART, 0)) if "plane" in table else found
+
+
+def metres_to(queries: pd.DataFrame, database: pd.DataFrame, indices: np.ndarray) -> np.ndarray:
+    """Metres (Q, K) from each query to retrieved images; infinite to those of a UTM zone apart, and to none (-1)."""
+    metres = np.linalg.norm(positions(database)[indices] - positions(queries)[:, None], axis=2)
+    # rounded, 25.00 m stay within 25 m, as for the positives
+    return np.where((indices < 0) | (metres > FARTHEST), np.inf, metres.round(6))
 
 
 def cells(positions: np.ndarray) -> list[str]:

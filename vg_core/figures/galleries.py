@@ -12,15 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch
 from PIL import Image
 
 from vg_core.datasets.images import UnreadableImage, decode
 from vg_core.figures.house_style import FULL, LETTER, ink, plot
-from vg_core.system.text import printable
+from vg_core.system.text import count, printable
 
 PIXELS_AN_INCH = 220  # of a photograph on paper
 GAP, LINE = 0.07, 0.15  # inches: between photographs, and for a line of text
 HOTTEST = 5  # where the colours of heat end: so many times the weight of an average pixel
+LINES = 40  # between two photographs at most
 VEIL = 0.85  # opacity of the hottest colour; an average pixel has none
 
 
@@ -86,6 +88,25 @@ def heat_gallery(rows: Sequence[Mapping]) -> Figure:
     if rows:
         _scale_below(figure, _left(1, parts), _left(count, parts) + _width(parts))
     return figure
+
+
+@plot()
+def match_gallery(rows: Sequence[Mapping]) -> Figure:
+    """A line for each query: the query, an image far from its tag that it matches, with lines between what matches, and
+    the image near its tag that it matches best.
+
+    Rows have query, image and within (paths, the last "" where there is none), inliers and metres of image, those of
+    within as inliers_within and metres_within, and matches (M, 4), shares of widths and heights.
+    """
+    parts, lines = [0, 0, 1], []
+    for row in rows:
+        far, near = (f"{count(row['inliers' + of], 'inlier')}, {row['metres' + of]:,.0f} m" for of in ("", "_within"))
+        images = [(row["image"], f"{far} from its tag", partial(_joined, matches=row["matches"]))]
+        if row["within"]:
+            images.append((row["within"], f"best near its tag: {near}", partial(mark, correct=True)))
+        cells = [Cell(path, _small(path, parts), below=below, draw=draw) for path, below, draw in images]
+        lines.append([Cell(row["query"], _small(row["query"], parts), below="query"), *cells])
+    return _sheet(lines, parts, head=GAP)
 
 
 @plot()
@@ -172,6 +193,24 @@ def mark(axes: Axes, correct: bool) -> None:
     axes.annotate("✓" if correct else "✗", (1, 1), (-4, -4), xycoords="axes fraction", textcoords="offset points",
                   ha="right", va="top", color="white", fontsize=7,
                   bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.2})  # fmt: skip
+
+
+def _joined(axes: Axes, matches: np.ndarray) -> None:
+    """Mark an image as wrong, and join what matches with the photograph to its left."""
+    mark(axes, correct=False)
+    left, colours = axes.figure.axes[-2], plt.get_cmap("hsv")
+    for number, match in enumerate(matches[:: -(-len(matches) // LINES) or 1]):
+        ends = [_at(one, share) for one, share in ((left, match[:2]), (axes, match[2:]))]
+        look = {"color": colours(number / LINES), "linewidth": 0.6, "zorder": 5}
+        axes.figure.add_artist(ConnectionPatch(*ends, "data", "data", axesA=left, axesB=axes, **look))
+
+
+def _at(axes: Axes, share: np.ndarray) -> tuple[float, float]:
+    """Where shares of a photograph's width and height lie in its axes."""
+    if not axes.get_images():  # its name stands there
+        return 0.5, 0.5
+    left, right, bottom, top = axes.get_images()[0].get_extent()
+    return left + share[0] * (right - left), top + share[1] * (bottom - top)
 
 
 def _warm(axes: Axes, heat: np.ndarray) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 from branca.element import Element
 from xstatic.pkg import leaflet
 
+from vg_core.datasets.zones import is_made_up
 from vg_core.figures.galleries import small_photo
 from vg_core.figures.house_style import GROUPS, ink
 from vg_core.figures.static_maps import round_length
@@ -110,7 +111,7 @@ def folium_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], by_name:
     drawn, lost = pd.concat(drawn), sum(map(len, tables)) - sum(dots.photographs.sum() for *_, dots in sets)
     remark = f"{pictured:,} of {len(drawn):,} dots have a picture: click."
     remark += f" {lost:,} photographs without degrees are not shown." if lost else ""
-    return _page(drawn, layers, [("span", remark)], degrees)
+    return _page(drawn, layers, [("span", remark)], degrees, unit="units" if any(map(is_made_up, tables)) else "metres")
 
 
 def locate_map(photo: str | Path, guesses: pd.DataFrame, taken: pd.DataFrame) -> folium.Map:
@@ -132,7 +133,7 @@ def locate_map(photo: str | Path, guesses: pd.DataFrame, taken: pd.DataFrame) ->
         facts = f"descriptor distance {row.distance:.3f}", place, _position(row, degrees)
         dots.append(_dot(row, (f"guess {row.Index + 1}", *facts), pictures, str(row.Index + 1)))
         beside += [*filter(None, [pictures.get(row.Index)]), ("span", f"guess {row.Index + 1}: {place}")]
-    truth = [_dot(row, ("taken here, says its name", _position(row, degrees)), {}) for row in taken.itertuples()]
+    truth = [_dot(row, ("taken here, as it says itself", _position(row, degrees)), {}) for row in taken.itertuples()]
     small, ring = {"radius": 9, "weight": 1, "fillOpacity": 0.9}, {"radius": 16, "weight": 4, "fillOpacity": 0}
     kinds = [("where it was taken", truth, "green", ring)] * len(truth)
     kinds += [("other guesses", dots[:0:-1], "blue", small), ("best guess", dots[:1], "vermillion", small)]
@@ -191,19 +192,23 @@ def _dot(row, facts: Sequence[str], pictures: Mapping[int, tuple], number: str =
     return {"at": [round(row.x, 7), round(row.y, 7)], "said": said, "number": number}
 
 
-def _page(dots: pd.DataFrame, layers: list[dict], remark: list[tuple], degrees: bool, room=(20, 20)) -> folium.Map:
+def _page(
+    dots: pd.DataFrame, layers: list[dict], remark: list[tuple], degrees: bool, room=(20, 20), unit: str = "metres"
+) -> folium.Map:
     """A white map zoomed to its dots, with a scale, a switch for each layer, and a remark in the corner; ``room`` is
     left at its left and top (pixels).
 
     It loads nothing: Leaflet is written into the page. Streets can be switched on; without degrees there is a grid.
     """
     crs, lowest, highest = ("EPSG3857", 0, 19) if degrees else ("Simple", -15, 2)  # zoom 0: here a pixel per metre
-    chart = folium.Map(tiles=None, crs=crs, minZoom=lowest, control_scale=True, prefer_canvas=True, font_size="12px")
+    look = {"control_scale": unit == "metres", "prefer_canvas": True, "font_size": "12px"}
+    chart = folium.Map(tiles=None, crs=crs, minZoom=lowest, **look)
     chart.default_js, chart.default_css = [], []  # links to Leaflet, and to libraries that we do not use
     corners = dots[["y", "x"]].agg(["min", "max"]).to_numpy()
     chart.fit_bounds(corners.tolist(), padding_top_left=room, padding_bottom_right=(20, 20), max_zoom=highest)
     step, lines = (0, []) if degrees else _grid(*corners)
-    said = f"The names give no UTM zone: this is a grid of metres, a line every {step:,.0f} m."
+    why = "The names give no UTM zone" if unit == "metres" else "The coordinates are made up"
+    said = f"{why}: this is a grid of {unit}, a line every {step:,.0f} {unit.replace('metres', 'm')}."
     remark = [*remark, *[("span", said)] * bool(lines)]
     page = json.dumps({"degrees": degrees, "lines": lines, "layers": layers, "remark": remark})
     code, look = (Path(leaflet.BASE_DIR, name).read_text("utf-8") for name in ("leaflet.js", "leaflet.css"))

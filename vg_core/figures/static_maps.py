@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from scipy.spatial import cKDTree
 
+from vg_core.datasets.zones import is_made_up
 from vg_core.evaluation.ranks import CELL_METRES
 from vg_core.figures.house_style import COLUMN, FULL, GROUPS, INKS, ink, plot
 from vg_core.system.text import printable
@@ -31,7 +32,8 @@ def static_map(splits: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], radius_m
     database image of its split lies within ``radius_m`` metres. Photographs that share a position are one dot.
     """
     dots = {name: [_metres(table) for table in tables] for name, tables in splits.items()}
-    figure, panels = _panels([np.concatenate(pair) for pair in dots.values()], list(dots), LEGEND)
+    unit = "units" if any(is_made_up(table) for pair in splits.values() for table in pair) else "m"
+    figure, panels = _panels([np.concatenate(pair) for pair in dots.values()], list(dots), LEGEND, unit)
     pixels = sum(len(points) for pair in dots.values() for points in pair) > VECTOR_SHAPES
     for axes, (database, queries) in zip(panels, dots.values(), strict=True):
         metres, _ = cKDTree(database).query(queries)  # infinite without a database
@@ -53,7 +55,9 @@ def density_map(tables: Mapping[str, pd.DataFrame]) -> Figure:
     Tables need the columns easting and northing (metres).
     """
     cells = {name: np.floor(_metres(table) / CELL_METRES) for name, table in tables.items()}  # (N, 2), counted from 0 m
-    figure, panels = _panels([np.concatenate([at, at + 1]) * CELL_METRES for at in cells.values()], list(tables))
+    unit = "units" if any(map(is_made_up, tables.values())) else "m"
+    clouds = [np.concatenate([at, at + 1]) * CELL_METRES for at in cells.values()]
+    figure, panels = _panels(clouds, list(tables), unit=unit)
     scale = LogNorm(0.7, 2)  # a cell of one image differs from the white of none
     for axes, at in zip(panels, cells.values(), strict=True):
         edges = [np.arange(side.min(), side.max() + 2) * CELL_METRES for side in at.T]  # eastwards, northwards
@@ -61,7 +65,7 @@ def density_map(tables: Mapping[str, pd.DataFrame]) -> Figure:
         counted, *_, mesh = axes.hist2d(*(at.T + 0.5) * CELL_METRES, edges, **look)
         scale.vmax = max(scale.vmax, np.nanmax(counted))
     bar = figure.colorbar(mesh, ax=panels, shrink=0.7, aspect=20, pad=0.02)
-    bar.set_label(f"images in {CELL_METRES:g} × {CELL_METRES:g} m")
+    bar.set_label(f"images in {CELL_METRES:g} × {CELL_METRES:g} {unit}")
     bar.set_ticks([tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= scale.vmax])
     bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.ax.minorticks_off()
@@ -115,7 +119,9 @@ def _metres(table: pd.DataFrame) -> np.ndarray:
     return table[["easting", "northing"]].to_numpy(float)
 
 
-def _panels(clouds: Sequence[np.ndarray], names: Sequence[str], below: float = 0.0) -> tuple[Figure, list[Axes]]:
+def _panels(
+    clouds: Sequence[np.ndarray], names: Sequence[str], below: float = 0.0, unit: str = "m"
+) -> tuple[Figure, list[Axes]]:
     """Axes around each cloud of points (N, 2), up to three in a line, with ``below`` inches to spare under each line.
 
     One map that is not very wide takes one column of the paper, all others both.
@@ -132,7 +138,7 @@ def _panels(clouds: Sequence[np.ndarray], names: Sequence[str], below: float = 0
     for axes in grid.flat[len(clouds) :]:
         axes.remove()
     for axes, name, box in zip(figure.axes, names, boxes, strict=True):
-        _furnish(axes, name, *box)
+        _furnish(axes, name, *box, unit)
     return figure, figure.axes
 
 
@@ -144,23 +150,23 @@ def _box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (low + high) / 2 - half, (low + high) / 2 + half
 
 
-def _furnish(axes: Axes, name: str, low: np.ndarray, high: np.ndarray) -> None:
+def _furnish(axes: Axes, name: str, low: np.ndarray, high: np.ndarray, unit: str) -> None:
     """Equal aspect, metres counted from a round origin, name, north arrow and scale bar."""
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", anchor="N")
     for axis, label, start in ((axes.xaxis, "easting", low[0]), (axes.yaxis, "northing", low[1])):
-        origin = 1000 * np.floor(start / 1000)
+        origin = max(0.0, 1000 * np.floor(start / 1000))
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _, origin=origin: f"{value - origin:,.0f}"))
-        axis.set_label_text(f"{label} − {origin:,.0f} (m)", fontsize=7)
+        axis.set_label_text(f"{label} − {origin:,.0f} ({unit})", fontsize=7)
     axes.tick_params(labelsize=7)
     axes.set_title(f"{printable(name)}   N ↑", loc="right", pad=3)
-    _scale_bar(axes, (high - low)[0])
+    _scale_bar(axes, (high - low)[0], unit)
 
 
-def _scale_bar(axes: Axes, across_m: float) -> None:
+def _scale_bar(axes: Axes, across: float, unit: str) -> None:
     """A bar of 1, 2 or 5 × 10^k metres above the left end of the map, at most a quarter of its width."""
-    length = round_length(across_m / 4)
+    length = round_length(across / 4)
     ends = [axes.get_xlim()[0], axes.get_xlim()[0] + length]
     above = axes.get_xaxis_transform() + ScaledTranslation(0, 5 / 72, axes.figure.dpi_scale_trans)  # 5 points
     axes.plot(ends, [1, 1], color="black", lw=2, solid_capstyle="butt", transform=above, clip_on=False, gid="scale")
-    axes.text(ends[1], 1, f" {length:g} m", transform=above, va="center", fontsize=7)
+    axes.text(ends[1], 1, f" {length:g} {unit}", transform=above, va="center", fontsize=7)

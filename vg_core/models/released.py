@@ -1,21 +1,17 @@
 """Models that others have released, and ImageNet's weights: by name, fetched once into the folder of PyTorch's hub."""
 
-import hashlib
 import os
-from collections.abc import Iterator
-from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import torch
 
 from vg_core.models.backbones import STREETS
 from vg_core.models.tensor_files import read_tensors
+from vg_core.system import own_files
+from vg_core.system.downloads import download
 from vg_core.system.errors import ByName
 from vg_core.system.files import replacing
-from vg_core.system.progress_bar import bar
 
 SERVER = "https://github.com/gmberton"
 _OF_RESNET50 = (32, 64, 128, 256, 512, 1024, 2048)
@@ -31,7 +27,6 @@ RELEASED = {  # maker: repository, and the widths of descriptors that it lists f
     ),
 }
 PLACES365 = "http://places2.csail.mit.edu/models_places365/{}_places365.pth.tar"  # for resnet18 and resnet50
-PATIENCE = 60  # seconds without an answer
 
 
 def model_file(model: str | Path) -> Path:
@@ -95,36 +90,12 @@ def fetched(url: str, what: str, otherwise: str, digest: str = "") -> Path:
 
 def _download(url: str, file: Path, digest: str) -> None:
     """Write what a URL gives to a file; OSError where that is not what it should be."""
-    sha256 = hashlib.sha256()
-    with file.open("wb") as sink:
-        for block in _blocks(url):
-            sink.write(block)
-            sha256.update(block)
-    if not sha256.hexdigest().startswith(digest):
-        raise OSError(f"it was damaged on its way: its SHA-256 begins with {sha256.hexdigest()[:8]}, not {digest}")
+    download(url, file)
+    found = own_files.digest(file)
+    if not found.startswith(digest):
+        raise OSError(f"it was damaged on its way: its SHA-256 begins with {found[:8]}, not {digest}")
     try:
         read_tensors(file)
     except ValueError as error:
         reason = str(error).removeprefix(str(file)).partition(";")[0]  # what to do is said by the caller
         raise OSError(f"what came{reason}") from error
-
-
-def _blocks(url: str) -> Iterator[bytes]:
-    """What a URL gives, piece by piece. OSError where the network fails, or ends before all has come; it has no number,
-    as those of the disk have.
-    """
-    come = 0
-    try:
-        with urlopen(url, timeout=PATIENCE) as answer:
-            length = int(answer.headers["Content-Length"] or 0)
-            with bar(total=length or None, desc=url.rpartition("/")[2], unit="B", unit_scale=True) as done:
-                for block in iter(partial(answer.read, 2**20), b""):
-                    come += len(block)
-                    done.update(len(block))
-                    yield block
-    except HTTPError:
-        raise
-    except (OSError, HTTPException) as error:
-        raise OSError(str(error) or type(error).__name__) from error
-    if come < length:
-        raise OSError(f"only {come:,} of {length:,} bytes came")

@@ -9,6 +9,7 @@ import pandas as pd
 from vg_core.datasets.checks import squashed
 from vg_core.datasets.contents import digest_of
 from vg_core.datasets.folders import read_folder, taken_at
+from vg_core.evaluation.ranks import positions
 from vg_core.models import GeoModel, load_model
 from vg_core.models.checkpoint import checkpoint_hash
 from vg_core.retrieval.descriptors import Size, describe
@@ -26,7 +27,7 @@ def locate(
     ``model`` is a checkpoint, of pairs for a panorama and a folder of aerial images, or the name of a released one;
     ``image_size`` is by default the size it was trained at. Descriptors of the folder stay in the cache for the next.
     """
-    network, table = load_model(model), read_folder(database)
+    network, table = load_model(model), read_folder(database, exif=True)
     size = image_size or network.config.image_size
     sides = ("ground", "aerial") if network.config.task.kind == "pairs" else ("", "")
     if sentence := "" if any(sides) else squashed([str(photo), *table.path], size):
@@ -35,8 +36,8 @@ def locate(
     described = _described(network, model, table, size, batch_size, True, sides[1])  # (N, D)
     distances, indices = search(query, described, top)  # (1, top) each
     guesses = table.iloc[indices[0]].assign(distance=distances[0])
-    places = guesses[["easting", "northing"]].to_numpy()  # (top, 2)
-    taken = taken_at(photo, guesses)[["easting", "northing"]].to_numpy()  # (1 or 0, 2)
+    places = positions(guesses)  # (top, 2)
+    taken = positions(taken_at(photo, guesses))  # (1 or 0, 2)
     for name, place in (("metres", places[0]), ("error", taken[0] if len(taken) else np.nan)):
         guesses[name] = np.linalg.norm(places - place, axis=1)
     return guesses

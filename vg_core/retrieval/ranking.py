@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -105,6 +105,7 @@ def evaluate(
         photographs = photographs_of(places, image_size, model.config.task)
     if isinstance(places, PairSet):
         return _of_pairs(model, places, photographs, batch_size)
+    parts = protocol.parts(places.queries, places.database)
     started = time.monotonic()
     if plain:
         queries, database = _whole(model, shape[0], photographs, batch_size)  # (Q, D), (N, D)
@@ -117,7 +118,7 @@ def evaluate(
         in_memory = has_room(prod(shape), torch.device("cpu"))
     with _table(database, shape, in_memory) as table:
         described = time.monotonic()
-        find, k = search if plain else strategy.merge, protocol.how_many(shape[0])
+        find, k = partial(_in_parts, parts, search if plain else strategy.merge), protocol.how_many(shape[0])
         distances, indices = processes.agreed(find(queries, table, k) if processes.first() else None)  # (Q, K)
         seconds = {"describe": described - started, "search": time.monotonic() - described}
     ranks = protocol.ranks(places.queries, places.database, indices, places.positives(protocol))
@@ -131,6 +132,19 @@ def _of_pairs(model: GeoModel, pairs: PairSet, photographs: Source, batch_size: 
     sides = (found[count:], found[:count]), pairs.queries, pairs.database
     ranked = pair_ranks(*sides, pairs.positives(), pairs.metres)
     return Evaluation(*ranked, {"describe": described - started, "search": time.monotonic() - described})
+
+
+def _in_parts(parts: Sequence[tuple[np.ndarray, np.ndarray]], find: Callable, queries, database, k: int) -> Ranking:
+    """(distances, indices), both (Q, K), of queries that search parts of a database (see `Within.parts`); where a part
+    has fewer than K images, -1 at an infinite distance.
+    """
+    if len(parts) == 1:
+        return find(queries, database, k)
+    distances, indices = np.full((len(queries), k), np.inf, np.float32), np.full((len(queries), k), -1)
+    for asked, there in parts:
+        near, found = find(queries[asked], database[there], k)  # (q, at most K) each
+        distances[asked, : near.shape[1]], indices[asked, : near.shape[1]] = near, there[found]
+    return distances, indices
 
 
 def _whole(

@@ -92,15 +92,16 @@ def examine(config: Config, checkpoint: Path, places: PlaceSet) -> tuple[Evaluat
     model = load_model(checkpoint, config.whitened_dim).to(pick_device())
     threshold, strategy = config.val_positives_dist_threshold, _strategy(config, model.config.dataset, places)
     width = strategy.width(model.dim)
-    facts, photographs = (config.tested_at, Within(threshold), config.infer_batch_size, strategy), None
+    protocol, photographs = Within(threshold, search=config.test_search), None
+    facts = config.tested_at, protocol, config.infer_batch_size, strategy
     if strategy.is_plain:
         photographs = photographs_of(places, config.tested_at, model.config.task, ANY_HEADING in config.test_method)
         photographs = stems_if_shared(model, photographs, config.infer_batch_size)
     result = evaluate(model, places, *facts, photographs)
     adapted = {"targets": model.config.targets, "transductive": model.config.transductive}
-    adapted = adapted if model.config.uses_targets else {}
-    of_pairs = one_percent_facts(result.ranks) if config.task.kind == "pairs" else {}
-    return result, places.card(threshold) | adapted | of_pairs | {
+    rare = (adapted if model.config.uses_targets else {}) | ({"search": config.test_search} if places.zones > 1 else {})
+    rare |= one_percent_facts(result.ranks) if config.task.kind == "pairs" else {}
+    return result, places.card(threshold) | rare | {
         "image_size": list(config.tested_at),
         "test_method": config.test_method,
         "whitened": model.whitening is not None,

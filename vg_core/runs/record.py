@@ -10,7 +10,7 @@ import pandas as pd
 
 from vg_core.config import Config
 from vg_core.datasets.places import PlaceSet, load_places
-from vg_core.evaluation.ranks import Within
+from vg_core.evaluation.ranks import Within, metres_to
 from vg_core.models import GeoModel, load_model
 from vg_core.runs import identity
 from vg_core.system import own_files, paths
@@ -127,12 +127,11 @@ class Run:
 
         Each row has query (path), and of the first ``shown`` images retrieved (paths), metres and correct.
         """
-        places, indices = load_places(self.config, "test"), self.retrieved()[:, :shown]
+        places, indices = load_places(self.config, "test"), self.retrieved()
+        indices = indices[:, : min(shown, (indices >= 0).all(axis=0).sum())]
         right = (self.ranks["rank"] == 1).to_numpy()  # (Q,)
         chosen = np.concatenate([_spread(np.flatnonzero(group), count // 2) for group in (right, ~right)])
-        there = places.database[["easting", "northing"]].to_numpy()[indices[chosen]]  # (count, shown, 2)
-        here = places.queries[["easting", "northing"]].to_numpy()[chosen]  # (count, 2)
-        metres = np.linalg.norm(there - here[:, None], axis=-1)  # (count, shown)
+        metres = metres_to(places.queries.iloc[chosen], places.database, indices[chosen])  # (count, shown)
         positives = places.positives(Within(self.config.val_positives_dist_threshold))
         return [
             {

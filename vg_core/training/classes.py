@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from vg_core.config import Config
 from vg_core.datasets.cells import Classes, classes_and_groups, geo_classes
 from vg_core.datasets.places import PlaceSet
+from vg_core.evaluation.ranks import positions
 from vg_core.losses.classification import GeoHead
 from vg_core.losses.margins import MarginHead
 from vg_core.mining.rounds import Describe
@@ -34,7 +35,7 @@ class GeoClassification(Objective):
         self.rows_per_round, self.images_per_row = config.cache_refresh_rate, config.task.images_per_row
         self.augmented = AUGMENTED[config.task.night_batches]
         tables = places.database, places.queries
-        cells = geo_classes(*(np.concatenate([table[axis] for table in tables]) for axis in ("easting", "northing")))
+        cells = geo_classes(*np.concatenate([positions(table) for table in tables]).T)
         classes = np.unique(cells[: len(places.database)])  # (C,)
         labels = np.where(np.isin(cells, classes), np.searchsorted(classes, cells), -1)  # (N + Q,)
         self.images = np.flatnonzero(labels >= 0)  # image numbers
@@ -125,8 +126,7 @@ def classes_of(config: Config, places: PlaceSet) -> Classes:
     has none.
     """
     name, task, tables = f"{places.name} train", config.task, (places.database, places.queries)
-    facts = ("easting", "northing", "heading")
-    where = [np.concatenate([table[fact].to_numpy(float) for table in tables]) for fact in facts]  # (I,) each
+    where = np.concatenate([np.column_stack([positions(table), table.heading]) for table in tables]).T  # (3, I)
     options = task.M, task.alpha, task.N, task.L
     found = classes_and_groups(*where, *options, task.min_images_per_class, task.groups_order)
     if not config.epochs_num:

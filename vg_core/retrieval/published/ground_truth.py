@@ -74,7 +74,7 @@ def read_landmarks(truth, images, corrupt=None) -> Benchmark:
     without extension). ``corrupt`` is the published list of the 20 files of Paris that are no photographs. Queries are
     in the database, and right when their own lists say so. Source: Philbin et al., CVPR 2007 and 2008.
     """
-    broken = {Path(name).stem for _, name in _lines(corrupt)} if corrupt else set()
+    broken = {Path(name).stem for _, name in lines(corrupt)} if corrupt else set()
     files = {stem: path for stem, path in _by_stem(images).items() if stem not in broken}
     index = {stem: i for i, stem in enumerate(files)}
     found = []
@@ -135,7 +135,7 @@ def read_san_francisco(truth, database, queries) -> Benchmark:
     """
     files, shown = list(_by_stem(database).values()), _by_stem(queries)
     paths, buildings, places = [], [], []
-    for number, line in _lines(truth):
+    for number, line in lines(truth):
         query, *seen = line.split()
         seen = [building for building in seen if not building.startswith("x")]
         if not all(WHOLE.fullmatch(building) for building in seen):
@@ -159,7 +159,7 @@ def positives_by_building(seen: Lists, own: np.ndarray) -> Lists:
     return [np.concatenate([none, *(images.get(building, none) for building in wanted)]) for wanted in seen]
 
 
-def _lines(file) -> Iterator[tuple[int, str]]:
+def lines(file) -> Iterator[tuple[int, str]]:
     """(number, text) of the lines that are not empty; they may be of any length, and of any bytes."""
     file = Path(file)
     if not file.is_file():
@@ -183,7 +183,7 @@ def _by_stem(folder) -> dict[str, str]:
 def _query(file: Path) -> tuple[str, tuple[float, ...]]:
     """(image, left, top, right and bottom of its object) of a ``*_query.txt``."""
     try:
-        name, *edges = next(_lines(file), (1, ""))[1].split()
+        name, *edges = next(lines(file), (1, ""))[1].split()
         for edge in (edge for edge in edges if not PIXELS.fullmatch(edge)):
             raise ValueError(f"'{printable(edge[:80])}' is no number of pixels")
         left, top, right, bottom = map(float, edges)
@@ -196,7 +196,7 @@ def _query(file: Path) -> tuple[str, tuple[float, ...]]:
 
 def _listed(file: Path, index: dict[str, int], broken: set[str]) -> np.ndarray:
     """Database indices of the images that a file lists, but for broken ones."""
-    named = [(number, name) for number, name in _lines(file) if name not in broken]
+    named = [(number, name) for number, name in lines(file) if name not in broken]
     return np.array([_known(name, index, f"{file}, line {number}") for number, name in named], dtype=np.int64)
 
 

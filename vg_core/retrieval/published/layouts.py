@@ -8,6 +8,7 @@ from pathlib import Path
 from vg_core.datasets.folders import listed
 from vg_core.retrieval.descriptors import Size, View, scaled, whole
 from vg_core.retrieval.published.ground_truth import Benchmark, read_holidays, read_landmarks, read_san_francisco
+from vg_core.retrieval.published.lists import read_lists, read_positions
 from vg_core.retrieval.published.tokyo import read_tokyo247, read_tokyo_tm
 from vg_core.retrieval.strategies import own_size
 from vg_core.system.errors import ByName
@@ -18,9 +19,9 @@ class Layout:
     """What a benchmark's folder holds, and how it is read."""
 
     read: Callable[..., Benchmark]  # takes the paths of the parts
-    database: int  # images when complete
-    queries: int
-    parts: Mapping[str, str]  # file or folder in it -> what is to be put there
+    database: int | None  # images when complete; None where a layout is that of many sets
+    queries: int | None
+    parts: Mapping[str, str]  # file or folder in it, * for any letters -> what is to be put there
     views: Callable[[Size, Size], list[View]] = own_size
 
 
@@ -30,19 +31,23 @@ def read_benchmark(name: str, folder) -> tuple[Benchmark, dict]:
     Says how many images are left out, and when the set is not the published one.
     """
     layout, folder = LAYOUTS[name], Path(folder)
+    parts = []
     for part, what in layout.parts.items():
-        if not (folder / part).exists():
+        there = sorted(folder.glob(part))
+        if len(there) != 1:
             raise FileNotFoundError(
-                f"{folder / part} is missing: put {what} there. A folder of {name} holds {', '.join(layout.parts)}"
+                f"{folder / part} is {'there several times: keep' if there else 'missing: put'} {what} there. A folder "
+                f"of {name} holds {', '.join(layout.parts)}"
             )
-    found = layout.read(*(folder / part for part in layout.parts))
+        parts += there
+    found = layout.read(*parts)
     database, queries = len(found.database), len(found.queries)
     known = set(found.database).union(*(shown for _, shown in found.shown if isinstance(shown, list)))
-    folders = [folder / part for part in layout.parts if (folder / part).is_dir()]
+    folders = [part for part in parts if part.is_dir()]
     left_out = sum(file not in known for each in folders for file in listed(each).paths)
     if left_out:
         print(f"{name}: {left_out} images in {folder} are corrupt or not part of the benchmark; they are left out")
-    complete = (database, queries) == (layout.database, layout.queries)
+    complete = layout.database is None or (database, queries) == (layout.database, layout.queries)
     if not complete:
         print(
             f"{name}: {database} database images and {queries} queries are not the {layout.database} and "
@@ -77,6 +82,17 @@ SAN_FRANCISCO = {
     "database": "the perspective images (PCI_sp_….jpg) of San Francisco landmarks",
     "queries": "its queries (0000.jpg …)",
 }
+IMAGES = {"images": "the folder that the lists' names start from"}
+GSV_CITIES = {
+    "*_dbImages.npy": "the list of database images",
+    "*_qImages.npy": "the list of queries",
+    "*_[gp][tI]*.npy": "the right images of each query (…_gt.npy, for MSLS …_pIdx.npy)",
+} | IMAGES
+PATCH_NETVLAD = {
+    "*.npz": "the ground truth (utmDb, utmQ, posDistThr)",
+    "*_imageNames_index.txt": "the list of database images",
+    "*_imageNames_query.txt": "the list of queries",
+} | IMAGES
 LAYOUTS: dict[str, Layout] = ByName(
     "benchmark",
     {
@@ -86,5 +102,7 @@ LAYOUTS: dict[str, Layout] = ByName(
         "tokyo247": Layout(read_tokyo247, 75984, 315, TOKYO),
         "tokyotm_val": Layout(read_tokyo_tm, 49056, 7186, TIME_MACHINE),
         "sf0": Layout(read_san_francisco, 610773, 803, SAN_FRANCISCO),
+        "gsv_cities": Layout(read_lists, None, None, GSV_CITIES),
+        "patch_netvlad": Layout(read_positions, None, None, PATCH_NETVLAD),
     },
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vg_core.datasets.folders import image_files
+from vg_core.datasets.folders import listed
 from vg_core.datasets.places import neighbours
 from vg_core.evaluation.ranks import cells, first_hits, panorama_nms
 from vg_core.retrieval.published.ground_truth import TOP, Benchmark, by_rank
@@ -91,7 +91,7 @@ def read_specification(file, times: Sequence[str] = ()) -> tuple[list[list[str]]
 
 def resolved(names: list[str], folder, file) -> list[str]:
     """Paths below a folder of the images that ``file`` names, whatever their extensions."""
-    there = {os.path.splitext(os.path.relpath(path, folder))[0]: path for path in image_files(folder)}
+    there = {os.path.splitext(os.path.relpath(path, folder))[0]: path for path in listed(folder).paths}
     found = [there.get(os.path.splitext(os.path.normpath(name))[0]) for name in names]
     if None in found:
         lost = printable(names[found.index(None)][:80])

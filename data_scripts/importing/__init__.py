@@ -1,0 +1,1 @@
+"""One's own photographs, brought into the layout of the field."""
