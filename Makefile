@@ -9,7 +9,7 @@ THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
 STRIP = metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info
 
 COURSEWORK = 00 10 20 21 22 23 24 25 32 90
-CONTRIBUTION = 30 31 33 34 70 71
+CONTRIBUTION = 01 30 31 33 34 70 71
 SYSTEMS = 50 51 60
 
 .PHONY: help report contribution systems test lab fuzz bench bench-publish readme pretrain strip
@@ -22,7 +22,7 @@ report: $(READY) ## render the toy city, run the notebooks of the coursework, bu
 	$(RUN) reports/run_notebooks.py --profile smoke $(COURSEWORK)
 	$(RUN) reports/build.py --profile smoke
 
-contribution: $(READY) ## the same for SARE, all losses, speed and large databases: the PDF then holds whatever was run
+contribution: $(READY) ## the same for own photographs, SARE, losses, speed, large databases: the PDF holds what was run
 	$(RUN) data_scripts/toy_city.py
 	$(RUN) reports/run_notebooks.py --profile smoke $(CONTRIBUTION) 90
 	$(RUN) reports/build.py --profile smoke

@@ -84,10 +84,8 @@ def exif_of(label: Label, move: np.ndarray, kinds: set[str]) -> bytes:
     exif.get_ifd(IFD.Exif)[Base.DateTimeOriginal] = f"{taken:%Y:%m:%d %H:%M:%S}"
     if "no position" not in kinds:
         place = np.array([label.easting, label.northing]) + move
-        degrees = (
-            (0.0, 0.0) if "0, 0" in kinds else map(float, utm.to_latlon(*place, label.zone_number, label.zone_letter))
-        )
-        (south, north), (west, east) = ((degree < 0, _sexagesimal(degree)) for degree in degrees)
+        degrees = utm.to_latlon(*place, label.zone_number, label.zone_letter) if "0, 0" not in kinds else (0, 0)
+        (south, north), (west, east) = ((bool(d < 0), _sexagesimal(abs(float(d)))) for d in degrees)
         gps = {"GPSLatitudeRef": "NS"[south], "GPSLatitude": north, "GPSImgDirectionRef": "T"}
         gps |= {"GPSLongitudeRef": "EW"[west], "GPSLongitude": east}
         gps |= {"GPSImgDirection": TiffImagePlugin.IFDRational(round(10 * label.heading), 10)}
@@ -97,7 +95,7 @@ def exif_of(label: Label, move: np.ndarray, kinds: set[str]) -> bytes:
 
 def _sexagesimal(degrees: float) -> tuple:
     """Degrees, minutes and seconds as fractions."""
-    parts = (abs(degrees) // 1, 1), (abs(degrees) * 60 % 60 // 1, 1), (round(abs(degrees) * 3.6e7) % 600_000, 10_000)
+    parts = (degrees // 1, 1), (degrees * 60 % 60 // 1, 1), (round(degrees * 3.6e7) % 600_000, 10_000)
     return tuple(TiffImagePlugin.IFDRational(*map(int, part)) for part in parts)
 
 

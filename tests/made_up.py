@@ -12,6 +12,7 @@ BETTER, OPEN, WORSE = 1, 0, -1  # where the interval of a gain lies: above zero,
 SARE = ("gaussian ind", "gaussian joint")
 FIGURES = {
     "00_dataset": "map density nearest per_place headings times photos",
+    "01_own_photographs": "map suspects",
     "10_baseline": "curves training hardness gallery",
     "20_optimizer": "range grid",
     "21_other_city": "curves errors",
@@ -76,6 +77,12 @@ def dataset(sign: int) -> tuple[dict, dict]:
         [{"split": s, "threshold_m": 25.0, "unit": "m"} | counts | means for s in ("train", "val", "test")]
     )
     return {"splits": splits}, {}
+
+
+def own_photographs(sign: int) -> tuple[dict, dict]:
+    fates = rows(fate=["kept", "guard"][: 2 - (sign == BETTER)], photographs=[1000, 60][: 2 - (sign == BETTER)])
+    numbers = {"verdicts": ["refuted" if sign == WORSE else "confirmed"] * 2, "suspects": sign + 1}
+    return {"fates": fates, "recall": recalls(sign, "as published", "without suspects")}, numbers
 
 
 def baseline(sign: int) -> tuple[dict, dict]:
@@ -189,5 +196,5 @@ def summary(sign: int) -> tuple[dict, dict]:
     return {"predictions": predictions(sign, "a", "b", "c"), "published": published}, {"comparable": False}
 
 
-MAKERS = [dataset, baseline, optimizer, other_city, train_distance, test_distance, augmentation, image_size]
-MAKERS += [sare, losses, gradients, short_descriptors, what_networks_see, speed, scale, summary]
+MAKERS = [dataset, own_photographs, baseline, optimizer, other_city, train_distance, test_distance, augmentation]
+MAKERS += [image_size, sare, losses, gradients, short_descriptors, what_networks_see, speed, scale, summary]

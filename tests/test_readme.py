@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,9 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
+from data_scripts import doctor, example_photos, import_photos
 from data_scripts.city import plan
 from data_scripts.toy_city import parser as city_parser
 from tests.conftest import make_street
+from tests.importing.made import small_city
 from tests.own import vouch
 from tests.synthetic_assets import drawing, export_baseline, export_dataset, pictures
 from tests.tiny import TINY
@@ -34,6 +37,10 @@ ROOT = paths.ROOT
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.replace("\\\n", " ").splitlines()]
+SCRIPTS = {
+    f"data_scripts/{script.__name__.rpartition('.')[2]}.py": script
+    for script in (doctor, example_photos, import_photos)
+}
 PICTURE_BYTES = 150_000
 
 
@@ -53,9 +60,27 @@ def test_commands_are_understood(line, monkeypatch):
         assert runner.main(words[2:]) == 0 and (ran or "--list" in words)
     elif "reports/build.py" in words:
         build.parser().parse_args(words[2:])
-    else:
-        assert words[1] == "data_scripts/toy_city.py"
+    elif words[1] == "data_scripts/toy_city.py":
         city_parser(plan).parse_args(words[2:])
+    else:
+        SCRIPTS[words[1]].parser().parse_args(words[2:])
+
+
+def test_own_photographs_become_a_dataset_and_one_more_is_located(tmp_path, monkeypatch, capsys):
+    """The commands of that section one after the other, in a small city."""
+    small_city()
+    (tmp_path / "vg_core" / "models").mkdir(parents=True)
+    save_model(build_model(TINY), tmp_path / "vg_core" / "models" / "streets.safetensors")
+    monkeypatch.chdir(tmp_path)
+    section = TEXT[TEXT.index("## Your own photographs") :].partition("```sh\n")[2].partition("```")[0]
+    make, bring, look, locate = map(partial(shlex.split, comments=True), section.replace("\\\n", " ").splitlines())
+    for words in (make, bring, look):
+        monkeypatch.setattr(sys, "argv", words[1:])
+        assert SCRIPTS[words[1]].main() == 0
+    assert "\n0 errors, " in capsys.readouterr().out and Path("my_photos.html").exists()
+    photo = next(Path("data/my_photos/images/test/queries").iterdir())
+    assert cli.main([str(photo) if word == "PHOTO" else word for word in locate[3:]]) == 0
+    assert re.search(r"^1\. .* [\d.]+ m ", capsys.readouterr().out, flags=re.MULTILINE)
 
 
 def test_a_photograph_is_located(tmp_path, write_photo, monkeypatch, capsys):

@@ -12,6 +12,7 @@ from PIL import Image, TiffImagePlugin
 from PIL.ExifTags import GPS, IFD, Base
 
 from data_scripts import import_photos
+from tests.conftest import write
 from vg_core.system.paths import data_root
 
 HOME = 45.05, 9.0  # degrees, of the first place
@@ -75,6 +76,16 @@ def walk(
         for day in days
         for n in range(places)
     ]
+
+
+def small_city(places: int = 120) -> Path:
+    """The test split of toycity, where each place of a street is seen on two days."""
+    split = data_root() / "toycity" / "images" / "test"
+    for place in range(places):
+        for day, role in enumerate(("database", "queries"), 1):
+            view = {"heading": 3.0 * place, "timestamp": f"2025010{day}_{place // 60:02}{place % 60:02}00"}
+            write(split / role, 402_000 + 5 * place + day, 5_000_000, 1000 * day + place, **view)
+    return split
 
 
 def run(monkeypatch, *words, name: str = "town") -> int:

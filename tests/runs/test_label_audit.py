@@ -88,6 +88,14 @@ def test_a_query_whose_tag_lies_far_from_all_images_has_none_within():
     assert found["within"] == "" and found["inliers_within"] == 0 and np.isnan(found["metres_within"])
 
 
+def test_where_all_images_lie_within_the_threshold_nobody_can_be_accused():
+    for wall in range(3):
+        photograph("database", 0, wall=wall)
+        photograph("queries", 0, wall=wall, shift=20, noise=1)
+    suspects = audit.label_audit(finished())
+    assert suspects.empty and list(suspects) == audit.COLUMNS
+
+
 def test_where_houses_are_built_alike_a_match_proves_little():
     """They match mirror images, too, by which it is measured how many inliers confirm."""
     for place in range(PLACES):

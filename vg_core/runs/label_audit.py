@@ -33,8 +33,8 @@ def label_audit(run: Run, shown: int = 10) -> pd.DataFrame:
     metres_within of the best match within the threshold, of all images there; inliers needed; number of the query.
     How many confirm is measured: the mirror image of a query cannot show the same place, yet looks like it, and of the
     mirrored queries CHANCE have a match as strong with an image far off (with fewer than 100 queries, none has).
-    A query beside what is seen from far away may be accused wrongly: look at ``suspect_matches``. What was matched is
-    kept; asked again, it is read back.
+    Where one sees far, over a square, an image little beyond the threshold may accuse a query wrongly: look at metres
+    and at ``suspect_matches``. What was matched is kept; asked again, it is read back.
     """
     places = load_places(run.config, "test")
     key = f"{places.fingerprint} {shown} {code_digest(('runs.label_audit',))}"
