@@ -11,6 +11,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.request import urlopen
 
 import numpy as np
 import pandas as pd
@@ -34,9 +35,9 @@ from vg_core.models.released import fetched
 from vg_core.retrieval.descriptor_store import DescriptorStore
 from vg_core.retrieval.locating import locate
 from vg_core.retrieval.whitened import whiten
-from vg_core.runs import experiments, making, probes, soups
+from vg_core.runs import experiments, label_audit, making, probes, soups
 from vg_core.runs.record import Job, restore_best
-from vg_core.system import files, own_files, paths
+from vg_core.system import downloads, files, own_files, paths
 from vg_core.system.own_files import Damaged
 from vg_core.training import estimate, taken
 from vg_core.training.trainer import Trainer
@@ -231,6 +232,7 @@ def soup_again(world):
 
 def fetch_again(world):
     world.patch.setattr(torch.hub, "get_dir", lambda: str(world.out))
+    world.patch.setattr(downloads, "_opened", lambda url, _headers: urlopen(url))  # addresses of files are refused
     file = world.out / "checkpoints" / world.best.name
     file.unlink(missing_ok=True)
     return fetched(world.best.as_uri(), "a model", "do without")
@@ -300,6 +302,14 @@ def draw_city(world):
     return city.build_city("toycity", force=True) / city.RECIPE
 
 
+def audit(world):
+    found = experiments.run(SHORT)
+    for file in found.checkpoint.parent.glob("*-matches-*.parquet"):
+        file.unlink()
+    label_audit.label_audit(found, shown=2)
+    return next(found.checkpoint.parent.glob("*-matches-*.parquet"))
+
+
 def benchmark(world):
     for number in (100000, 100001, 100100, 100101):
         Path(world.out / "jpg").mkdir(exist_ok=True)
@@ -342,6 +352,7 @@ WRITERS = {
     ),
     "vg_core.models.released:fetched": fetch_again,
     "vg_core.runs.soups:soup_ranks": soup_again,
+    "vg_core.runs.label_audit:label_audit": audit,
     "vg_core.retrieval.descriptor_store:write": store,
     "vg_core.system.own_files:write_folder": export,
     "reports.build:build": build_pdf,
@@ -369,7 +380,25 @@ ELSEWHERE = {  # places that write and have no row, and why
         "into memory",
     ),
     "vg_core.models.checkpoint:model_bytes": "into memory",
-    "vg_core.models.released:_download": "for fetched, which has a row",
+    "vg_core.system.downloads:download": "a part, which fetched and obtain rename when it is whole",
+    **dict.fromkeys(
+        (
+            *(
+                f"data_scripts.fetching.{place}"
+                for place in ("archives:unpack", "archives:unpack_all", "archives:_merge")
+            ),
+            *(f"data_scripts.fetching.sets:{name}" for name in ("obtain", "_shrink")),
+        ),
+        "into a scratch folder, which is renamed when it is complete: see tests/fetching",
+    ),
+    **dict.fromkeys(
+        (
+            *(f"data_scripts.importing.copies:{name}" for name in ("_encode", "write_copy")),
+            *("data_scripts.importing.reports:write_reports", "data_scripts.example_photos:_write"),
+            "data_scripts.example_photos:fill",
+        ),
+        "into a scratch folder, which is renamed when it is complete: see tests/importing",
+    ),
     "vg_core.system.own_files:": "formats, by write",
     "data_scripts.city.dataset:draw_shots": "into the folder of build_city, which is moved when it is complete",
     "reports.lab:prepare": "copies of the sources, and by replacing: see test_lab",
@@ -496,6 +525,7 @@ READERS = {
     "whitening": (lambda world: whitened_file(world.best), lambda world: whiten(world.best) or describe_by(world)),
     "range of rates": (lay_range, lambda world: probes.learning_rate_range(SHORT)),
     "ranks of a soup": (soup_again, lambda world: soups.soup_ranks({"one": [SHORT]})),
+    "matches of an audit": (audit, lambda world: label_audit.label_audit(experiments.run(SHORT), shown=2)),
     "kept descriptors": (locate_kept, guesses),
     "digests": (digest_anew, lambda world: contents.digests(world.places.queries.path)),
     "labels": (read_names, lambda world: read_folder(database(world))),
@@ -608,7 +638,7 @@ def test_a_damaged_city_is_a_sentence(world, damage):
 
 def test_every_module_that_reads_own_files_is_tested_here():
     tested = "record state whitened probes soups locating contents label_tables report build stamps taken checkpoint"
-    tested = {*tested.split(), "readme"}
+    tested = {*tested.split(), "readme", "label_audit"}
     sources = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
     asks = re.compile(r"own_files\.(read|is_intact|require|require_folder|read_or_make)\(")
     assert {file.stem for file in sources if asks.search(file.read_text())} == tested
