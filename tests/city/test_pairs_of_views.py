@@ -156,7 +156,7 @@ def test_twins_have_one_name_and_place_but_other_light_and_traffic(small):
 
 
 def test_pairs_are_rendered_on_first_use_and_loaded(monkeypatch):
-    monkeypatch.setattr("vg_core.cross_view.pairs.render", lambda name: dataset.build_city(name, "tiny", workers=1))
+    monkeypatch.setattr("vg_core.datasets.splits._render", lambda name: dataset.build_city(name, "tiny", workers=1))
     pairs = PairSet.load("toycity_pairs", "train")
     assert len(pairs.aerial) == 8 and pairs.ground.heading.eq(0).all()
     assert [Path(path).name for path in pairs.aerial.path] == [Path(path).name for path in pairs.ground.path]

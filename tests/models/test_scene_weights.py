@@ -1,11 +1,14 @@
 """The weights of Places365 as they are published: a training's checkpoint of a network that tells 365 scenes apart."""
 
+from urllib.request import urlopen
+
 import pytest
 import torch
 import torchvision
 
 from vg_core.config import Config
 from vg_core.models import build_model, released
+from vg_core.system import downloads
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,7 @@ def test_the_backbone_is_taken_and_the_scenes_are_left(published, layer):
 def test_they_are_fetched_by_name(published, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(released, "PLACES365", published[0].parent.as_uri() + "/{}_places365.pth.tar")
+    monkeypatch.setattr(downloads, "_opened", lambda url, _headers: urlopen(url))  # addresses of files are refused
     assert build_model(Config(weights="places365")).origin.startswith(str(tmp_path / "checkpoints" / published[0].name))
     with pytest.raises(OSError, match=r"the Places365 weights of vgg16 could not be fetched .*weights=PATH"):
         build_model(Config(backbone="vgg16", layer="conv5_3", freeze="pool4", weights="places365"))

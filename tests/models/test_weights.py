@@ -272,7 +272,7 @@ def hub(tmp_path, monkeypatch):
         raise URLError("no network")
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(released, "urlopen", unplugged)
+    monkeypatch.setattr(released, "download", unplugged)
     return tmp_path / "checkpoints"
 
 
