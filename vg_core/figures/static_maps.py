@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from scipy.spatial import cKDTree
 
+from vg_core.datasets.nearest import ROUNDING_METRES
 from vg_core.datasets.zones import is_made_up
 from vg_core.evaluation.ranks import CELL_METRES
 from vg_core.figures.house_style import COLUMN, FULL, GROUPS, INKS, ink, plot
@@ -21,7 +22,6 @@ from vg_core.system.text import printable
 
 LEGEND = 0.45  # inches, its height
 VECTOR_SHAPES = 5000  # dots or cells drawn one by one; more become pixels, or the file grows by megabytes
-ROUNDING_METRES = 1e-6  # the radius is inclusive; names carry centimetres
 
 
 @plot()

@@ -8,13 +8,13 @@ from vg_core.cross_view.photographs import of_side
 from vg_core.cross_view.pictures import read_aerial, read_ground
 from vg_core.cross_view.polar import PUBLISHED
 from vg_core.datasets.places import load_places
-from vg_core.runs.record import Run
+from vg_core.runs.record import Run, spread
 
 
 def pair_pictures(config: Config, count: int = 4) -> list[dict]:
     """Rows for ``pair_gallery``: ``count`` training pairs, evenly spread, polar images of the published size."""
     pairs = load_places(config, "train")
-    aerial, ground = (table.path.iloc[_spread(len(pairs.aerial), count)] for table in (pairs.aerial, pairs.ground))
+    aerial, ground = (table.path.iloc[spread(np.arange(len(table)), count)] for table in (pairs.aerial, pairs.ground))
     return [
         {"aerial": read_aerial(above), "ground": read_ground(street), "polar": read_aerial(above, PUBLISHED, True)}
         for above, street in zip(aerial, ground, strict=True)
@@ -28,7 +28,7 @@ def found_from_above(run: Run, count: int = 6, shown: int = 5) -> list[dict]:
     pairs, indices = load_places(run.config, "test"), run.retrieved()[:, :shown]
     rights, ranks = pairs.positives(), run.ranks["rank"].to_numpy()
     groups = [np.flatnonzero((ranks == 1) == right) for right in (True, False)]
-    chosen = np.concatenate([group[_spread(len(group), count // 2)] for group in groups])
+    chosen = np.concatenate([spread(group, count // 2) for group in groups])
     return [
         {
             "query": read_ground(pairs.ground.path[query]),
@@ -53,8 +53,3 @@ def position_weights(run: Run, number: int = 0) -> tuple[dict[str, np.ndarray], 
         pictures[name] = images[0].permute(1, 2, 0).numpy()
         maps[name] = model.get_submodule(side).position_maps(images)[0].numpy()
     return pictures, maps
-
-
-def _spread(length: int, count: int) -> np.ndarray:
-    """At most ``count`` row numbers, evenly spread."""
-    return np.linspace(0, length - 1, min(count, length)).round().astype(int)

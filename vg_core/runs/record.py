@@ -130,7 +130,7 @@ class Run:
         places, indices = load_places(self.config, "test"), self.retrieved()
         indices = indices[:, : min(shown, (indices >= 0).all(axis=0).sum())]
         right = (self.ranks["rank"] == 1).to_numpy()  # (Q,)
-        chosen = np.concatenate([_spread(np.flatnonzero(group), count // 2) for group in (right, ~right)])
+        chosen = np.concatenate([spread(np.flatnonzero(group), count // 2) for group in (right, ~right)])
         metres = metres_to(places.queries.iloc[chosen], places.database, indices[chosen])  # (count, shown)
         positives = places.positives(Within(self.config.val_positives_dist_threshold))
         return [
@@ -173,6 +173,6 @@ def read_run(config: Config, test_tables: Path, remedy: str = "fetch the tables 
     return Run(config, tables.name, test_tables.name, *(own_files.read(file, remedy) for file in files))
 
 
-def _spread(indices: np.ndarray, count: int) -> np.ndarray:
+def spread(indices: np.ndarray, count: int) -> np.ndarray:
     """At most ``count`` entries, evenly spread."""
     return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]
