@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-CELL_METRES = 25.0  # side of the square cell that counts as one place when intervals are bootstrapped
+CELL_METRES = 25.0  # side of the square cell that is one place; `units` joins those that are not independent
 AT = (1, 5, 10, 20)
 
 
@@ -120,7 +120,7 @@ def panorama_nms(indices: np.ndarray, panorama_ids: np.ndarray, k: int) -> np.nd
 
 
 def cells(positions: np.ndarray) -> list[str]:
-    """Names of the 25 m cells that positions (Q, 2) in metres lie in: the places that count as independent."""
+    """Names of the 25 m cells that positions (Q, 2) in metres lie in, as `units` reads them."""
     return [f"e{east}_n{north}" for east, north in np.floor(positions / CELL_METRES).astype(int)]
 
 
