@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from tests.plot_tables import simulated
 from tests.synthetic_assets import TOY, VARIANTS, baseline_numbers, cards_table, rates_table
 from vg_core.config import Config
 from vg_core.evaluation.comparisons import judge_predictions
@@ -27,7 +28,7 @@ FIGURES = {
     "34_what_networks_see": "heat covered tsne",
     "70_speed": "ratios phases",
     "71_scale": "pareto growth",
-    "90_summary": "forest later",
+    "90_summary": "forest later covered claims",
 }
 
 
@@ -54,7 +55,7 @@ def gains(sign: int, *variants: str) -> pd.DataFrame:
         WORSE: (-12.0, -4.0, 0.001, "worse"),
     }[sign]
     change = {"gain": (low + high) / 2, "low": low, "high": high, "p_holm": p, "verdict": verdict}
-    return rows(variant=list(variants), queries=180, seeds=3).assign(**change)
+    return rows(variant=list(variants), queries=180, seeds=3, decidable=7.5).assign(**change)
 
 
 def predictions(sign: int, *variants: str) -> pd.DataFrame:
@@ -67,7 +68,7 @@ def recalls(sign: int, *variants: str) -> pd.DataFrame:
     table = pd.concat([rows(variant=list(variants), n=n) for n in (1, 5, 10)])
     table["recall"] = 55 + 8 * sign * table.index / len(variants) + table.n
     table = table.assign(low=table.recall - 5, high=table.recall + 5, seed_std=1.7)
-    return table.assign(seeds=3, queries=180, places=60)
+    return table.assign(seeds=3, queries=180, places=60, unit="blocks of 50 m", units=24.0 if sign == BETTER else 7.0)
 
 
 def dataset(sign: int) -> tuple[dict, dict]:
@@ -193,7 +194,8 @@ def scale(sign: int) -> tuple[dict, dict]:
 
 def summary(sign: int) -> tuple[dict, dict]:
     published = rows(chapter=["10_baseline"], published="GeM", pitts30k_r1=75.4, pitts30k_r5=89.1, st_lucia_r1=48.9)
-    return {"predictions": predictions(sign, "a", "b", "c"), "published": published}, {"comparable": False}
+    tables = {"predictions": predictions(sign, "a", "b", "c"), "published": published, "simulated": simulated()}
+    return tables, {"comparable": False}
 
 
 MAKERS = [dataset, own_photographs, baseline, optimizer, other_city, train_distance, test_distance, augmentation]

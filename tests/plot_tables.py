@@ -125,3 +125,13 @@ def results() -> pd.DataFrame:
     ]
     columns = "row quick ratio ratio_low ratio_high bar floor_ratio floor_bar memory_ratio memory_bar"
     return pd.DataFrame(rows, columns=columns.split())
+
+
+def simulated() -> pd.DataFrame:
+    """What benchmarks/coverage.py writes: cities of 12 and 100 places, comparisons with one seed and with three."""
+    recalls = [("recall", metres, places, 0.95) for metres in (0.0, 25.0) for places in (12.0, 100.0)]
+    gains = [("gain", seeds, variants, run, 0.05 + 0.1 * run * (seeds == 1))
+             for seeds in (1, 3) for variants in (2, 6) for run in (0, 1)]  # fmt: skip
+    table = pd.DataFrame(gains, columns=["kind", "seeds", "variants", "run", "false_claims"]).assign(power=0.7)
+    covered = pd.DataFrame(recalls, columns=["kind", "metres", "independent", "covered"])
+    return pd.concat([covered, table], ignore_index=True).assign(replicates=300)

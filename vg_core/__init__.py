@@ -21,6 +21,7 @@ NAMES = {  # of the face, by the module that holds them
     "evaluation.ranks": "recall",
     "evaluation.divisibility": "impossible_cells",
     "evaluation.comparisons": "compare_all holm judge_predictions paired_gain recall_table",
+    "evaluation.designs": "prospects smallest_decidable",
     "runs.experiments": "Run compared histories run sweep with_untrained",
     "runs.learning_rates": "choose_rates",
     "runs.soups": "soup_ranks",

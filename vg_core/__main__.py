@@ -216,7 +216,7 @@ def _report(card: dict, ranks: pd.DataFrame) -> None:
     for name, value in card.items():
         _say(f"{name:26} {value}")
     for row in recall_table(ranks.assign(variant="model", seed=0)).itertuples():
-        print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
+        print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}] over {row.units:.0f} {row.unit}")
 
 
 def main(arguments: list[str]) -> int:

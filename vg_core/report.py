@@ -104,6 +104,10 @@ def findings(predictions: pd.DataFrame) -> str:
         if pd.notna(row.gain):
             change = f"{row.gain:+.1f} points of recall@1 [{row.low:+.1f}, {row.high:+.1f}]"
             change += f", {count(int(row.queries), 'query')}, {count(int(row.seeds), 'seed')}"
+            if row.verdict == "undecided":
+                change += f"; from {row.decidable:.1f} points on it would be decidable (80 % power)"
+            if row.seeds == 1:
+                change += "; one seed says nothing of other trainings"
         lines.append(f"{row.variant}, expected {row.expected}: **{row.verdict}**; {change}")
     return "  \n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Intervals that cover as often as they say, paired tests against references, and the corners of small samples."""
+"""Recall tables, paired gains and verdicts; paired tests against references, and the corners of small samples."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,6 @@ from scipy import stats
 
 from vg_core import figures
 from vg_core.evaluation.comparisons import compare_all, holm, mcnemar, paired_gain, recall_table, verdict
-from vg_core.evaluation.intervals import gain_samples, recall_interval
 
 
 def ranks_of(hits: dict, places, seeds=None) -> pd.DataFrame:
@@ -25,61 +24,19 @@ def ranks_of(hits: dict, places, seeds=None) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-@pytest.mark.parametrize(("share", "agreement", "places"), [(0.6, 0.2, 40), (0.8, 0.3, 60), (0.9, 0.1, 80)])
-def test_recall_intervals_cover_95_percent(share, agreement, places):
-    """2,000 datasets: unequal places whose queries agree (beta-binomial, intraclass correlation ``agreement``)."""
-    rng = np.random.default_rng(0)
-    a, b = (p * (1 - agreement) / agreement for p in (share, 1 - share))
-    covered = 0
-    for seed in range(2000):
-        sizes = rng.integers(2, 11, places).astype(float)
-        hits = rng.binomial(sizes.astype(int), rng.beta(a, b, places)).astype(float)
-        low, high = recall_interval(hits[:, None], sizes, draws=400, seed=seed)[:, 0]
-        covered += low <= share <= high
-    assert 0.93 <= covered / 2000 <= 0.97, covered / 2000
-
-
-def simulated_gains(places: int, seeds: int, seed_spread: float, rng):
-    """Per-place sums of the gain (places, 1), sizes, and the gain of each seed, for one pair of variants."""
-    sizes = rng.integers(2, 11, places)
-    place = np.repeat(np.arange(places), sizes)
-    ease = 1 + rng.normal(size=places)[place] + rng.normal(size=len(place))
-    luck = rng.random(len(place))[:, None]  # the same query fails for the same reason in every run
-    shift = 0.3 * rng.normal(size=places)[place][:, None]
-    gains = [0.4 + shift, 0.0]
-    hits = [stats.norm.cdf(ease[:, None] + g + seed_spread * rng.normal(size=seeds)) > luck for g in gains]
-    per_query = hits[0].astype(float) - hits[1]
-    return np.bincount(place, per_query.mean(axis=1))[:, None], sizes.astype(float), per_query.mean(axis=0)
-
-
-@pytest.mark.parametrize(("places", "seeds", "seed_spread"), [(40, 1, 0.0), (70, 1, 0.0), (60, 3, 0.2)])
-def test_gain_intervals_cover_95_percent(places, seeds, seed_spread):
-    """2,000 datasets of two variants tested on the same queries, with and without luck of the seed."""
-    rng = np.random.default_rng(1)
-    deviation = np.sqrt(3 + seed_spread**2)  # P(hit) = P(1 + N(0, 2) + shifts > probit of luck), in closed form
-    truth = stats.norm.cdf(1.4 / np.hypot(deviation, 0.3)) - stats.norm.cdf(1 / deviation)
-    covered = 0
-    for seed in range(2000):
-        sums, sizes, per_seed = simulated_gains(places, seeds, seed_spread, rng)
-        noise = [(per_seed.var(ddof=1) / seeds, seeds - 1)] if seeds > 1 else []
-        samples = gain_samples(sums, sizes, noise, 400, seed)[1]
-        low, high = np.quantile(samples, [0.025, 0.975])
-        covered += low <= truth <= high
-    assert 0.93 <= covered / 2000 <= 0.97, covered / 2000
-
-
 def test_recall_table_shows_both_sources_of_variance():
     places = np.repeat([f"p{i}" for i in range(30)], 4)
     rng = np.random.default_rng(0)
     hits = rng.random((3, 120)) < 0.7
     ranks = ranks_of({"GeM": hits, "NetVLAD": hits[:1]}, places)
     table = recall_table(ranks)
-    assert list(table) == ["variant", "n", "recall", "low", "high", "seed_std", "seeds", "queries", "places"]
+    counts = ["seeds", "queries", "places", "unit", "units"]
+    assert list(table) == ["variant", "n", "recall", "low", "high", "seed_std", *counts]
     assert table["n"].tolist() == [1, 5, 10, 20] * 2
     first = table.iloc[0]
     assert first["recall"] == pytest.approx(100 * hits.mean())
     assert first["seed_std"] == pytest.approx((100 * hits.mean(axis=1)).std(ddof=1))
-    assert (first["seeds"], first["queries"], first["places"]) == (3, 120, 30)
+    assert first[counts].tolist() == [3, 120, 30, "places", pytest.approx(30)]
     assert np.isnan(table["seed_std"].iloc[4]) and table["seeds"].iloc[4] == 1
     assert (table["low"] < table["recall"]).all() and (table["recall"] < table["high"]).all()
     pd.testing.assert_frame_equal(table, recall_table(ranks.sample(frac=1, random_state=1).sort_values("variant")))
@@ -88,6 +45,22 @@ def test_recall_table_shows_both_sources_of_variance():
     assert recall_table(ranks, at=[1], threshold=2)["recall"].tolist() == [0, 0]
     with pytest.raises(KeyError, match="no column within_3"):
         recall_table(ranks, at=[3], threshold=25)
+
+
+def test_ends_of_intervals_keep_the_order_of_n_and_of_metres():
+    """Hits at 1 differ within places, those at 20 between them: by itself each would have an interval of its own."""
+    rng, places = np.random.default_rng(0), np.repeat(np.arange(20), 6)
+    first, late = rng.random(120) < 0.9, (rng.random(20) < 0.95)[places] | (rng.random(120) < 0.5)
+    ranks = ranks_of({"a": first}, places)
+    ranks["rank"] = np.where(first, 1, np.where(late, 20, 0))
+    metres = 30 * rng.random(20)[places] * rng.random(120) ** 0.3
+    for n, nearer in ((1, 1.0), (5, 0.8), (10, 0.6), (20, 0.5)):
+        ranks[f"within_{n}"] = nearer * metres
+    by_metres = recall_table(ranks, threshold=[2, 5, 10, 25]).sort_values(["threshold", "n"])
+    assert by_metres.groupby("threshold").size().tolist() == [4] * 4
+    for table in (recall_table(ranks), *(rows for _, rows in by_metres.groupby("n"))):
+        assert table["recall"].is_monotonic_increasing and np.ptp(table["recall"]) > 5
+        assert table["low"].is_monotonic_increasing and table["high"].is_monotonic_increasing
 
 
 @pytest.mark.parametrize(
@@ -139,7 +112,7 @@ def test_all_hits_leave_room_for_misses_elsewhere(count):
     assert table["high"][1] == pytest.approx(100 - table["low"][0])
     gain = paired_gain(ranks, "all", "none")
     assert gain["gain"] == 100 and gain["high"] == 100
-    assert (gain["p"] < 0.05) == (count == 30)
+    assert (gain["p"] < 0.05) == (gain["low"] > 0) == (count == 30)
     same = paired_gain(ranks.assign(rank=1), "all", "none")
     assert same["gain"] == 0 and same["p"] == 1 and same["low"] == pytest.approx(-same["high"]) and same["high"] > 1
 
@@ -164,16 +137,15 @@ def test_paired_gain_knows_a_difference_from_none():
     assert compare_all(ranks, "better")["verdict"].tolist() == ["worse", "worse"]
 
 
-def test_seeds_that_disagree_widen_the_gain():
-    places, rng = np.repeat(np.arange(60), 5).astype(str), np.random.default_rng(0)
-    base = np.tile(rng.random(300) < 0.5, (3, 1))
-    steady = base | (rng.random(300) < 0.2)
-    shaky = np.stack([base[0] | (rng.random(300) < share) for share in (0.0, 0.2, 0.4)])
-    ranks = ranks_of({"base": base, "steady": steady, "shaky": shaky}, places)
-    width = {v: np.subtract(*[paired_gain(ranks, v, "base")[e] for e in ("high", "low")]) for v in ("steady", "shaky")}
-    assert width["shaky"] > 3 * width["steady"]
-    single = pd.concat([ranks[ranks["variant"] == "base"], ranks[(ranks["variant"] == "shaky") & (ranks["seed"] == 1)]])
-    assert paired_gain(single, "shaky", "base")["seeds"] == 1  # other seeds: not paired, still compared
+def test_equals_are_told_from_what_is_not_known():
+    """The same margin, stated beforehand: four hundred places show that there is no difference, forty do not."""
+    rng = np.random.default_rng(1)
+    for places, words in ((400, "no difference of more than 5"), (40, "undecided")):
+        base = rng.random(2 * places) < 0.6
+        twin = base ^ (rng.random(2 * places) < 0.1)
+        ranks = ranks_of({"base": base, "twin": twin}, np.repeat(np.arange(places), 2))
+        assert compare_all(ranks, "base", margin=5.0)["verdict"].tolist() == [words]
+        assert compare_all(ranks, "base")["verdict"].tolist() == ["undecided"]
 
 
 def test_a_run_without_seed_and_equal_names_in_two_folders():
@@ -205,7 +177,7 @@ def test_what_cannot_be_compared_is_refused():
     [
         (0.5, 3, ["confirmed", "refuted", "confirmed", "undecided", "undecided"]),
         (1.5, 3, ["confirmed", "refuted", "confirmed", "refuted", "refuted"]),
-        (-0.5, 0.8, ["undecided", "undecided", "confirmed", "confirmed", "confirmed"]),
+        (-0.5, 0.8, ["no difference of more than 1"] * 2 + ["confirmed"] * 3),
         (-4, -2, ["refuted", "confirmed", "refuted", "confirmed", "refuted"]),
         (-4, 5, ["undecided"] * 5),
     ],

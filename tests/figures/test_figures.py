@@ -24,6 +24,7 @@ from tests.plot_tables import (
     rates,
     recalls,
     results,
+    simulated,
     spent,
     trials,
 )
@@ -54,6 +55,8 @@ EVERY = {
     "speed_ratios": lambda: figures.speed_ratios(results()),
     "recall_against_time": lambda: figures.recall_against_time(trials()),
     "time_against_images": lambda: figures.time_against_images(trials(), extrapolated()),
+    "recalls_covered": lambda: figures.recalls_covered(simulated()),
+    "false_claims": lambda: figures.false_claims(simulated()),
     "cost_scatter": lambda: figures.cost_scatter(recalls(4).query("n == 1").assign(bytes_per_image=[1024, 65536] * 2)),
 }
 
@@ -158,6 +161,19 @@ def test_curves_are_the_table():
     rows = table[table.variant == figure.axes[0].lines[0].get_label()]
     assert (band[:, 1].min(), band[:, 1].max()) == (rows.low.min(), rows.high.max())
     assert figure.axes[0].get_title(loc="right") == "315 queries · 3 seeds · band: 95 % interval"
+
+
+def test_independent_units_are_named_and_few_are_not_trusted():
+    table = recalls(2).assign(unit="blocks of 50 m", units=24.2)
+    said = [figures.recall_curves(rows).axes[0].get_title(loc="right") for rows in (table, table.assign(units=7.1))]
+    assert said[0] == "315 queries · 3 seeds · 24 blocks of 50 m\nband: 95 % interval"
+    assert "7 blocks of 50 m" in said[1] and "fewer than 10: no interval can be trusted" in said[1].replace("\n", " ")
+
+
+def test_simulated_promises_are_the_table():
+    covered, claims = figures.recalls_covered(simulated()).axes[0], figures.false_claims(simulated()).axes[0]
+    assert [line.get_xydata().tolist() for line in lines(covered)] == [[[12, 95], [100, 95]]] * 2
+    assert [line.get_ydata().tolist() for line in lines(claims)] == [pytest.approx(y) for y in ([5, 5], [15, 5]) * 2]
 
 
 def test_twelve_variants_look_different():

@@ -1,1 +1,1 @@
-"""Ranked database images to recall, mAP and intervals: NumPy and pandas only."""
+"""Ranked database images to recall, mAP and intervals: NumPy, SciPy and pandas only."""

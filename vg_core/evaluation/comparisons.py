@@ -1,127 +1,148 @@
-"""How far a recall can be trusted: intervals and paired tests over ranks tables, with places as the independent unit.
+"""How far a recall can be trusted: intervals and paired tests over ranks tables, with independent blocks as the unit.
 
-Queries of one place succeed or fail together, so places are resampled, never single queries. Runs differ by their seed
-too: recall tables show that spread beside the interval, paired gains include it.
+Queries of one street succeed or fail together, so what counts is the number of blocks (see `units.independent`), never
+of queries. Runs differ by their seed too: recall tables show that spread beside the interval, paired gains include it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
-from vg_core.evaluation.intervals import LEVEL, by_place, gain_samples, recall_interval
+from vg_core.evaluation.designs import run_variance
+from vg_core.evaluation.intervals import LEVEL, Error, mean_variance, recall_interval
 from vg_core.evaluation.ranks import AT
+from vg_core.evaluation.units import effective_number, independent
 
-SeedNoise = tuple[float, int]  # variance and its degrees of freedom
+
+class Hits(NamedTuple):
+    """What a variant found: 0 and 1, (Q, n, S); the (query, copy, place) of each row, sorted; the seeds."""
+
+    found: np.ndarray
+    index: pd.MultiIndex
+    seeds: pd.Index
+
+    @property
+    def places(self) -> pd.Index:
+        return self.index.get_level_values("place")
+
+    def moves(self) -> bool:
+        """Does another seed change anything? An untrained network has none; of a single run it is not known."""
+        return len(self.seeds) < 2 or bool(np.ptp(self.found, axis=2).any())
 
 
-def recall_table(ranks: pd.DataFrame, at: Sequence[int] = AT, threshold: float | None = None) -> pd.DataFrame:
-    """Recall@N of each variant with its interval: variant, n, recall, low, high (%), seed_std, seeds, queries, places.
+def recall_table(
+    ranks: pd.DataFrame, at: Sequence[int] = AT, threshold: float | Sequence[float] | None = None
+) -> pd.DataFrame:
+    """Recall@N of each variant with its interval: variant, n, recall, low, high (%), seed_std, seeds, queries, places,
+    unit, units.
 
     ``recall`` is the mean over queries and seeds. ``low`` and ``high`` bound it with 95 % confidence over other queries
-    of other places, for these very weights (see `recall_interval`). ``seed_std`` is the standard deviation over seeds
-    in points, NaN with a single one. With ``threshold`` (metres) a hit is ``within_N <= threshold``, otherwise ``rank
-    <= N``. There are no rows for an N that is not below the number of ``database`` images, all of which would be
-    retrieved; ValueError where none is left.
+    in other streets, for these very weights (see `recall_interval`), from ``units`` independent ones, less if they
+    differ in size, which ``unit`` names: below ten no interval can be trusted. ``seed_std`` is the standard deviation
+    over seeds in points, NaN with a single one. With ``threshold`` (metres) a hit is ``within_N <= threshold``,
+    otherwise ``rank <= N``; of several thresholds each has its rows, with a column. There are no rows for an N that is
+    not below the number of ``database`` images, all of which would be retrieved; ValueError where none is left.
     """
-    rows = []
+    metres = [threshold] if threshold is None or np.isscalar(threshold) else list(threshold)
+    tested, told = {}, {}
     for variant in ranks["variant"].unique():
         most = _database(ranks[ranks["variant"] == variant])
-        told = [n for n in at if n < most] or [min(at)]
-        hits, index, _ = _hits(ranks, variant, told, threshold)  # (Q, n, seeds)
-        sums, sizes = by_place(hits.mean(axis=2), index)  # (places, n), (places,)
-        low, high = 100.0 * recall_interval(sums, sizes)  # (n,) each
-        recalls = 100.0 * hits.mean(axis=0)  # (n, seeds)
+        told[variant] = [(n, t) for t in metres for n in [n for n in at if n < most] or [min(at)]]
+        tested[variant] = _hits(ranks, variant, told[variant])
+    rows = []
+    for variant, hits in tested.items():
+        same = [other.found.mean(axis=2) for other in tested.values() if other.index.equals(hits.index)]
+        codes, unit = independent(np.concatenate(same, axis=1), hits.places)
+        low, high = 100.0 * recall_interval(hits.found.mean(axis=2), codes)  # (n,) each
+        recalls = 100.0 * hits.found.mean(axis=0)  # (n, S)
         spread = recalls.std(axis=1, ddof=1) if recalls.shape[1] > 1 else np.full(len(recalls), np.nan)
-        columns = {"n": told, "recall": recalls.mean(axis=1), "low": low, "high": high, "seed_std": spread}
-        counts = {"seeds": hits.shape[2], "queries": len(hits), "places": len(sizes)}
-        rows.append(pd.DataFrame({"variant": variant, **columns, **counts}))
+        columns = {"n": [n for n, _ in told[variant]], "recall": recalls.mean(axis=1), "low": low, "high": high}
+        counts = {"seeds": len(hits.seeds), "queries": len(hits.found), "places": hits.places.nunique()}
+        counts |= {"unit": unit, "units": effective_number(codes)}
+        rows.append(pd.DataFrame({"variant": variant, **columns, "seed_std": spread, **counts}))
+        if metres[1:]:
+            rows[-1]["threshold"] = [t for _, t in told[variant]]
     return pd.concat(rows, ignore_index=True)
 
 
-def paired_gain(
-    ranks: pd.DataFrame, a: str, b: str, n: int = 1, threshold: float | None = None, noise: SeedNoise | None = None
-) -> dict:
-    """Points of recall@n that variant ``a`` gains over ``b``: gain, low, high (95 %), p, queries, places, seeds.
+def paired_gain(ranks: pd.DataFrame, a: str, b: str, n: int = 1, threshold: float | None = None) -> dict:
+    """Points of recall@n that variant ``a`` gains over ``b``: gain, low, high (95 %), p, decidable, queries, places,
+    seeds, unit, units.
 
-    Paired by query and averaged over seeds. Two sources of variance are added, each with its own Student's t (Cochran
-    and Cox, Experimental Designs, 1957): places, by leaving out one at a time (with two discordant queries more, one
-    each way: Bonett and Price, J. Educ. Behav. Statistics 2012), and seeds, by the spread of the gain over them (paired
-    where both variants have the same ones; none with a single seed), or ``noise`` where more variants than these two
-    tell it (see `seed_noise`). Interval and two-sided p come from a bootstrap over places scaled to that error. What
-    queries and seeds share is counted in both, so with few seeds the interval errs on the wide side (compare
-    Bouthillier et al., 2021).
+    Paired by query and averaged over seeds. Its error has two parts (see `Error`): from blocks of queries, which holds
+    the luck of runs on single queries too; and what a run does to all of its queries alike, estimated from all
+    variants in the ranks (see `run_variance`). With one seed each the second is not known: the gain is that of these
+    two networks, and says nothing of the next training. ``decidable`` is the smallest true gain that such a comparison
+    finds with 80 % power.
     Raises ValueError when the variants differ in queries or threshold.
     """
-    hits_a, index, seeds_a = _hits(ranks, a, [n], threshold)  # (Q, 1, seeds)
-    hits_b, other, seeds_b = _hits(ranks, b, [n], threshold)
-    if not index.equals(other):
-        raise ValueError(f"'{a}' and '{b}' were tested on different queries: a paired gain needs the same ones")
     thresholds = ranks.loc[ranks["variant"].isin([a, b]), "threshold"].unique()
     if threshold is None and len(thresholds) > 1:
         metres = " and ".join(f"{t:g} m" for t in thresholds)
         raise ValueError(f"'{a}' and '{b}' count hits within {metres}: give one threshold for both")
-    recalls_a, recalls_b = hits_a.mean(axis=(0, 1)), hits_b.mean(axis=(0, 1))  # (seeds,)
-    per_seed = [recalls_a - recalls_b] if seeds_a.equals(seeds_b) else [recalls_a, recalls_b]
-    own_noise = [(seeds.var(ddof=1) / len(seeds), len(seeds) - 1) for seeds in per_seed if len(seeds) > 1]
-    sums, sizes = by_place(hits_a.mean(axis=2) - hits_b.mean(axis=2), index)  # (places, 1), (places,)
-    gain, samples = gain_samples(sums, sizes, [noise] if noise else own_noise)  # scalar, (draws,)
-    low, high = np.quantile(samples, [LEVEL / 2, 1 - LEVEL / 2]).clip(-1, 1).tolist()
-    tail = 1 + int(min((samples <= 0).sum(), (samples >= 0).sum()))
-    counts = {"queries": len(index), "places": len(sizes), "seeds": min(len(seeds_a), len(seeds_b))}
-    p = min(1.0, 2 * tail / (len(samples) + 1))
-    return {"gain": 100 * gain, "low": 100 * low, "high": 100 * high, "p": p, **counts}
+    return gain_of_hits(_all_hits(ranks, [a, b, *ranks["variant"].unique()], n, threshold), a, b)
 
 
-def compare_all(ranks: pd.DataFrame, baseline: str, n: int = 1, threshold: float | None = None) -> pd.DataFrame:
+def gain_of_hits(tested: Mapping[str, Hits], a: str, b: str) -> dict:
+    """`paired_gain` of two variants, from the hits of all that may tell what runs add."""
+    ours, theirs = tested[a], tested[b]
+    if not ours.index.equals(theirs.index):
+        raise ValueError(f"'{a}' and '{b}' were tested on different queries: a paired gain needs the same ones")
+    same = {variant: hits for variant, hits in tested.items() if hits.index.equals(theirs.index)}
+    means = {variant: hits.found.mean(axis=2) for variant, hits in same.items()}  # (Q, 1) each
+    differences = np.concatenate([mean - means[b] for variant, mean in means.items() if variant != b], axis=1)
+    codes, unit = independent(differences, ours.places)
+    queries, units, gains = len(codes), effective_number(codes), means[a] - means[b]
+    # where all agree: as if two more units did not, one each way (Bonett and Price, J. Educ. Behav. Statistics 2012)
+    variance = mean_variance(gains, codes).item() if np.ptp(gains) > 0 and codes.any() else 2 / units**2
+    error = Error(((variance, max(units - 1, 1)), *_of_runs(ours, theirs, list(same.values()), codes)))
+    gain, half = float(gains.mean()), error.quantile(LEVEL) * error.deviation
+    low, high = np.clip([gain - half, gain + half], -1, 1).tolist()
+    counts = {"queries": queries, "places": ours.places.nunique(), "seeds": min(len(ours.seeds), len(theirs.seeds))}
+    points = {"gain": 100 * gain, "low": 100 * low, "high": 100 * high}
+    return points | {"p": error.p(gain), "decidable": 100 * error.decidable(), **counts, "unit": unit, "units": units}
+
+
+def compare_all(
+    ranks: pd.DataFrame, baseline: str, n: int = 1, threshold: float | None = None, margin: float | None = None
+) -> pd.DataFrame:
     """Every variant against the baseline: variant, what `paired_gain` says, p_holm, p_mcnemar, and the verdict.
 
     The verdict is "better" or "worse" than the baseline where p, after Holm's correction for comparing many, is below
-    5 %, else "undecided". Intervals are not corrected: each one holds by itself. With two variants or more that have
-    the baseline's seeds, what seeds add is estimated from all of them together (see `seed_noise`). ``p_mcnemar`` is
-    McNemar's test on the first seed that both have, NaN if there is none: what one run alone would claim.
+    5 %; else "no difference of more than ``margin``" (points, stated beforehand) where the interval lies within it;
+    else "undecided". Intervals are not corrected: each one holds by itself. ``p_mcnemar`` is McNemar's test on the
+    first seed that both have, NaN if there is none: what one run alone would claim.
     """
     others = [variant for variant in ranks["variant"].unique() if variant != baseline]
     if not others:
         raise ValueError(f"there is no variant to compare with the baseline '{baseline}'")
-    hits = {variant: _hits(ranks, variant, [n], threshold) for variant in [baseline, *others]}  # (Q, 1, seeds)
-    whole = [v for v in others if hits[v][2].equals(hits[baseline][2])]
-    noise = seed_noise(np.stack([hits[v][0].mean(axis=(0, 1)) for v in [baseline, *whole]]))  # from (variants, seeds)
+    tested = _all_hits(ranks, [baseline, *others], n, threshold)
     rows = []
     for variant in others:
-        gain = paired_gain(ranks, variant, baseline, n, threshold, noise if variant in whole else None)
-        pair = hits[variant], hits[baseline]
-        shared = [seed for seed in pair[0][2] if seed in pair[1][2]]
-        one = [found[:, 0, seeds.get_loc(shared[0])] > 0 for found, _, seeds in pair] if shared else []  # (Q,) each
-        rows.append({"variant": variant, **gain, "p_mcnemar": mcnemar(*one) if one else np.nan})
+        pair = tested[variant], tested[baseline]
+        shared = pair[0].seeds.intersection(pair[1].seeds)
+        one = [hits.found[:, 0, hits.seeds.get_loc(shared[0])] > 0 for hits in pair] if len(shared) else []  # (Q,) each
+        claimed = mcnemar(*one) if one else np.nan
+        rows.append({"variant": variant, **gain_of_hits(tested, variant, baseline), "p_mcnemar": claimed})
     table = pd.DataFrame(rows)
     table["p_holm"] = holm(table["p"])
-    decided = np.where(table["gain"] > 0, "better", "worse")
-    table["verdict"] = np.where(table["p_holm"] < LEVEL, decided, "undecided")
+    table["verdict"] = [
+        ("better" if row.gain > 0 else "worse") if row.p_holm < LEVEL else _none_beyond(row._asdict(), margin)
+        for row in table.itertuples()
+    ]
     return table
 
 
-def seed_noise(recalls: np.ndarray) -> SeedNoise | None:
-    """Variance that seeds add to the difference of two variants' means, from recalls (variants, seeds).
-
-    The variance comes with its degrees of freedom, (V - 1)(S - 1): the residual of a two-way layout, in which a seed
-    may be a lucky one for all variants alike (Fisher, The Design of Experiments, 1935). It takes the noise as equally
-    large in all variants. For two variants it is the spread of their paired differences. None with a single seed.
-    """
-    variants, seeds = recalls.shape
-    freedom = (variants - 1) * (seeds - 1)
-    if not freedom:
-        return None
-    means = recalls.mean(axis=1, keepdims=True) + recalls.mean(axis=0, keepdims=True) - recalls.mean()
-    return 2 * float(np.square(recalls - means).sum()) / freedom / seeds, freedom
-
-
 def verdict(gain: Mapping, expected: str, tolerance: float = 1.0) -> str:
-    """ "confirmed", "refuted" or "undecided": does the interval low…high (points) bear out what was expected?
+    """ "confirmed", "refuted", "no difference of more than 1" or "undecided": does the interval low…high (points) bear
+    out what was expected?
 
     Expected is "better", "worse", "no worse", "no better" or "same"; the last three allow ``tolerance`` points.
-    Confirmed: the whole interval agrees. Refuted: no part of it does.
+    Confirmed: the whole interval agrees. Refuted: no part of it does. No difference: the whole interval lies within
+    the tolerance, which neither confirms nor refutes a "better" or "worse" by less.
     """
     regions = {"better": (0.0, np.inf), "worse": (-np.inf, 0.0), "no worse": (-tolerance, np.inf)}
     regions |= {"no better": (-np.inf, tolerance), "same": (-tolerance, tolerance)}
@@ -130,16 +151,17 @@ def verdict(gain: Mapping, expected: str, tolerance: float = 1.0) -> str:
     bottom, top = regions[expected]
     if bottom < gain["low"] and gain["high"] < top:
         return "confirmed"
-    return "refuted" if gain["high"] <= bottom or gain["low"] >= top else "undecided"
+    return "refuted" if gain["high"] <= bottom or gain["low"] >= top else _none_beyond(gain, tolerance)
 
 
 def judge_predictions(gains: pd.DataFrame, expected: Mapping[str, str], tolerance: float = 1.0) -> pd.DataFrame:
-    """One row per prediction: variant, expected (see `verdict`), gain, low, high, queries, seeds, verdict.
+    """One row per prediction: variant, expected (see `verdict`), gain, low, high, decidable, queries, seeds, verdict.
 
     ``gains`` has a row for each variant with a result, as `compare_all` makes them; a variant without one, since all
     its runs failed, has the verdict "no result".
     """
-    found = gains.set_index("variant")[["gain", "low", "high", "queries", "seeds"]].reindex(list(expected))
+    columns = ["gain", "low", "high", "decidable", "queries", "seeds"]
+    found = gains.set_index("variant")[columns].reindex(list(expected))
     verdicts = [
         verdict(row, wanted, tolerance) if row.notna().all() else "no result"
         for wanted, (_, row) in zip(expected.values(), found.iterrows(), strict=True)
@@ -168,25 +190,49 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def _hits(ranks: pd.DataFrame, variant: str, at: Sequence[int], threshold: float | None) -> tuple:
-    """Hits (Q, n, seeds) as 0 and 1, the sorted (query, copy, place) index of their rows, and the seeds."""
+def _none_beyond(gain: Mapping, margin: float | None) -> str:
+    within = margin is not None and -margin < gain["low"] and gain["high"] < margin
+    return f"no difference of more than {margin:g}" if within else "undecided"
+
+
+def _of_runs(ours: Hits, theirs: Hits, pool: list[Hits], codes: np.ndarray) -> list[tuple[float, float]]:
+    """The `Error` term of what runs do to all their queries alike; none where no variant has two seeds that differ."""
+    pool = [hits for hits in pool if len(hits.seeds) > 1 and hits.moves()]
+    alike = [hits for hits in pool if hits.seeds.equals(ours.seeds)]
+    paired = ours.seeds.equals(theirs.seeds) and ours.moves() and theirs.moves() and len(alike) > 1
+    pool = alike if paired else pool
+    count = sum(1 / len(hits.seeds) for hits in (ours, theirs) if hits.moves())
+    if not pool or not count:
+        return []
+    variance, freedom = run_variance([hits.found[:, 0] for hits in pool], codes, paired)
+    return [(count * variance, freedom)]
+
+
+def _all_hits(ranks: pd.DataFrame, variants: Iterable[str], n: int, threshold: float | None) -> dict[str, Hits]:
+    return {variant: _hits(ranks, variant, [(n, threshold)]) for variant in dict.fromkeys(variants)}
+
+
+def _hits(ranks: pd.DataFrame, variant: str, asked: Sequence[tuple[int, float | None]]) -> Hits:
+    """What a variant found at each N and, where given, within so many metres."""
     part = ranks[ranks["variant"] == variant]
     if part.empty:
         known = ", ".join(map(str, ranks["variant"].unique()))
         raise KeyError(f"no variant '{variant}' in these ranks; there are: {known}")
-    if max(at) >= _database(part):
-        raise ValueError(f"recall@{max(at)} of '{variant}' says nothing: its database has {_database(part):g} images")
-    missing = {f"within_{n}" for n in at} - set(ranks) if threshold is not None else ()
+    most = max(n for n, _ in asked)
+    if most >= _database(part):
+        raise ValueError(f"recall@{most} of '{variant}' says nothing: its database has {_database(part):g} images")
+    missing = {f"within_{n}" for n, metres in asked if metres is not None} - set(ranks)
     if missing:
         raise KeyError(f"ranks have no column {', '.join(sorted(missing))}: recall in metres is known for N in {AT}")
-    found = {n: part["rank"].between(1, n) if threshold is None else part[f"within_{n}"] <= threshold for n in at}
+    found = [part["rank"].between(1, n) if t is None else part[f"within_{n}"] <= t for n, t in asked]
     seeds = part["seed"].fillna(-1)  # a run without a seed is a run
     copies = part.groupby([seeds, "query"]).cumcount()  # a base name may occur in two folders
-    table = pd.DataFrame({**found, "query": part["query"], "copy": copies, "place": part["place"], "seed": seeds})
-    table = table.pivot_table(list(at), index=["query", "copy", "place"], columns="seed", aggfunc="max")
+    keys = {"query": part["query"], "copy": copies, "place": part["place"], "seed": seeds}
+    table = pd.DataFrame(dict(enumerate(found)) | keys)
+    table = table.pivot_table(list(range(len(asked))), index=["query", "copy", "place"], columns="seed", aggfunc="max")
     if table.isna().any(axis=None):
         raise ValueError(f"the seeds of variant '{variant}' were tested on different queries: run them on the same set")
-    return table.to_numpy(float).reshape(len(table), len(at), -1), table.index, table.columns.unique("seed")
+    return Hits(table.to_numpy(float).reshape(len(table), len(asked), -1), table.index, table.columns.unique("seed"))
 
 
 def _database(ranks: pd.DataFrame) -> float:

@@ -1,107 +1,83 @@
-"""Intervals of a share of hits, and of a gain, by resampling places: queries of one place succeed or fail together."""
+"""Intervals of a share of hits, and the error of a gain, in closed form from units that succeed or fail together."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from scipy import special
+from scipy import optimize, special
 
-DRAWS = 2000  # bootstrap samples
+from vg_core.evaluation.units import effective_number, unit_sums
+
 LEVEL = 0.05  # 95 % intervals
-ROUNDING = 1e-12  # shares closer than this are the same
-Z = special.ndtri(1 - LEVEL / 2)
-BLOCK_ENTRIES = 2**21  # places x draws held at a time: 16 MiB for each temporary
+MISSED = 0.2  # a design decides a gain that it does not miss more often: 80 % power
 
 
-def by_place(values: np.ndarray, index: pd.MultiIndex) -> tuple[np.ndarray, np.ndarray]:
-    """Sums (places, n) of values (Q, n), and the number of queries (places,), by the index level "place"."""
-    codes, places = pd.factorize(index.get_level_values("place"))
-    sums = [np.bincount(codes, column, len(places)) for column in values.T]
-    return np.stack(sums, axis=1), np.bincount(codes).astype(float)
+@dataclass(frozen=True)
+class Error:
+    """What a difference of means may be off by: independent variances, each with its degrees of freedom.
 
-
-def recall_interval(sums: np.ndarray, sizes: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """(2, n) ends of the 95 % intervals of sums.sum(0) / sizes.sum(), from hits (places, n) and queries (places,).
-
-    Studentised bootstrap over places on the arcsine scale, with the leave-one-place-out standard error: percentile
-    intervals cover too little with a few dozen places (DiCiccio and Efron, Statistical Science 1996, section 4; Cameron
-    and Miller, Journal of Human Resources 2015). It is never wider than Wilson's interval for as many queries as there
-    are places, which holds however strongly queries of a place agree; that one also stands in where every query is a
-    hit (or a miss) and the bootstrap sees no spread.
+    Each has its own Student's t, weighted by its share of the variance (Cochran and Cox, Experimental Designs, 1957).
     """
-    share, error = (row[0] for row in _ratios(np.ones((1, len(sizes))), sums, sizes))  # (n,) each
-    drawn, errors = _resampled(sums, sizes, draws, seed)  # (draws, n) each
-    angle = np.arcsin(np.sqrt(share))  # (n,)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pivots = (np.arcsin(np.sqrt(drawn)) - angle) / (_arcsine_slope(drawn) * errors)
-        # a sample without spread says nothing about its own error: as far out as can be, on its side
-        pivots = np.where(np.isfinite(pivots), pivots, np.sign(drawn - share) * 1e9)
-        lower, upper = np.quantile(pivots, [1 - LEVEL / 2, LEVEL / 2], axis=0)  # (n,) each
-        angles = angle - np.stack([lower, upper]) * _arcsine_slope(share) * error  # (2, n)
-    widest = _wilson(share, *_effective(sizes))
-    ends = (np.sin(angles.clip(0, np.pi / 2)) ** 2).clip(*widest)
-    return np.where(np.ptp(drawn, axis=0) < ROUNDING, widest, ends)
+
+    terms: tuple[tuple[float, float], ...]
+
+    @property
+    def deviation(self) -> float:
+        return float(np.sqrt(sum(variance for variance, _ in self.terms)))
+
+    def quantile(self, p: float) -> float:
+        """How many standard deviations are exceeded, on one side or the other, with probability p."""
+        weighted = sum(variance * special.stdtrit(freedom, 1 - p / 2) for variance, freedom in self.terms)
+        return float(weighted) / self.deviation**2
+
+    def p(self, difference: float) -> float:
+        """Two-sided p of a difference, if there were none in truth."""
+        least = 1e-12  # quantiles of smaller ones are no longer exact
+        beyond = abs(difference) / self.deviation
+        if beyond >= self.quantile(least):
+            return least
+        return optimize.brentq(lambda p: self.quantile(p) - beyond, least, 1.0)
+
+    def decidable(self) -> float:
+        """The smallest true difference that is found with 80 % power: by p < 5 %."""
+        return (self.quantile(LEVEL) + self.quantile(2 * MISSED)) * self.deviation
 
 
-def gain_samples(
-    sums: np.ndarray, sizes: np.ndarray, seed_terms: Sequence[tuple[float, int]], draws: int = DRAWS, seed: int = 0
-) -> tuple[float, np.ndarray]:
-    """Mean gain, and (draws,) samples spread as its error: the bootstrap's shape, the width of places and seeds.
+def mean_variance(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """(n,) variances of the means of values (Q, n) whose units, numbered in ``codes`` (Q,), are independent.
 
-    From the sums of paired gains of each place (places, 1), its queries (places,), and (variance, degrees of freedom)
-    of what the seeds add to the error of the mean.
+    From the sums of units, corrected for what the mean took from each (Bell and McCaffrey, Survey Methodology 2002).
     """
-    gain, error = (float(row.item()) for row in _ratios(np.ones((1, len(sizes))), sums, sizes))
-    deviations = _resampled(sums, sizes, draws, seed)[0][:, 0] - gain  # (draws,)
-    effective, quantile = _effective(sizes)
-    if np.ptp(deviations) > ROUNDING:
-        deviations /= deviations.std()
-    else:  # all places agree: bounded by the share of places that may differ unseen (Wilson's bound at zero)
-        deviations = special.ndtri((np.arange(draws) + 0.5) / draws)
-        error = (1 + abs(gain)) * quantile / (effective + quantile**2)
-    terms = [(error**2 + 2 / sizes.sum() ** 2, max(effective - 1, 1)), *seed_terms]
-    variance = sum(v for v, _ in terms)
-    quantile = sum(v * special.stdtrit(f, 1 - LEVEL / 2) for v, f in terms) / variance
-    return gain, gain + deviations * np.sqrt(variance) * quantile / Z
+    shares = np.bincount(codes) / len(codes)  # (units,)
+    sums = unit_sums(values - values.mean(axis=0), codes) / len(codes)  # (units, n)
+    return (np.square(sums) / (1 - 2 * shares + shares @ shares)[:, None]).sum(axis=0)
 
 
-def _ratios(weights: np.ndarray, sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and leave-one-place-out standard errors, (draws, n), of places taken ``weights`` (draws, places) times."""
-    totals = weights @ sizes  # (draws,)
-    means = weights @ sums / totals[:, None]  # (draws, n)
-    left = (totals[:, None] - sizes) ** 2  # 0 where one place is all there is
-    influence = np.divide(weights, left, out=np.zeros_like(weights), where=left > 0)  # (draws, places)
-    crossed = 2 * means * (influence @ (sizes[:, None] * sums))  # (draws, n)
-    squares = means**2 * (influence @ sizes**2)[:, None] - crossed + influence @ sums**2
-    return means, np.sqrt(squares.clip(min=0) * (len(sizes) - 1) / len(sizes))
+def _mean_variance_if_alike(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """`mean_variance` if queries agree alike in large and small units: from the variance between and within these."""
+    sizes, queries = np.bincount(codes), len(codes)  # (units,), count
+    residuals = values - values.mean(axis=0)  # (Q, n)
+    total = np.square(residuals).sum(axis=0)  # (n,) sums of squares
+    between = (np.square(unit_sums(residuals, codes)) / sizes[:, None]).sum(axis=0)
+    inside = (total - between) / max(queries - len(sizes), 1)  # (n,) mean squares
+    evenness = np.square(sizes / queries).sum()  # 1 / effective number
+    of_units = (between - (len(sizes) - 1) * inside) / (queries * (1 - evenness))
+    return np.where(of_units > 0, of_units * evenness + inside / queries, total / (queries - 1) / queries)
 
 
-def _resampled(sums: np.ndarray, sizes: np.ndarray, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """`_ratios` of ``draws`` samples of as many places, with replacement."""
-    rng, places = np.random.default_rng(seed), len(sizes)
-    parts, block = [], max(1, BLOCK_ENTRIES // places)
-    for start in range(0, draws, block):
-        rows = min(block, draws - start)
-        chosen = rng.integers(places, size=(rows, places)) + places * np.arange(rows)[:, None]  # (rows, places)
-        weights = np.bincount(chosen.ravel(), minlength=rows * places).reshape(rows, places).astype(float)
-        parts.append(_ratios(weights, sums, sizes))
-    return tuple(map(np.concatenate, zip(*parts, strict=True)))  # (draws, n) each
+def recall_interval(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """(2, n) ends of the 95 % intervals of the means of values (Q, n) in 0…1, whose units are numbered in ``codes``.
 
-
-def _effective(sizes: np.ndarray) -> tuple[float, float]:
-    """Number of places, less if sizes differ (Kish), and the 97.5 % quantile of Student's t for it."""
-    places = sizes.sum() ** 2 / (sizes @ sizes)
-    return places, special.stdtrit(max(places - 1, 1), 1 - LEVEL / 2)
-
-
-def _arcsine_slope(share: np.ndarray) -> np.ndarray:
-    """Derivative of arcsin(sqrt(share)); infinite at 0 and 1."""
-    with np.errstate(divide="ignore"):
-        return 0.5 / np.sqrt(share * (1 - share))
-
-
-def _wilson(share: np.ndarray, count: float, quantile: float) -> np.ndarray:
-    """(2, n) ends of Wilson's interval (JASA 1927) of shares among ``count`` independent trials."""
-    weight = quantile**2 / count
-    half = np.sqrt(weight * share * (1 - share) + weight**2 / 4)
-    return np.stack([share + weight / 2 - half, share + weight / 2 + half]) / (1 + weight)  # (2, n)
+    Wilson's interval (JASA 1927) for as many independent queries as would have the variance of all columns together
+    (Korn and Graubard, Survey Methodology 1998), and at least the effective number of units, which holds however
+    strongly their queries agree; with Student's t for that number. Of two estimates of the variance the larger counts:
+    sums of units tell too little where a few of them hold most queries. One number for all columns puts the ends in
+    the order of the means: a recall@N never ends below that of a smaller N, nor of fewer metres.
+    """
+    shares, units = values.mean(axis=0), effective_number(codes)
+    count = units
+    if np.ptp(values, axis=0).any() and codes.any():  # several units, and not all of them alike
+        variances = np.maximum(mean_variance(values, codes), _mean_variance_if_alike(values, codes))
+        count = max(units, (shares * (1 - shares)).sum() / variances.sum())
+    weight = special.stdtrit(max(units - 1, 1), 1 - LEVEL / 2) ** 2 / count
+    half = np.sqrt(weight * shares * (1 - shares) + weight**2 / 4)  # (n,)
+    return np.stack([shares + weight / 2 - half, shares + weight / 2 + half]) / (1 + weight)

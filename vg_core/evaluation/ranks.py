@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-CELL_METRES = 25.0  # side of the square cell that counts as one place when intervals are bootstrapped
+CELL_METRES = 25.0  # side of the square cell that is one place; `units` joins those that are not independent
 AT = (1, 5, 10, 20)
 AXES = ["easting", "northing"]
 APART, FARTHEST = 2e7, 1.5e7  # metres between planes of a set, and more than there are within one
@@ -149,7 +149,7 @@ def metres_to(queries: pd.DataFrame, database: pd.DataFrame, indices: np.ndarray
 
 
 def cells(positions: np.ndarray) -> list[str]:
-    """Names of the 25 m cells that positions (Q, 2) in metres lie in: the places that count as independent."""
+    """Names of the 25 m cells that positions (Q, 2) in metres lie in, as `units` reads them."""
     return [f"e{east}_n{north}" for east, north in np.floor(positions / CELL_METRES).astype(int)]
 
 

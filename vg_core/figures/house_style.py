@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
+from vg_core.evaluation.units import TRUSTED
 from vg_core.system.text import count, each_text, printable
 
 COLUMN, FULL = 3.15, 6.5  # inches: two figures in a line of the report, or one; it shrinks what is wider, letters too
@@ -132,12 +133,16 @@ def percent(value: float, digits: int = 0) -> str:
 
 
 def protocol(axes: Axes, recalls: pd.DataFrame, interval: str) -> None:
-    """A line above the axes: how many queries and seeds stand behind them."""
+    """A line above the axes: how many queries, seeds and independent units stand behind them, and if these are few."""
     parts = []
     for column, noun in (("queries", "query"), ("seeds", "seed")):
         known = sorted({int(value) for value in recalls.get(column, ())})
         if known:
             parts.append(f"{known[0]:,}–" * (len(known) > 1) + count(known[-1], noun))
+    if "units" in recalls and len(recalls):
+        fewest = recalls.loc[recalls["units"].idxmin()]
+        parts.append(f"{fewest['units']:.0f} {fewest['unit']}")
+        interval += f" · fewer than {TRUSTED}: no interval can be trusted" * bool(fewest["units"] < TRUSTED)
     remark(axes, " · ".join([*parts, interval]))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vg_core.figures.house_style import COLUMN, ink, look, marker, need, percent, plot, protocol, remark, variants
+from vg_core.figures.house_style import COLUMN, ink, look, marker, need, percent, plot, protocol, variants
 
 NAME = 24  # letters of a name beside its line
 METRES_SHOWN = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000)  # ticks of a logarithmic axis
@@ -55,10 +55,13 @@ def gain_forest(comparison: pd.DataFrame) -> Figure:
         face = "white" if row.low <= 0 <= row.high else colour
         axes.hlines(y, row.low, row.high, color=colour, linewidth=1.2)
         axes.plot(row.gain, y, "o", color=colour, markerfacecolor=face, markersize=4.5)
-    words = [f"p={p:.3f}" if p >= 0.001 else "p<0.001" for p in comparison.p_holm] if tested else comparison.verdict
+    if tested:
+        words = [f"p={p:.3f}" if p >= 0.001 else "p<0.001" for p in comparison.p_holm]
+    else:
+        words = comparison.verdict.str.replace("no difference of more than ", "within ±")
     _write_at_right(axes, [f"{gain:+.1f}  {word}" for gain, word in zip(comparison.gain, words, strict=True)])
     axes.set_xlabel("paired gain in recall (points)")
-    remark(axes, "line: 95 % interval" + " · p: Holm" * tested)
+    protocol(axes, comparison, "line: 95 % interval" + " · p: Holm" * tested)
     return figure
 
 

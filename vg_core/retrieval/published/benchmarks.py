@@ -13,7 +13,8 @@ import pandas as pd
 from torch import nn
 
 from vg_core.datasets.images import read_image
-from vg_core.evaluation.intervals import by_place, recall_interval
+from vg_core.evaluation.intervals import recall_interval
+from vg_core.evaluation.units import independent
 from vg_core.models.network import GeoModel
 from vg_core.retrieval.descriptors import describe_views
 from vg_core.retrieval.published.ground_truth import AT, Region, crop
@@ -68,7 +69,7 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
 
     Columns dataset, part, dim, measure (a metric: "mAP" or "R@1" …), value, low, high (%), queries, places, as in
     ``reports/published_sare.csv``. Part "all" is the queries of all times. The 95 % intervals are those of
-    `recall_interval`, which resamples places (11 landmarks of Oxford, and of Paris); they hold for mAP too, since
+    `recall_interval` over independent places (11 landmarks of Oxford, and of Paris); they hold for mAP too, since
     values in 0…1 vary no more than hits with the same mean.
     """
     rows = []
@@ -79,11 +80,11 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
         for part, some in parts.items():
             hits = {f"R@{n}": some["rank"].between(1, n) for n in AT} if "rank" in some else None
             values = pd.DataFrame(hits or {"mAP": some["average_precision"]})  # (Q, metrics), 0…1
-            sums, sizes = by_place(values.to_numpy(float), pd.MultiIndex.from_frame(some[["place"]]))
-            low, high = 100.0 * recall_interval(sums, sizes)
+            codes, _ = independent(values.to_numpy(float), some["place"])
+            low, high = 100.0 * recall_interval(values.to_numpy(float), codes)
             names = {"dataset": some["dataset"].iloc[0], "part": part, "dim": dim, "measure": values.columns}
             columns = {"value": 100.0 * values.mean().to_numpy(), "low": low, "high": high}
-            rows.append(pd.DataFrame({**names, **columns, "queries": len(some), "places": len(sizes)}))
+            rows.append(pd.DataFrame({**names, **columns, "queries": len(some), "places": some["place"].nunique()}))
     return pd.concat(rows, ignore_index=True)
 
 
