@@ -60,9 +60,27 @@ def gain_samples(
         deviations = special.ndtri((np.arange(draws) + 0.5) / draws)
         error = (1 + abs(gain)) * quantile / (effective + quantile**2)
     terms = [(error**2 + 2 / sizes.sum() ** 2, max(effective - 1, 1)), *seed_terms]
+    return gain, gain + deviations * _half_width(terms) / Z
+
+
+def mean_interval(
+    sums: np.ndarray, sizes: np.ndarray, seed_terms: Sequence[tuple[float, int]]
+) -> tuple[float, float, float]:
+    """(mean, low, high) with 95 % of values that may be any numbers, not hits: sums of each place (places, 1), its
+    queries (places,), and what the seeds add, as in `gain_samples`.
+    """
+    mean, error = (float(row.item()) for row in _ratios(np.ones((1, len(sizes))), sums, sizes))
+    half = _half_width([(error**2, max(_effective(sizes)[0] - 1, 1)), *seed_terms])
+    return mean, mean - half, mean + half
+
+
+def _half_width(terms: Sequence[tuple[float, float]]) -> float:
+    """Of the 95 % interval of a mean whose error has several (variance, degrees of freedom), each with a Student's t of
+    its own (Cochran and Cox, Experimental Designs, 1957).
+    """
     variance = sum(v for v, _ in terms)
-    quantile = sum(v * special.stdtrit(f, 1 - LEVEL / 2) for v, f in terms) / variance
-    return gain, gain + deviations * np.sqrt(variance) * quantile / Z
+    quantiles = sum(v * special.stdtrit(f, 1 - LEVEL / 2) for v, f in terms)
+    return float(quantiles / np.sqrt(variance)) if variance else 0.0
 
 
 def _ratios(weights: np.ndarray, sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
