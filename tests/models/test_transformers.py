@@ -9,7 +9,7 @@ import torchvision
 from torch.nn import functional as F
 
 from vg_core.config import Config
-from vg_core.models import build_model, load_model, released, save_model
+from vg_core.models import build_model, load_model, released, saliency, save_model
 from vg_core.models.backbones import BACKBONES, PATCHES, build_backbone, layers_of, said_of_size
 from vg_core.models.network import frozen_stem, inference_copy
 from vg_core.models.saliency import gradient_map
@@ -201,8 +201,8 @@ def test_a_heat_map_has_no_row_for_the_class_token():
     picture = torch.randint(0, 256, (3, 28, 42), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     model = build_model(DINO.replace(pooling="average", l2="after_pool")).eval()
     reference = torch.nn.functional.normalize(torch.randn(384), dim=0)
-    small = gradient_map(model, picture, reference)
-    assert small.shape == (28, 42)
+    assert gradient_map(model, picture, reference).shape == (28, 42)
+    assert saliency._location_weights(*saliency._ready(model, picture, reference)).shape == (2, 3)
     with pytest.raises(ValueError, match=r"a class token lies at no location, .*; use occlusion_map"):
         gradient_map(build_model(DINO).eval(), picture, reference)
 
