@@ -13,6 +13,7 @@ dependencies = [
     "faiss",
     "scipy",
     "safetensors",
+    "timm",
     "filelock",
     "psutil",
     "tqdm",

@@ -279,9 +279,12 @@ def test_the_network_of_the_preset():
 
 
 def test_every_pooling_that_may_be_asked_for_exists():
+    widths = {"netvlad": 2 * 64, "mixvpr": 4 * 64, "boq": 32 * 64 // 2, "salad": 256 + 2 * 128, "cls": 384}
     for pooling in get_args(get_type_hints(Config)["pooling"]):
         config = Config.of("smoke", pooling=pooling, weights="none", layer="layer1", freeze="none", clusters=2)
-        assert build_model(config).dim == (128 if pooling == "netvlad" else 64)
+        if pooling == "cls":  # of a backbone that has one
+            config = config.replace(backbone="dinov2_vits14", layer="patches")
+        assert build_model(config).dim == widths.get(pooling, 64)
 
 
 @pytest.mark.parametrize(

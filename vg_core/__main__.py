@@ -18,8 +18,8 @@ from vg_core.datasets.folders import image_files, taken_at
 from vg_core.datasets.places import load_places
 from vg_core.evaluation.comparisons import recall_table
 from vg_core.figures.interactive_maps import locate_map
-from vg_core.models import load_model
-from vg_core.models.checkpoint import checkpoint_hash, read_facts
+from vg_core.models.backbones import said_of_size
+from vg_core.models.checkpoint import checkpoint_hash, load_model, read_facts
 from vg_core.retrieval.descriptors import describe
 from vg_core.retrieval.locating import locate
 from vg_core.retrieval.published.benchmarks import benchmark, scores
@@ -94,7 +94,7 @@ class Test(_Command):
         config = model.config.replace(dataset=self.dataset or model.config.dataset, test_dataset="", **options)
         places = load_places(config, self.split)
         check_recall([places], config.val_positives_dist_threshold)
-        for odd in oddities([places], config.tested_at):
+        for odd in [*oddities([places], config.tested_at), *said_of_size(config.backbone, config.tested_at)]:
             _say(odd)
         result, card = examine(config, self.model, places)
         facts = read_facts(self.model)

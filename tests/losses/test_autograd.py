@@ -51,7 +51,7 @@ def test_closed_forms_cover_saturated_and_active_triplets():
 
 
 @every_loss
-@pytest.mark.parametrize("negatives", [1, 4])
+@pytest.mark.parametrize("negatives", [2, 4])
 def test_whole_tuples_give_what_their_parts_give(name, negatives):
     q, p, n = tuples(7, negatives, 3)
     whole = torch.cat([q[:, None], p[:, None], n], dim=1).requires_grad_()
@@ -197,7 +197,8 @@ def test_kernels_do_not_grow_with_tuples_or_negatives(name):
             torch.autograd.grad(LOSSES[name](*leaves), leaves)
         runs.append(kernels.names)
     assert runs[0] == runs[1] == runs[2]
-    assert len(runs[0]) <= (50 if name == "lifted" else 40)  # forward and backward
+    more = {"lifted": 50, "multi_similarity": 45, "sos": 65, "hphn_quadruplet": 50}
+    assert len(runs[0]) <= more.get(name, 40)  # forward and backward
 
 
 # --- a toy that learns ---------------------------------------------------------------------------------------------

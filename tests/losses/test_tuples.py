@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from vg_core.losses import LOSSES, make_loss
 from vg_core.losses.classification import GeoHead
+from vg_core.losses.multi_similarity import multi_similarity_of_places
 
 JOINT = [name for name in LOSSES if name.endswith("_joint")]
 KERNELS = ("gaussian", "cauchy", "exponential")
@@ -51,6 +52,7 @@ GOLDEN = [
     ("angular", (60, 90), 2.1541247336),
     ("lifted", (60, 90), 1.9439338490),  # J²/2 with J = 1.9717676582
     ("ratio", (60,), 0.2913814590),
+    ("soft_margin_triplet", (60,), 0.0006616070),  # log(1 + exp(10 (2 cos 60° - 2 cos 30°)))
 ]
 
 
@@ -58,6 +60,73 @@ GOLDEN = [
 def test_golden_values(name, negatives, value):
     loss = make_loss(name, normaliser="queries") if name in JOINT else LOSSES[name]
     assert loss(*on_circle(0, 30, *negatives)).item() == pytest.approx(value, abs=1e-10)
+
+
+# two tuples whose second-order differences are 0.72 and 1.2, then -1.2 twice
+FIRST = torch.tensor([[[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]]], dtype=torch.float64)
+SECOND = torch.tensor([[[0, 1], [-0.6, 0.8], [1, 0], [0.8, 0.6]]], dtype=torch.float64)
+
+
+def test_golden_values_of_second_order_similarity():
+    """One root over the whole batch; the mean of both roots would be 1.548."""
+    for batch, value in ((FIRST, 1.399428454762872), (SECOND, 1.697056274847714)):
+        assert second_order(batch) == pytest.approx(value, abs=1e-11)
+    assert second_order(torch.cat([FIRST, SECOND])) == pytest.approx(1.099818166789402, abs=1e-11)
+    assert make_loss("sos", 1.25, sos_lambda=0).whole(FIRST).item() == pytest.approx(0.85, abs=1e-15)
+    assert make_loss("sos", 1.25).whole(FIRST).item() == pytest.approx(14.84428454762872, abs=1e-10)
+
+
+def second_order(batch):
+    """The root alone: what lambda 1 adds to lambda 0."""
+    with_it, without = (make_loss("sos", sos_lambda=weight).whole(batch).item() for weight in (1, 0))
+    return with_it - without
+
+
+@pytest.mark.parametrize(("other", "value"), [((-1, 0), 0.1), ((0, -1), 0.0)])
+def test_golden_values_of_the_quadruplet(other, value):
+    batch = torch.tensor([[[1, 0], [0.8, 0.6], [0, 1], [-0.6, 0.8], other]], dtype=torch.float64)
+    assert make_loss("hphn_quadruplet", 0.5).whole(batch).item() == pytest.approx(value, abs=1e-15)
+
+
+def test_a_quadruplet_needs_two_negatives():
+    with pytest.raises(ValueError, match="needs two negatives of each query, the last of which is its n"):
+        LOSSES["hphn_quadruplet"](*on_circle(0, 30, 60))
+
+
+def test_golden_values_of_multi_similarity_of_places():
+    angles = torch.deg2rad(torch.tensor([0, 30, 60, 150], dtype=torch.float64))
+    x, places = torch.stack([angles.cos(), angles.sin()], dim=1), torch.tensor([7, 7, 9, 9])
+    for options, value in (
+        ({"mined": False}, 1.080132999419066),
+        ({}, 0.694072850683744),
+        ({"alpha": 2, "beta": 50, "base": 0.5, "mined": False}, 0.612960025929148),  # of pytorch-metric-learning
+    ):
+        assert multi_similarity_of_places(x, places, **options).item() == pytest.approx(value, abs=1e-12)
+    assert torch.autograd.gradcheck(lambda x: multi_similarity_of_places(x, places), x.requires_grad_())
+
+
+@pytest.mark.parametrize("places", [[1, 2, 3], [1, 1, 1]])
+def test_multi_similarity_of_places_without_positives_or_negatives_stays_finite(places):
+    x = tuples(3)[0].requires_grad_()
+    (gradient,) = torch.autograd.grad(multi_similarity_of_places(x, torch.tensor(places)), x)
+    assert gradient.isfinite().all()
+
+
+def test_multi_similarity_of_tuples_is_that_of_places_with_one_anchor():
+    q, p, n = tuples(1, 6)
+    batch, places = torch.cat([q, p, n[0]]), torch.tensor([0, 0, *range(1, 7)])
+    products = batch @ batch.T
+    apart = multi_similarity_of_places(batch, places, mined=False) * 8
+    for one in range(1, 8):  # all anchors but the query
+        others = [products[one, k].item() for k in range(8) if places[k] != places[one]]
+        apart -= log(1 + sum(exp(50 * s) for s in others)) / 50
+    apart -= log(1 + exp(-products[1, 0]))  # the positive is the other anchor with a positive
+    assert LOSSES["multi_similarity"](q, p, n).item() == pytest.approx(apart.item(), abs=1e-12)
+
+
+def test_the_soft_margin_at_weight_one_is_sare():
+    batch = torch.cat([tuples(4, 3)[0][:, None], tuples(4, 3)[1][:, None], tuples(4, 3)[2]], dim=1)
+    assert LOSSES["soft_margin_triplet"].whole(batch, 1.0) == LOSSES["sare_gaussian_ind"].whole(batch)
 
 
 # --- twins: the loss of one query, one negative at a time, as the formula reads ------------------------------------
@@ -68,6 +137,15 @@ def each_negative(form):
 def lifted(t):
     j = t.a + log(sum(exp(1 - b) for b in t.b) + sum(exp(1 - b) for b in t.apart))
     return max(0, j) ** 2 / 2
+
+
+def quadruplet(t):
+    nearest = min([b**2 for b in t.b[:-1]] + [d**2 for d in t.other])
+    return max(0, 0.1 + t.a**2 - nearest)
+
+
+def multi_similarity(t):
+    return log(1 + exp(-t.qp)) + log(1 + sum(exp(50 * qn) for qn in t.qn)) / 50
 
 
 RATIOS = {
@@ -83,6 +161,9 @@ TWINS = {
     "angular": lambda t: log(1 + sum(exp(4 * (qn + pn) - 4 * t.qp) for qn, pn in zip(t.qn, t.pn, strict=True))),
     "lifted": lifted,
     "ratio": each_negative(lambda a, b: 2 * (exp(a) / (exp(a) + exp(b))) ** 2),
+    "soft_margin_triplet": each_negative(lambda a, b: log(1 + exp(10 * (a**2 - b**2)))),
+    "multi_similarity": multi_similarity,
+    "hphn_quadruplet": quadruplet,
 }
 for kernel, r in RATIOS.items():
     TWINS[f"sare_{kernel}_ind"] = each_negative(lambda a, b, r=r: log(1 + r(a, b)))
@@ -99,6 +180,7 @@ def numbers(q, p, negatives, eps):
         a=distance(q, p),
         b=[distance(q, n) for n in negatives],
         apart=[distance(p, n) for n in negatives],
+        other=[distance(negatives[-1], n) for n in negatives[:-1]],
         qp=float(q @ p),
         qn=[float(q @ n) for n in negatives],
         pn=[float(p @ n) for n in negatives],
@@ -109,10 +191,15 @@ def numbers(q, p, negatives, eps):
 @settings(max_examples=15, deadline=None)
 @given(seed=seeds, b=st.integers(1, 3), n=st.integers(1, 4), d=st.integers(2, 6))
 def test_equals_a_loop_over_queries_and_negatives(name, seed, b, n, d):
-    batch = tuples(b, n, d, seed)
+    batch = tuples(b, n + (name == "hphn_quadruplet"), d, seed)
     eps = 1e-6 if name == "triplet" else 0.0
-    values = [TWINS[name](numbers(*one, eps)) for one in zip(*batch, strict=True)]
-    assert LOSSES[name](*batch).item() == pytest.approx(sum(values) / b, rel=1e-11, abs=1e-13)
+    known = [numbers(*one, eps) for one in zip(*batch, strict=True)]
+    if name == "sos":  # the only one that is no mean over queries
+        value = sum(max(0, 0.1 + t.a**2 - b**2) for t in known for b in t.b)
+        value += 10 * sum((b**2 - c**2) ** 2 for t in known for b, c in zip(t.b, t.apart, strict=True)) ** 0.5
+    else:
+        value = sum(map(TWINS[name], known))
+    assert LOSSES[name](*batch).item() == pytest.approx(value / b, rel=1e-11, abs=1e-11 if name == "sos" else 1e-13)
 
 
 def test_triplet_equals_torch():
@@ -128,6 +215,8 @@ def test_triplet_equals_torch():
 def test_order_of_negatives_does_not_matter(name, seed):
     q, p, n = tuples(3, 6, 4, seed)
     order = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
+    if name == "hphn_quadruplet":  # the last one has a part of its own
+        order = torch.cat([order[order < 5], torch.tensor([5])])
     assert LOSSES[name](q, p, n[:, order]).item() == pytest.approx(LOSSES[name](q, p, n).item(), rel=1e-13)
 
 
@@ -173,7 +262,7 @@ def test_an_unknown_name_lists_the_known_ones():
         with pytest.raises(KeyError) as error:
             ask()
         assert all(name in str(error.value) for name in ["'sare'", *LOSSES])
-    assert "sare" not in LOSSES and len(LOSSES) == 13
+    assert "sare" not in LOSSES and len(LOSSES) == 17
 
 
 def test_margin_is_bound_where_there_is_one_and_refused_elsewhere():
@@ -181,7 +270,7 @@ def test_margin_is_bound_where_there_is_one_and_refused_elsewhere():
     assert make_loss("triplet", 0.1)(*batch) == 0
     assert make_loss("triplet", 0.6)(*batch) > 0
     assert make_loss("sare_gaussian_ind", 0.1) is LOSSES["sare_gaussian_ind"]
-    for name in LOSSES.keys() - {"triplet", "triplet_squared"}:
+    for name in LOSSES.keys() - {"triplet", "triplet_squared", "sos", "hphn_quadruplet"}:
         with pytest.raises(ValueError, match=f"margin=0.6 does nothing to the loss '{name}'; leave it at 0.1"):
             make_loss(name, 0.6)
 
@@ -194,6 +283,8 @@ def test_normaliser_is_joints_alone():
         assert pairs.item() == pytest.approx(queries.item() / 10, rel=1e-14)
     with pytest.raises(ValueError, match="normaliser=queries does nothing to the loss 'n_pair'"):
         make_loss("n_pair", normaliser="queries")
+    with pytest.raises(ValueError, match="sos_lambda=1 does nothing to the loss 'triplet'"):
+        make_loss("triplet", sos_lambda=1)
     with pytest.raises(KeyError, match="batch"):
         make_loss("sare_cauchy_joint", normaliser="batch")(*batch)
 

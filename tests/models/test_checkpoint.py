@@ -171,7 +171,9 @@ def test_things_that_are_no_files(tmp_path):
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_another_safetensors_file(saved, metadata):
     save_file({"conv1.weight": torch.zeros(1)}, saved, metadata)
-    with pytest.raises(ValueError, match=r"holds no ResNet, VGG-16 or EfficientNet by names known .* conv1\.weight$"):
+    with pytest.raises(
+        ValueError, match=r"holds no ResNet, VGG-16, EfficientNet or transformer by names known .* conv1\.weight$"
+    ):
         load_model(saved)
 
 

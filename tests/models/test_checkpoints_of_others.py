@@ -338,7 +338,8 @@ def test_backbones_that_are_not_here(tmp_path, name):
         network = torchvision.models.get_model(name)
     state = {key: torch.zeros(value.shape) for key, value in network.state_dict().items() if value.numel() < 1e6}
     with pytest.raises(
-        ValueError, match=r"weights\.pth (holds no ResNet, VGG-16 or EfficientNet|is a backbone alone .* is none of)"
+        ValueError,
+        match=r"weights\.pth (holds no ResNet, VGG-16, EfficientNet or transformer|is a backbone alone .* is none of)",
     ):
         load_model(stored(tmp_path, state))
 

@@ -15,7 +15,7 @@ from vg_core.config import Config
 from vg_core.datasets.places import PlaceSet
 from vg_core.evaluation.ranks import Within
 from vg_core.models import build_model, load_model
-from vg_core.models.backbones import BACKBONES, build_backbone
+from vg_core.models.backbones import BACKBONES, PATCHES, build_backbone
 from vg_core.models.precision import normalise
 from vg_core.models.weights import differences, options, recognised
 from vg_core.retrieval.ranking import evaluate
@@ -107,7 +107,7 @@ def ours(name, **changes):
 # --- the network ------------------------------------------------------------------------------------------------------
 def test_backbones_that_can_be_chosen_are_those_there_are():
     assert get_args(get_type_hints(Config)["backbone"]) == BACKBONES
-    assert {*NETWORKS} == {*BACKBONES}
+    assert {*NETWORKS} == {*BACKBONES} - {*PATCHES}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -213,7 +213,10 @@ def test_a_checkpoint_of_their_training(tmp_path, theirs):
         ({"aggregation.1.p": torch.ones(2)}, r"shape: head\.pool\.p \(2,\) instead of \(1,\)"),
         ({"backbone.7.1.bn2.weight": None}, "is none of resnet18, resnet50"),
         ({"backbone.8.weight": torch.ones(1)}, "is none of resnet18, resnet50"),
-        ({"backbone.0.weight": torch.ones(64, 4, 7, 7)}, "holds no ResNet, VGG-16 or EfficientNet by names known here"),
+        (
+            {"backbone.0.weight": torch.ones(64, 4, 7, 7)},
+            "holds no ResNet, VGG-16, EfficientNet or transformer by names known here",
+        ),
         ({"aggregation.3.bias": torch.full((16,), torch.nan)}, r"tensor head\.linear\.bias holds NaN"),
     ],
 )

@@ -97,6 +97,20 @@ def test_where_files_of_others_lie(hub, name, path, body):
     assert hub.server.asked == [path]
 
 
+def test_megaloc_is_fetched_by_its_name_and_called_by_it(hub, body, monkeypatch):
+    monkeypatch.setattr(module, "MEGALOC", f"{hub.address}/resolve/main/model.safetensors")
+    told = (
+        r"the model megaloc \(MIT licence\): its makers list .*/model\.safetensors, but it is not there \(404\); give"
+    )
+    with pytest.raises(FileNotFoundError, match=told):
+        load_model("megaloc")
+    hub.server.answers["/resolve/main/model.safetensors"] = 200, body, len(body)
+    load_model("megaloc")
+    assert load_model("megaloc").dim == 32  # of the file that stands in for it
+    assert hub.server.asked == ["/resolve/main/model.safetensors"] * 2
+    assert [file.name for file in hub.folder.iterdir()] == ["megaloc.safetensors"]
+
+
 def test_weights_to_start_from(hub):
     config = Config(layer="layer1", freeze="none", fc_output_dim=32, weights=NAME)
     model = build_model(config)

@@ -34,6 +34,7 @@ from vg_core.training import trainer as training
 from vg_core.training.step import can_compile
 
 FROZEN = TINY.replace(layer="layer2", freeze="layer1", epochs_num=1)
+TOKENS = {"backbone": "dinov2_vits14", "layer": "block1", "freeze": "block0", "pooling": "cls"}
 PLENTY = 10**9
 
 
@@ -100,9 +101,11 @@ def test_a_network_without_frozen_layers_keeps_nothing(photographs):
 
 
 @pytest.mark.parametrize("loss", ["triplet", "geo_classification"])
-@pytest.mark.parametrize("pooling", ["gem", "netvlad"])
-def test_training_comes_out_the_same(street, tmp_path, budget, loss, pooling):
-    config = FROZEN.replace(loss=loss, pooling=pooling)
+@pytest.mark.parametrize(
+    "options", [{"pooling": "gem"}, {"pooling": "netvlad"}, TOKENS], ids=lambda one: one["pooling"]
+)
+def test_training_comes_out_the_same(street, tmp_path, budget, loss, options):
+    config = FROZEN.replace(loss=loss, **options)
     budget(0)
     plain = fit(config, tmp_path / "plain")
     budget(PLENTY)

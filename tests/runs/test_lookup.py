@@ -49,5 +49,8 @@ def test_what_is_odd_about_photographs_is_said_once(street, capsys, monkeypatch,
     monkeypatch.setattr(experiments, "_by_workers", lambda missing, _cluster: ((one, "stopped") for one in missing))
     monkeypatch.setattr(experiments, "_one_by_one", experiments._by_workers)
     with pytest.raises(ValueError, match="every variant failed; the first: stopped"):
-        sweep({"GeM": SHORT, "max": SHORT.replace(pooling="max")}, [0, 1], cluster)
-    assert capsys.readouterr().out.count("1 of 17 queries are copies of database images") == 1
+        tokens = SHORT.replace(backbone="dinov2_vits14", layer="block0", freeze="patches")
+        sweep({"GeM": SHORT, "max": SHORT.replace(pooling="max"), "tokens": tokens}, [0, 1], cluster)
+    printed = capsys.readouterr().out
+    assert printed.count("1 of 17 queries are copies of database images") == 1
+    assert printed.count("dinov2_vits14 sees images of 32 x 32 pixels as 28 x 28: whole patches of 14") == 1

@@ -128,6 +128,44 @@ def test_the_normaliser_reaches_the_loss(places):
         make_objective(TINY.replace(loss="n_pair", joint_normaliser="queries"), places, 8)
 
 
+@pytest.mark.parametrize("mining", ["full", "random"])
+def test_the_last_of_a_quadruplet_is_near_none_of_the_others(places, mining):
+    config = TINY.replace(loss="hphn_quadruplet", mining=mining)
+    objective = make_objective(config, places, 8)
+    positions = np.concatenate([table[["easting", "northing"]] for table in (places.database, places.queries)])
+    for seed in range(5):
+        rows, _ = drawn(objective, seed)
+        assert rows.shape == (8, 5) and objective.previous.shape[1] == 2
+        metres = np.linalg.norm(positions[rows] - positions[rows[:, -1:]], axis=2)  # (R, P), from n*
+        assert (metres[:, [0, 2, 3]] > 25).all() and (metres[:, -1] == 0).all()
+    tuples = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    assert loss_of(objective, tuples, np.zeros((2, 5))) == LOSSES["hphn_quadruplet"].whole(tuples)
+
+
+def test_a_quadruplet_without_another_place_is_a_sentence(places):
+    with pytest.raises(
+        ValueError, match=r"of hphn_quadruplet one negative is n.; negs_num_per_query must be 2 or more"
+    ):
+        make_objective(TINY.replace(loss="hphn_quadruplet", negs_num_per_query=1), places, 8)
+    objective = make_objective(
+        TINY.replace(loss="hphn_quadruplet", negs_num_per_query=22, neg_samples_num=24), places, 8
+    )
+    with pytest.raises(ValueError, match=r"every database image is near @.* or one of its negatives"):
+        for seed in range(9):
+            drawn(objective, seed)
+
+
+def test_the_weight_of_second_order_similarity_reaches_the_loss(places):
+    tuples = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    values = [
+        loss_of(make_objective(TINY.replace(loss="sos", sos_lambda=weight), places, 8), tuples, np.zeros((2, 5)))
+        for weight in (1, 5, 10)
+    ]
+    assert (values[2] - values[1]).item() == pytest.approx(1.25 * (values[1] - values[0]).item())
+    with pytest.raises(ValueError, match="the loss sos is one of a whole batch, which accumulate=2 and 1 processes"):
+        make_objective(TINY.replace(loss="sos", accumulate=2), places, 8)
+
+
 def test_an_unknown_loss_lists_all_there_are(places):
     with pytest.raises(KeyError) as error:
         make_objective(TINY.replace(loss="sare"), places, 8)

@@ -103,7 +103,14 @@ def saved(folder):
     return torch.load(folder / "state.pt", weights_only=True)
 
 
-@pytest.mark.parametrize("config", [TINY, TINY.replace(loss="geo_classification"), GROUPS], ids=lambda c: c.task.loss)
+TRANSFORMER = TINY.replace(backbone="cct_2_3x2", layer="block1", freeze="block0", pooling="salad")  # drops at random
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TINY, TINY.replace(loss="geo_classification"), GROUPS, TRANSFORMER],
+    ids=lambda c: f"{c.backbone} {c.task.loss}",
+)
 def test_interrupt_stops_with_a_sentence_and_goes_on(street, tmp_path, monkeypatch, config):
     config = config.replace(lr_halving_epochs=1, val_queries=9)
     whole = fit(config, tmp_path / "whole")

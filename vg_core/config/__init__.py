@@ -36,7 +36,8 @@ TESTING = ("test_dataset", "test_queries", "test_search", "test_image_size", "te
 ANY_HEADING = "any_heading"  # a test method of pairs: panoramas of unknown orientation
 NOT_OF_PAIRS = (
     *("augmentation", "fda_beta", "targets", "transductive", "backbone", "layer", "freeze", "pooling", "l2"),
-    *("clusters", "fc_output_dim", "val_positives_dist_threshold", "compile", "test_search", "whitened_dim"),
+    *("attention", "attention_lr", "clusters", "cluster_dim", "fc_output_dim", "val_positives_dist_threshold"),
+    *("compile", "test_search", "whitened_dim"),
 )
 
 
@@ -54,17 +55,23 @@ class Config:
     transductive: bool = False  # may they be photographs of the test? its card tells
 
     # --- network ---
-    backbone: Literal[  # of torchvision
+    backbone: Literal[  # of torchvision; DINOv2 (Oquab et al. 2023) and CCT (Hassani et al. 2021) with timm's blocks
         "resnet18", "resnet50", "resnet101", "resnet152", "vgg16", "efficientnet_b0", "efficientnet_b1",
         "efficientnet_b2", "efficientnet_b3", "efficientnet_b4", "efficientnet_b5", "efficientnet_b6",
-        "efficientnet_b7",
+        "efficientnet_b7", "vit_b_16", "vit_b_32", "vit_l_16", "dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14",
+        "cct_2_3x2", "cct_7_3x1", "cct_14_7x2",
     ] = "resnet18"  # fmt: skip
-    layer: str = "layer3"  # last layer used; layer3 is "conv4" of the literature
+    layer: str = "layer3"  # last layer used; layer3 is "conv4" of the literature; block0, block1, … of transformers
     freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
-    weights: str = "imagenet"  # "imagenet", "places365", "streets" (ours), "none", a file, or cosplace:ResNet18_512
-    pooling: Literal["average", "max", "gem", "netvlad"] = "gem"  # feature maps to one descriptor
+    weights: str = "imagenet"  # or dinov2, places365, streets (ours), none, a file, cosplace:ResNet18_512, megaloc
+    pooling: Literal[  # feature maps to one descriptor; cls is the class token of ViT and DINOv2
+        "average", "max", "gem", "netvlad", "cls", "seqpool", "mixvpr", "boq", "salad"
+    ] = "gem"  # fmt: skip
     l2: Literal["before_pool", "after_pool", "both"] = "both"  # where descriptors are normalised
-    clusters: int = 64  # NetVLAD only
+    attention: Literal["none", "crn", "cbam", "adageo", "non_local", "soa"] = "none"  # between backbone and pooling
+    attention_lr: float | None = None  # learning rate of attention; None is lr, published for crn 10 times as much
+    clusters: int = 64  # NetVLAD and SALAD; learned queries of each block of BoQ
+    cluster_dim: int = 128  # values of each cluster, SALAD only; 256 in MegaLoc
     fc_output_dim: int = 0  # values behind a linear layer after the pooling; 0 is no such layer
 
     # --- what is learned from ---
@@ -107,6 +114,8 @@ class Config:
                 f"queries_per_epoch={self.queries_per_epoch} must be a multiple of "
                 f"cache_refresh_rate={self.cache_refresh_rate}: each round has as many rows"
             )
+        if self.attention_lr is not None and self.attention == "none":
+            raise ValueError("attention_lr does nothing without an attention; leave it out")
         if self.task.kind == "pairs":
             self._check_pairs()
         elif ANY_HEADING in self.test_method.split("+"):
@@ -185,7 +194,9 @@ class Config:
     @property
     def architecture(self) -> tuple[str, ...]:
         """Words for the network in names of runs."""
-        return (self.task.network,) if self.task.kind == "pairs" else (self.backbone, self.pooling)
+        if self.task.kind == "pairs":
+            return (self.task.network,)
+        return (self.backbone, *([] if self.attention == "none" else [self.attention]), self.pooling)
 
     def training(self) -> "Config":
         """The configuration with the options of the test reset to their defaults: what decides the weights."""

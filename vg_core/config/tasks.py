@@ -11,8 +11,9 @@ class TupleOptions:
     """Options of a training that learns from mined tuples: a query, its positive and its negatives."""
 
     loss: str = "triplet"  # a name of LOSSES; those of classes have options of their own
-    margin: float = 0.1  # of the triplet losses
+    margin: float = 0.1  # of the triplet losses, sos (published: 1.25) and hphn_quadruplet (0.5)
     joint_normaliser: Literal["pairs", "queries"] = "pairs"  # what the sums of the joint SARE losses are divided by
+    sos_lambda: float = 10.0  # weight of the second-order term of sos
     mining: Literal["full", "partial", "random"] = "full"  # candidates: drawn per query, shared by all, not compared
     negs_num_per_query: int = 10  # the nearest of the candidates
     neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
@@ -126,6 +127,14 @@ def small_photo(path: str | Path, pixels: int) -> Image.Image | None:
         return None
     small.thumbnail((pixels, pixels))
     return small
+
+
+def over_grey(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3): a picture in grey below the colours of weights (h, w), from nothing at 0 to yellow at 1."""
+    shape = picture.shape[1::-1]
+    smooth = Image.fromarray(np.asarray(weights, np.float32).clip(0, 1)).resize(shape, Image.Resampling.BILINEAR)
+    colours = colormaps["inferno"](np.asarray(smooth))[..., :3]  # (H, W, 3) from 0 to 1
+    return np.uint8(0.5 * picture.mean(axis=2, keepdims=True) + 0.5 * 255 * colours)
 
 
 def _width(parts: Sequence[int]) -> float:

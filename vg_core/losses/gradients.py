@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vg_core.losses.tuples import LOSSES, MARGIN, TAU, Loss, make_loss
+from vg_core.losses.by_name import LOSSES, make_loss
+from vg_core.losses.tuples import MARGIN, TAU, Loss
 from vg_core.system.errors import ByName
 
 Forces = tuple[Tensor, Tensor]  # pull, push

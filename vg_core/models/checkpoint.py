@@ -46,7 +46,8 @@ def model_bytes(model: GeoModel, **facts: float) -> bytes:
 def load_model(path, whitened_dim: int = 0) -> GeoModel:
     """The model of a checkpoint, on the CPU in eval mode, with ``config`` as it was trained. Nothing else is read.
 
-    A released model has a name in place of a path, such as cosplace:ResNet18_512, and is fetched once (`model_file`).
+    A released model has a name in place of a path, such as cosplace:ResNet18_512 or megaloc, and is fetched once
+    (`model_file`).
     What a file of others does not tell, such as the size of images, is as in ``Config``. ``whitened_dim`` other than 0
     gives descriptors of so many values: whitened as in ``whitened_file(path)``, or in the checkpoint itself if it has a
     whitening, and cut. Raises KeyError for an unknown name, OSError for what is no file, and ValueError for one that

@@ -1,4 +1,6 @@
-"""The whole network, a list that can be read aloud: backbone, then [L2 of locations, pool, linear, L2, whitening]."""
+"""The whole network, a list that can be read aloud: backbone, then [attention, L2 of locations, pool, linear, L2,
+whitening].
+"""
 
 from collections.abc import Callable, Iterable
 from copy import deepcopy
@@ -10,15 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from vg_core.attention import ATTENTIONS, make_attention
+from vg_core.attention.masks import Mask
 from vg_core.config import Config
+from vg_core.models.aggregators import ClassToken
 from vg_core.models.backbones import NAMED, Backbone, build_backbone
-from vg_core.models.pooling import AveragePool, GeM, MaxPool, NetVLAD, Pooling
+from vg_core.models.pooling import NetVLAD, Pooling
+from vg_core.models.pooling_by_name import make_pooling
 from vg_core.models.precision import at_least_float32
 from vg_core.models.released import weights_file
 from vg_core.models.weights import start_from
 from vg_core.models.whitening import Whitening
-
-POOLINGS = {"average": AveragePool, "max": MaxPool, "gem": GeM}  # beside NetVLAD, which has a size
 
 
 class Encoded(NamedTuple):
@@ -41,6 +45,15 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x)
+
+
+class Head(nn.Sequential):
+    """Layers from feature maps (B, C, H, W) and, where there is one, a class token (B, C) to descriptors (B, D)."""
+
+    def forward(self, x: Tensor, token: Tensor | None = None) -> Tensor:
+        for layer in self:
+            x = layer(x, token) if token is not None and getattr(layer, "takes_token", False) else layer(x)
+        return x
 
 
 class GeoModel(nn.Module):
@@ -88,21 +101,30 @@ class GeoModel(nn.Module):
 
     def encode(self, stems: Tensor) -> Encoded:
         """Descriptors (B, D) and feature maps (B, C, H, W) from what ``stem`` made."""
-        maps = at_least_float32(self.backbone.tail(stems))  # (B, C, H, W)
-        return Encoded(self.head(maps), maps)  # (B, D), (B, C, H, W)
+        maps, token = self.backbone.split(at_least_float32(self.backbone.tail(stems)))  # (B, C, H, W), (B, C) or None
+        return Encoded(self.head(maps, token), maps)  # (B, D), (B, C, H, W)
+
+    def attention_weights(self, images: Tensor) -> Tensor:
+        """float32 (B, h, w): how much the attention of the network makes of each location of images (B, 3, H, W)."""
+        maps, _ = self.backbone.split(at_least_float32(self.backbone(images)))  # (B, C, H, W)
+        return self.head.attention.weights(maps).float()
 
     def forward(self, images: Tensor) -> Tensor:
         return self.encode(self.stem(images)).descriptors
 
 
-def build_head(config: Config, pooling: Pooling, channels: int) -> nn.Sequential:
-    """Layers from feature maps (B, C, H, W) to descriptors (B, D): [L2 of locations?, pool, linear?, L2?].
+def build_head(config: Config, pooling: Pooling, channels: int) -> Head:
+    """Layers from feature maps (B, C, H, W) to descriptors (B, D): [attention?, L2 of locations?, pool, linear?, L2?].
 
     ``config.l2`` says where lengths are made one: of locations ("before_pool", the skeleton of the brief), descriptors
-    ("after_pool"), or "both". NetVLAD does both by itself; behind a linear layer its descriptors are normalised again.
+    ("after_pool"), or "both". NetVLAD, MixVPR, BoQ and SALAD give unit vectors by themselves; behind a linear layer
+    these are normalised again.
+    A mask normalises locations before it weighs them.
     """
-    head, projected, unit = nn.Sequential(), config.fc_output_dim, pooling.normalised
-    if config.l2 != "after_pool" and not unit:
+    head, projected, unit = Head(), config.fc_output_dim, pooling.normalised
+    if config.attention != "none":
+        head.add_module("attention", make_attention(config.attention, channels, unit or config.l2 != "after_pool"))
+    if config.l2 != "after_pool" and not unit and not masked(config) and not isinstance(pooling, ClassToken):
         head.add_module("l2_locations", L2())
     head.add_module("pool", pooling)
     if projected:
@@ -112,14 +134,19 @@ def build_head(config: Config, pooling: Pooling, channels: int) -> nn.Sequential
     return head
 
 
+def masked(config: Config) -> bool:
+    """Does an attention say how much locations count, by their lengths?"""
+    return config.attention != "none" and issubclass(ATTENTIONS[config.attention], Mask)
+
+
 def build_model(config: Config) -> GeoModel:
     """A network as configured, on the CPU; what is random in it follows from ``config.seed`` alone.
 
-    ``config.weights`` is "imagenet" (torchvision's IMAGENET1K_V1), "places365", "streets" (ours, of a rendered city),
-    "none" (random), a released model (cosplace:ResNet18_512) or the path of a file of weights, of ours or of others:
-    its backbone is taken, and its pooling and linear layer if they fit. ValueError for an unknown layer or a file that
-    does not fit, FileNotFoundError. One that is not ``ready`` needs ``pooling.initialise``. The network of pairs has
-    two branches (``vg_core.cross_view``).
+    ``config.weights`` is "imagenet" (torchvision's IMAGENET1K_V1), "dinov2", "places365", "streets" (ours, of a
+    rendered city), "none" (random), a released model (cosplace:ResNet18_512, megaloc) or the path of a file of weights,
+    of ours or of others: its backbone is taken, and its pooling and linear layer if they fit. ValueError for an unknown
+    layer or a file that does not fit, FileNotFoundError. One that is not ``ready`` needs ``pooling.initialise``. The
+    network of pairs has two branches (``vg_core.cross_view``).
     """
     if config.task.kind == "pairs":
         from vg_core.cross_view.building import build_branches  # which needs this room
@@ -128,8 +155,7 @@ def build_model(config: Config) -> GeoModel:
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.default_generator.manual_seed(config.seed)
         backbone, channels = build_backbone(config.backbone, config.layer, config.freeze)
-        netvlad = config.pooling == "netvlad"
-        pooling = NetVLAD(channels, config.clusters) if netvlad else POOLINGS[config.pooling]()
+        pooling = make_pooling(config, backbone, channels, masked(config))
         model = GeoModel(config, backbone, pooling, channels)
     if file := weights_file(config.weights, config.backbone):
         start_from(model, file)

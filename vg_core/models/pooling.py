@@ -14,6 +14,7 @@ from vg_core.models.precision import at_least_float32
 
 class Pooling(nn.Module):
     normalised = False  # True: descriptors have unit length, and locations that come in need not have it
+    takes_token = False  # True: it looks at the class token (B, C), too, where there is one
 
     def width(self, channels: int) -> int:
         """D, the width of the descriptors of maps with ``channels`` channels."""
@@ -98,6 +99,19 @@ class NetVLAD(Pooling):
         directions = F.normalize(centroids, dim=1)  # (K, C)
         self.centroids.copy_(centroids)
         self.weight.copy_(_sharpness(descriptors @ directions.T) * directions)
+
+
+class WeightedNetVLAD(NetVLAD):
+    """NetVLAD in which a location counts as much as its vector is long: what an attention made of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        locations = at_least_float32(x).flatten(2).transpose(1, 2)  # (B, M, C)
+        with torch.autocast(x.device.type, enabled=False):
+            weights = torch.linalg.vector_norm(locations, dim=2, keepdim=True)  # (B, M, 1)
+            unit = locations / weights.clamp_min(TINY)  # (B, M, C)
+            shares = (unit @ self.weight.T).softmax(2) * weights  # (B, M, K)
+            residuals = shares.transpose(1, 2) @ unit - shares.sum(1)[:, :, None] * self.centroids  # (B, K, C)
+        return F.normalize(F.normalize(residuals, dim=2, eps=TINY).flatten(1), dim=1, eps=TINY)  # (B, K · C)
 
 
 def _sharpness(cosines: Tensor) -> float:

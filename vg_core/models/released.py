@@ -26,14 +26,19 @@ RELEASED = {  # maker: repository, and the widths of descriptors that it lists f
         {"VGG16": (512,), "ResNet18": (256, 512)} | dict.fromkeys(("ResNet50", "ResNet101"), _OF_RESNET50[2:]),
     ),
 }
+MEGALOC = "https://huggingface.co/gberton/MegaLoc/resolve/main/model.safetensors"
+CCT = "https://shi-labs.com/projects/cct/checkpoints/finetuned/cct_14_7x2_384_imagenet.pth"
 PLACES365 = "http://places2.csail.mit.edu/models_places365/{}_places365.pth.tar"  # for resnet18 and resnet50
 
 
 def model_file(model: str | Path) -> Path:
-    """The file of a model, which a path names, or "cosplace:ResNet18_512" and the like, fetched if need be.
+    """The file of a model, which a path names, or "megaloc", "cosplace:ResNet18_512" and the like; fetched if need be.
 
     KeyError for a network that its makers do not list; OSError says what failed and where to place it by hand.
     """
+    otherwise = "give the path of a file in place of the name"
+    if str(model) == "megaloc":  # Berton, Masone, "MegaLoc: one retrieval to place them all", CVPR workshops 2025
+        return fetched(MEGALOC, "the model megaloc (MIT licence)", otherwise, name="megaloc.safetensors")
     maker, _, network = str(model).partition(":")
     if maker not in RELEASED:
         return Path(model)
@@ -41,7 +46,7 @@ def model_file(model: str | Path) -> Path:
     names = [f"{backbone}_{width}" for backbone in widths for width in widths[backbone]]
     file = ByName(f"model of {maker}", {name: f"{name}_{maker}.pth" for name in names})[network]
     url = f"{SERVER}/{repository}/releases/download/v1.0/{file}"
-    return fetched(url, f"the model {model}", "give the path of a file in place of the name")
+    return fetched(url, f"the model {model}", otherwise)
 
 
 def weights_file(weights: str, backbone: str) -> Path | None:
@@ -52,6 +57,8 @@ def weights_file(weights: str, backbone: str) -> Path | None:
         return STREETS
     if weights == "imagenet":
         return imagenet_file(backbone)
+    if weights == "dinov2":
+        return dinov2_file(backbone)
     if weights == "places365":
         advice = "say where you have it: weights=PATH"
         return fetched(PLACES365.format(backbone), f"the Places365 weights of {backbone}", advice)
@@ -59,22 +66,44 @@ def weights_file(weights: str, backbone: str) -> Path | None:
 
 
 def imagenet_file(backbone: str) -> Path:
-    """File of torchvision's ImageNet weights (V1, as in the literature), fetched if need be."""
+    """File of ImageNet weights (torchvision's V1, as in the literature; CCT-14's are of its authors), fetched if need
+    be. ValueError for backbones that have none.
+    """
     from torchvision import models
 
+    advice = "say where you have it: weights=PATH; weights='none' starts from random ones"
+    if backbone == "cct_14_7x2":
+        return fetched(CCT, f"the ImageNet weights of {backbone}", advice)
+    if backbone.startswith(("dinov2", "cct")):
+        others = "'dinov2' are its makers'" if backbone.startswith("dinov2") else "'none' starts from random ones"
+        raise ValueError(f"weights=imagenet: there are none of {backbone}; weights={others}")
     url = models.get_model_weights(backbone).IMAGENET1K_V1.url
     digest = Path(url).stem.rpartition("-")[2]  # torchvision's names end with the start of the SHA-256
-    advice = "say where you have it: weights=PATH; weights='none' starts from random ones"
     return fetched(url, f"the ImageNet weights of {backbone}", advice, digest)
 
 
-def fetched(url: str, what: str, otherwise: str, digest: str = "") -> Path:
+def dinov2_file(backbone: str) -> Path:
+    """File of DINOv2's weights, learned on 142 million photographs without labels, fetched if need be. ValueError for
+    other backbones.
+    """
+    if not backbone.startswith("dinov2"):
+        raise ValueError(
+            f"weights=dinov2 are those of dinov2_vits14, dinov2_vitb14 and dinov2_vitl14, not of {backbone}"
+        )
+    from timm.models import get_pretrained_cfg
+
+    size = {"s": "small", "b": "base", "l": "large"}[backbone.removeprefix("dinov2_vit")[0]]
+    url = get_pretrained_cfg(f"vit_{size}_patch14_dinov2.lvd142m").url
+    return fetched(url, f"the weights of {backbone} (Apache licence)", "say where you have it: weights=PATH")
+
+
+def fetched(url: str, what: str, otherwise: str, digest: str = "", name: str = "") -> Path:
     """The file of a URL in the folder of PyTorch's hub, fetched unless it is there: whole, and tensors alone.
 
-    ``digest`` is the start of its SHA-256, where that is known. OSError says ``what`` could not be fetched, why, where
-    to place it by hand, and what to do ``otherwise``.
+    ``digest`` is the start of its SHA-256, where that is known, ``name`` what it is called here, if not as there.
+    OSError says ``what`` could not be fetched, why, where to place it by hand, and what to do ``otherwise``.
     """
-    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    file = Path(torch.hub.get_dir(), "checkpoints", name or url.rpartition("/")[2])
     if file.exists():
         return file
     try:

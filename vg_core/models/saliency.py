@@ -87,6 +87,8 @@ def _ready(model: GeoModel, image: Tensor, reference: Tensor | np.ndarray) -> tu
 @torch.enable_grad()
 def _location_weights(network: GeoModel, image: Tensor, reference: Tensor) -> Tensor:
     """(h, w) weights of the locations of the last feature map, which add up to a difference of similarities."""
+    if network.pooling.takes_token and network.backbone.class_token:
+        raise ValueError("a class token lies at no location, so gradients tell none; use occlusion_map")
     # with every layer frozen, the stem makes the last map and the tail only pools
     network.backbone.frozen = len(network.backbone)
     blank = _mean_colour(image).expand_as(image)
@@ -96,7 +98,8 @@ def _location_weights(network: GeoModel, image: Tensor, reference: Tensor) -> Te
     line = (absent + along * (present - absent)).requires_grad_()  # (STEPS, C, h, w)
     similarities = F.normalize(network.encode(line).descriptors, dim=1) @ reference  # (STEPS,)
     (gradients,) = torch.autograd.grad(similarities @ torch.from_numpy(shares / 2).to(similarities), line)
-    return (gradients.sum(0) * (present - absent)).sum(0)  # (h, w)
+    weights, _ = network.backbone.split((gradients.sum(0) * (present - absent))[None])  # (1, C, h, w)
+    return weights[0].sum(0)  # (h, w)
 
 
 @torch.inference_mode()

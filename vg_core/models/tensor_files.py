@@ -41,7 +41,7 @@ def regular(file: Path) -> Path:
         raise OSError(f"{file} is {what}")
     raise FileNotFoundError(
         f"no checkpoint at {file.resolve()}; train a model or correct the path (weights can also be 'imagenet', "
-        "'streets' or 'none', and a released model has a name, such as cosplace:ResNet18_512)"
+        "'streets' or 'none', and a released model has a name, such as cosplace:ResNet18_512 or megaloc)"
     )
 
 

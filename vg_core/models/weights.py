@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vg_core.models.backbones import BACKBONES, HEADS, layers_of
+from vg_core.attention.masks import AdaptiveAttention
+from vg_core.models.backbones import BACKBONES, ENDS, HEADS, layers_of
 from vg_core.models.tensor_files import read_tensors
+from vg_core.models.transformers.names import renamed
 
 COUNTER = "num_batches_tracked"  # of a batch norm: decides nothing, and files of old PyTorch versions lack it
 OURS, COSPLACE = "a model of ours", "a CosPlace or EigenPlaces model"
@@ -25,17 +27,23 @@ MAKERS = {  # whose network it is, by the prefix of its backbone and whether the
 }
 WRAPPED = re.compile(r"(^|\.)(module|_orig_mod)\.")  # by DataParallel or torch.compile
 FAMILIES = {  # by the start of their names, which have the same layers: one of the first convolutions, with its shape
+    "cct": re.compile(r"(.*\.)?(patches)\.convolutions\.0\.weight .*"),
+    "dinov2": re.compile(r"(.*\.)?(patches)\.proj\.weight \(\d+, 3, 14, 14\)"),
+    "vit": re.compile(r"(.*\.)?(patches)\.proj\.weight .*"),
     "efficientnet": re.compile(r"(.*\.)?(block1|1)\.0\.block\.0\.0\.weight \(\d+, 1, 3, 3\)"),  # for each channel
     "resnet": re.compile(r"(.*\.)?(conv1|0)\.weight \(64, 3, 7, 7\)"),
     "vgg16": re.compile(r"(.*\.)?(conv1_1|0)\.weight \(64, 3, 3, 3\)"),
 }
 PARTS = {"backbone": "backbone", "pooling": "head.pool", "linear": "head.linear"}  # where they are in our networks
-_ASSIGNMENT, _POOLING = r"(?:head\.pool|\w+(?:\.gem|\.\d)*\.conv)\.", r"\w+(?:\.gem|\.pool|\.\d)*\."
+_ASSIGNMENT, _POOLING = r"(?:\w+(?:\.gem|\.\d)*\.conv|.*attention_pool)\.", r"\w+(?:\.gem|\.\d)*\."
+SALAD = r"(?:token_features\.[02]|(?:cluster_features|score)\.[03])\.(?:weight|bias)|dust_bin"
 HEAD = {  # parts by the names of their tensors, whose last group is the name here
-    "pooling": re.compile(rf"{_ASSIGNMENT}(weight|bias)|{_POOLING}(p|centroids)"),
-    "linear": re.compile(r"(?:head\.linear|aggregation\.[13])\.(weight|bias)"),
+    "pooling": re.compile(
+        rf"head\.pool\.(.+)|{_ASSIGNMENT}(weight|bias)|{_POOLING}(p|centroids)|aggregator\.(?:agg\.)?({SALAD})"
+    ),
+    "linear": re.compile(r"(?:head\.linear|aggregation\.[13]|aggregator\.linear)\.(weight|bias)"),
 }
-# heads of DVGL, pytorch-NetVlad and CosPlace that can be built here: options by the names of their tensors
+# heads of DVGL, pytorch-NetVlad, CosPlace, SALAD and MegaLoc that can be built here: options by their tensors' names
 HEADS_OF_OTHERS = {
     "aggregation.1.p": {"pooling": "gem", "l2": "before_pool"},
     "aggregation.0.p": {"pooling": "gem", "l2": "after_pool"},
@@ -43,6 +51,8 @@ HEADS_OF_OTHERS = {
     "aggregation.0.1.p aggregation.1.bias aggregation.1.weight": {"pooling": "gem", "l2": "both"},
     "aggregation.centroids aggregation.conv.weight": {"pooling": "netvlad"},
     "pool.centroids pool.conv.weight": {"pooling": "netvlad"},
+    "aggregator.SALAD": {"pooling": "salad"},  # which stands for all its tensors
+    "aggregator.agg.SALAD aggregator.linear.bias aggregator.linear.weight": {"pooling": "salad"},
     "aggregation.0.centroids aggregation.0.conv.weight aggregation.1.bias aggregation.1.weight": {"pooling": "netvlad"},
 }
 
@@ -59,13 +69,16 @@ class Weights:
 
 def recognised(tensors: Mapping[str, Tensor], file: Path) -> Weights:
     """What the tensors of a file are; ValueError for a network of no family that is known here."""
-    tensors = {WRAPPED.sub(r"\1", key): value for key, value in tensors.items()}
+    given = {WRAPPED.sub(r"\1", key): value for key, value in tensors.items()}
+    tensors = renamed(given)
     shapes = [f"{key} {tuple(value.shape)}" for key, value in tensors.items()]
     matches = ((family, match) for family, first in FAMILIES.items() for match in map(first.fullmatch, shapes) if match)
     family, match = next(matches, ("", None))
     if match is None:
         names = first_names(tensors)
-        raise ValueError(f"{file} holds no ResNet, VGG-16 or EfficientNet by names known here, but {names}")
+        raise ValueError(
+            f"{file} holds no ResNet, VGG-16, EfficientNet or transformer by names known here, but {names}"
+        )
     prefix, name = match.groups(default="")
     numbers = {str(number): layer for number, layer in enumerate(layers_of(of_family(family)[0]))}
     parts, head = {part: {} for part in PARTS}, {}
@@ -76,8 +89,10 @@ def recognised(tensors: Mapping[str, Tensor], file: Path) -> Weights:
             continue
         head[key], here = next(((part, found) for part in HEAD if (found := HEAD[part].fullmatch(key))), ("", None))
         if here:  # others write (K, C) as (K, C, 1, 1)
-            parts[head[key]][here[here.lastindex]] = value.flatten(1) if value.ndim == 4 else value
+            parts[head[key]][here[here.lastindex]] = value.flatten(1) if value.shape[2:] == (1, 1) else value
     kind = COSPLACE if "aggregation.3.weight" in head else MAKERS.get((prefix, name.isdigit()), "a model of others")
+    if kind == OURS and tensors.keys() != given.keys():
+        kind = "a model of others"
     return Weights(kind, family, parts, head)
 
 
@@ -89,9 +104,9 @@ def architecture(weights: Weights) -> tuple[str, str] | None:
     """(backbone, last layer with weights) that has all of a file's tensors and no others; None when none here has."""
     found = weights.parts["backbone"]
     for name in of_family(weights.family):
-        wanted = {}
-        for layer, module in layers_of(name).items():
-            own = module.state_dict(prefix=f"{layer}.")
+        states = {layer: module.state_dict(prefix=f"{layer}.") for layer, module in layers_of(name).items()}
+        wanted = {key: value for end in ENDS for key, value in states.pop(end, {}).items()}
+        for layer, own in states.items():
             wanted |= own
             if own and not differences(wanted, found):
                 return name, layer
@@ -100,12 +115,14 @@ def architecture(weights: Weights) -> tuple[str, str] | None:
 
 def options(weights: Weights, file: Path) -> dict:
     """Options of ``Config`` for a network of others; ValueError says what it is if it cannot be built."""
-    known, head = architecture(weights), HEADS_OF_OTHERS.get(" ".join(sorted(weights.head)))
+    names = sorted({re.sub(SALAD, "SALAD", name) for name in weights.head})
+    known, head = architecture(weights), HEADS_OF_OTHERS.get(" ".join(names))
     if known and head:
         if head.get("l2") == "after_pool":
             warnings.warn(f"{file} is read as of --l2 after_pool: with none, names would be the same", stacklevel=4)
         pooling, linear = weights.parts["pooling"], weights.parts["linear"]
-        found = {"clusters": pooling.get("centroids"), "fc_output_dim": linear.get("bias")}
+        found = {"clusters": pooling.get("centroids", pooling.get("score.3.bias")), "fc_output_dim": linear.get("bias")}
+        found["cluster_dim"] = pooling.get("cluster_features.3.bias")
         sizes = {option: len(torch.atleast_1d(tensor)) for option, tensor in found.items() if tensor is not None}
         return {"backbone": known[0], "layer": known[1], "freeze": "none", "weights": "none"} | head | sizes
     if weights.kind == OURS:
@@ -121,9 +138,10 @@ def options(weights: Weights, file: Path) -> dict:
 
 def start_from(model: torch.nn.Module, file: Path) -> None:
     """Take a file's backbone up to the model's last layer and, if that is the file's last layer too, what fits of its
-    head: the pooling, then the linear layer.
+    head: the pooling, then the linear layer; and the classes that an adaptive attention looks for.
     """
-    config, weights = model.config, recognised(read_tensors(file)[1], file)
+    config, tensors = model.config, read_tensors(file)[1]
+    weights = recognised(tensors, file)
     backbone, pooling, linear = (weights.parts[part] for part in PARTS)
     cut = layers_of(config.backbone).keys() - dict(model.backbone.named_children()).keys()
     behind = sorted({key.partition(".")[0] for key in backbone} & cut)
@@ -138,8 +156,11 @@ def start_from(model: torch.nn.Module, file: Path) -> None:
         taken["pooling"] = pooling
     if config.fc_output_dim and not misfit and not differences(model.head.linear.state_dict(), linear):
         taken["linear"] = linear
-    for part, tensors in taken.items():
-        model.get_submodule(PARTS[part]).load_state_dict(sound(tensors, file))
+    attention, classes = getattr(model.head, "attention", None), ("fc.weight", "fc.bias")
+    if isinstance(attention, AdaptiveAttention) and tensors.keys() >= {*classes} and not behind:
+        attention.take(*sound({name: tensors[name] for name in classes}, file).values())
+    for part, own in taken.items():
+        model.get_submodule(PARTS[part]).load_state_dict(sound(own, file))
     model.ready |= "pooling" in taken
     left = first_names([*behind, *(key for key, part in weights.head.items() if part not in taken)]) or "nothing"
     model.origin = f"{file} is {weights.kind}; taken: {' and '.join(taken)}; left aside: {left}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from vg_core.config import Config
 from vg_core.datasets.checks import check_recall, check_targets, oddities
+from vg_core.models.backbones import said_of_size
 from vg_core.retrieval.strategies import make_strategy
 from vg_core.retrieval.whitened import check_whitened_dim
 from vg_core.runs.record import Job, Opened, Run, read_tables
@@ -59,7 +60,10 @@ def checked_all(members: Mapping[Member, Config], opened: Opened) -> dict[Member
 
 def say_what_is_odd(jobs: Iterable[Job]) -> None:
     """Say what is odd about the photographs of runs that are to be made, each thing once."""
-    said = [odd for job in jobs for odd in oddities([job.train, job.val, job.test], job.config.image_size)]
+    said = []
+    for job in jobs:
+        said += oddities([job.train, job.val, job.test], job.config.image_size)
+        said += said_of_size(job.config.backbone, job.config.image_size)
     for odd in dict.fromkeys(said):
         print(odd, flush=True)
 

@@ -12,7 +12,7 @@ BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is
     name: (low, high)
     for names, low, high in (
         ("image_size test_image_size aerial_size", 24, 16_384),  # pixels; below, a stride of 16 leaves a single row
-        ("clusters", 1, 65_536),
+        ("clusters cluster_dim", 1, 65_536),
         ("fc_output_dim", 0, 65_536),
         ("whitened_dim", 0, 4096),
         ("train_batch_size infer_batch_size batch_size accumulate patience top", 1, LARGEST),
@@ -20,8 +20,8 @@ BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is
         ("epochs_num lr_halving_epochs val_queries seed batch_hard_count", 0, LARGEST),
         ("train_positives_dist_threshold val_positives_dist_threshold", 0.001, 20_000_000),  # metres, to the antipodes
         ("train_positives_min_dist", 0, 20_000_000),
-        ("lr classifiers_lr", 1e-12, 1000),
-        ("weight_decay margin logit_margin domain_weight domain_margin emms_weight", 0, 1000),
+        ("lr attention_lr classifiers_lr", 1e-12, 1000),
+        ("weight_decay margin sos_lambda logit_margin domain_weight domain_margin emms_weight", 0, 1000),
         ("fda_beta", 0, 1),
         ("soft_margin_alpha", 0.001, 1000),
         ("near_metres", 0, 20_000_000),

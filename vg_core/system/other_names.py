@@ -7,6 +7,8 @@ from pathlib import Path
 TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 NAMES = {f"--{theirs}": f"--{ours}" for theirs, ours in TABLES["names"].items()}
 VALUES = {f"--{pair}": ours.split() for pair, ours in TABLES["values"].items()}
+for block in range(1, 25):  # DVGL keeps so many blocks of a transformer, and freezes those up to a number, from 0
+    VALUES |= {f"--layer {block}": [f"block{block - 1}"], f"--freeze {block}": [f"block{block}"]}
 SENTENCES = {f"--{name}": said for names, said in TABLES["no_equivalent"].items() for name in names.split(", ")}
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from vg_core.config import Config
-from vg_core.datasets.places import PlaceSet
-from vg_core.losses import LOSSES, make_loss
+from vg_core.datasets.places import PlaceSet, neighbours
+from vg_core.losses.by_name import LOSSES, WHOLE_BATCH, make_loss
 from vg_core.losses.margins import MARGINS
-from vg_core.mining import TooFew, mine
+from vg_core.mining import TooFew, mine, random_negatives
 from vg_core.mining.rounds import Describe, Round, mine_round
 from vg_core.system import processes
 from vg_core.system.errors import ByName
@@ -33,8 +33,10 @@ class Tuples(Objective):
         places = replace(places, queries=places.database) if flat else places
         self.first_query = 0 if flat else len(places.database)  # its number among the images
         self.config, self.name, self.database = config, f"{places.name} train", len(places.database)
-        self.loss_of = make_loss(config.task.loss, config.task.margin, config.task.joint_normaliser)
-        self.images_per_row = config.task.images_per_row
+        task = config.task
+        self.loss_of = make_loss(task.loss, task.margin, task.joint_normaliser, task.sos_lambda)
+        self.images_per_row, self.quadruplets = task.images_per_row, task.loss == "hphn_quadruplet"
+        self.mined = task.negs_num_per_query - self.quadruplets  # negatives of each query; a quadruplet's n* is drawn
         self.augmented = ((slice(0, 1), 0.5),)
         self.hard, self.soft = hard_positives(config, places), places.neighbours(config.val_positives_dist_threshold)
         if flat:
@@ -44,7 +46,8 @@ class Tuples(Objective):
         self.photographs = places.queries.path
         if config.epochs_num:
             self._check()
-        previous = torch.full((len(places.queries), config.task.negs_num_per_query), -1)
+        self.positions = places.database[["easting", "northing"]].to_numpy()  # (N, 2)
+        previous = torch.full((len(places.queries), self.mined), -1)
         self.register_buffer("previous", previous)  # negatives of each query's last visit, -1 where there is none
 
     def draw(self, _key: RoundKey, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
@@ -62,14 +65,42 @@ class Tuples(Objective):
             raise ValueError(f"{self.name}: {error}") from error
         positives, negatives, facts = found  # (R,), (R, count), dict
         self.previous[chosen] = negatives.to(self.previous.device)
-        return np.column_stack([self.first_query + chosen, positives, negatives]), facts  # (R, P)
+        others = [self._others(chosen, negatives.numpy(), soft, rng)] if self.quadruplets else []
+        return np.column_stack([self.first_query + chosen, positives, negatives, *others]), facts  # (R, P)
 
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
         return self.loss_of.whole(encode(pixels).descriptors.view(*rows.shape, -1))
 
+    def _others(self, queries: np.ndarray, negatives: np.ndarray, soft: list[np.ndarray], rng) -> np.ndarray:
+        """(R, 1) n* of quadruplets: random database images near neither a query nor one of its negatives (R, count)."""
+        images, which = np.unique(negatives, return_inverse=True)  # (M,)
+        near = neighbours(self.positions, self.positions[images], self.config.val_positives_dist_threshold)  # M lists
+        rows = zip(soft, which.reshape(negatives.shape), strict=True)
+        try:
+            return random_negatives(
+                [np.concatenate([own, *(near[i] for i in row)]) for own, row in rows], self.database, 1, rng
+            )
+        except TooFew as error:
+            query = Path(self.photographs[queries[error.row]]).name
+            raise ValueError(
+                f"{self.name}: every database image is near {query} or one of its negatives, which leaves no n* for "
+                "hphn_quadruplet; lower negs_num_per_query"
+            ) from error
+
     def _check(self) -> None:
-        """Raises ValueError, in a sentence, when there is no query to learn from, or one with too few negatives."""
+        """Raises ValueError, in a sentence, for a batch that may not be cut, when there is no query to learn from, or
+        one with too few negatives.
+        """
         task = self.config.task
+        if task.loss in WHOLE_BATCH and (self.config.accumulate > 1 or processes.size() > 1):
+            raise ValueError(
+                f"{self.name}: the loss {task.loss} is one of a whole batch, which accumulate={self.config.accumulate} "
+                f"and {processes.size()} processes would cut; take 1 of both"
+            )
+        if not self.mined:
+            raise ValueError(
+                f"{self.name}: of hphn_quadruplet one negative is n*; negs_num_per_query must be 2 or more"
+            )
         if not len(self.trainable):
             least = f"more than {task.train_positives_min_dist:g} m and " if task.train_positives_min_dist else ""
             raise ValueError(

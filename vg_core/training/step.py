@@ -54,10 +54,13 @@ def add_gradients(
 
 
 def make_optimizer(config: Config, model: nn.Module, objective: Objective) -> torch.optim.Optimizer:
-    """The configured optimizer: the network's trained parameters first, then the objective's groups. Each group has the
-    learning rate that it starts with in "initial_lr".
+    """The configured optimizer: the network's trained parameters first, then attention's, if these have a rate of their
+    own, then the objective's groups. Each group has the learning rate that it starts with in "initial_lr".
     """
-    groups = [{"params": [p for p in model.parameters() if p.requires_grad]}, *objective.parameter_groups()]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    own = [trained.pop(name) for name in [*trained] if config.attention_lr and name.startswith("head.attention.")]
+    groups = [{"params": [*trained.values()]}, *([{"params": own, "lr": config.attention_lr}] if own else [])]
+    groups += objective.parameter_groups()
     groups = [{"lr": config.lr} | group for group in groups]
     groups = [{"initial_lr": group["lr"]} | group for group in groups]
     if config.epochs_num and not any(group["params"] for group in groups):
