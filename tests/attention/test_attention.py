@@ -331,3 +331,9 @@ def test_the_share_of_attention_on_given_pixels():
     assert share_on(torch.ones(1, 3, 5), pixels).item() == pytest.approx(6 / 32, abs=0.03)  # odd parts overlap
     assert share_on(torch.ones(1, 2, 4), pixels).item() == 6 / 32
     assert share_on(torch.zeros(1, 2, 4), pixels).item() == 0
+
+
+def test_locations_of_a_transformer_are_weighed_without_its_class_token():
+    changes = {"backbone": "dinov2_vits14", "layer": "block0", "freeze": "none", "weights": "none", "attention": "crn"}
+    model = build_model(BASE.replace(**changes, pooling="gem"))
+    assert model.attention_weights(torch.randn(2, 3, 42, 70)).shape == (2, 3, 5)

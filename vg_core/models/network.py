@@ -106,8 +106,7 @@ class GeoModel(nn.Module):
 
     def attention_weights(self, images: Tensor) -> Tensor:
         """float32 (B, h, w): how much the attention of the network makes of each location of images (B, 3, H, W)."""
-        maps, _ = self.backbone.split(at_least_float32(self.backbone(images)))  # (B, C, H, W)
-        return self.head.attention.weights(maps).float()
+        return self.head.attention.weights(at_least_float32(self.backbone(images))).float()
 
     def forward(self, images: Tensor) -> Tensor:
         return self.encode(self.stem(images)).descriptors
