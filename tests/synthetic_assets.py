@@ -93,9 +93,9 @@ def export_looks(profile: str = "smoke"):
 
 def predictions_table() -> pd.DataFrame:
     """Three predictions, one for each verdict."""
-    rows = [("a", "better", 8.3, 3.5, 13.2, "confirmed"), ("b", "better", -6.0, -9.1, -2.9, "refuted")]
-    rows.append(("c", "no better", 1.0, -2.0, 4.0, "undecided"))
-    return pd.DataFrame(rows, columns=["variant", "expected", "gain", "low", "high", "verdict"])
+    rows = [("a", "better", 8.3, 3.5, 13.2, 6.8, "confirmed"), ("b", "better", -6.0, -9.1, -2.9, 4.4, "refuted")]
+    rows.append(("c", "no better", 1.0, -2.0, 4.0, 4.2, "undecided"))
+    return pd.DataFrame(rows, columns=["variant", "expected", "gain", "low", "high", "decidable", "verdict"])
 
 
 def recall_table(variants=VARIANTS) -> pd.DataFrame:

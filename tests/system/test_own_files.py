@@ -21,6 +21,7 @@ import torch
 from data_scripts.checks.examination import examine
 from data_scripts.checks.reports import write_map
 from data_scripts.city import dataset as city
+from data_scripts.city import sight
 from tests.conftest import make_street
 from tests.own import DAMAGES, cut, empty, full_disk, killed, one_bit
 from tests.tiny import TINY
@@ -35,7 +36,7 @@ from vg_core.models.released import fetched
 from vg_core.retrieval.descriptor_store import DescriptorStore
 from vg_core.retrieval.locating import locate
 from vg_core.retrieval.whitened import whiten
-from vg_core.runs import experiments, label_audit, making, probes, soups
+from vg_core.runs import ensembles, experiments, label_audit, making, probes, soups
 from vg_core.runs.record import Job, restore_best
 from vg_core.system import downloads, files, own_files, paths
 from vg_core.system.own_files import Damaged
@@ -230,6 +231,14 @@ def soup_again(world):
     return next(folder.glob("*.parquet"))
 
 
+def ensemble_again(world):
+    folder = paths.runs_folder(SHORT.profile) / "ensembles"
+    for file in folder.glob("*"):
+        file.unlink()
+    ensembles.ensemble_ranks({"one": [SHORT]}, weights="equal")
+    return next(folder.glob("*.parquet"))
+
+
 def fetch_again(world):
     world.patch.setattr(torch.hub, "get_dir", lambda: str(world.out))
     world.patch.setattr(downloads, "_opened", lambda url, _headers: urlopen(url))  # addresses of files are refused
@@ -302,6 +311,15 @@ def draw_city(world):
     return city.build_city("toycity", force=True) / city.RECIPE
 
 
+def see_walls(world):
+    plan = SimpleNamespace(size=SimpleNamespace(wall_resolution=1, ground_resolution=1))
+    made = {"plan_of": plan, "district_of": [None], "Scene": None, "shots_of": []}
+    for name, value in made.items():
+        world.patch.setattr(sight, name, lambda *_, value=value: value)
+    world.patch.setenv("VG_DATA", str(world.out))
+    return sight.write_walls("toycity", "train")
+
+
 def audit(world):
     found = experiments.run(SHORT)
     for file in found.checkpoint.parent.glob("*-matches-*.parquet"):
@@ -352,6 +370,7 @@ WRITERS = {
     ),
     "vg_core.models.released:fetched": fetch_again,
     "vg_core.runs.soups:soup_ranks": soup_again,
+    "vg_core.runs.ensembles:ensemble_ranks": ensemble_again,
     "vg_core.runs.label_audit:label_audit": audit,
     "vg_core.retrieval.descriptor_store:write": store,
     "vg_core.system.own_files:write_folder": export,
@@ -365,6 +384,7 @@ WRITERS = {
         "benchmark", "--name", "holidays", "--folder", benchmark, *MODEL, "--output", lambda world: world.out / "b.csv"
     ),
     "data_scripts.city.dataset:build_city": draw_city,
+    "data_scripts.city.sight:write_walls": see_walls,
     "data_scripts.checks.reports:write_map": after(
         lambda world: write_map(*examine(database(world)), world.out / "faults.html"), lambda w: w.out / "faults.html"
     ),
@@ -401,6 +421,7 @@ ELSEWHERE = {  # places that write and have no row, and why
     ),
     "vg_core.system.own_files:": "formats, by write",
     "data_scripts.city.dataset:draw_shots": "into the folder of build_city, which is moved when it is complete",
+    "data_scripts.city.masks:write_masks": "into a scratch folder, renamed when it is complete: see tests/city",
     "reports.lab:prepare": "copies of the sources, and by replacing: see test_lab",
     **dict.fromkeys(("reports.readme:_small", "reports.readme:_drawing"), "into memory"),
     **dict.fromkeys(
@@ -525,6 +546,7 @@ READERS = {
     "whitening": (lambda world: whitened_file(world.best), lambda world: whiten(world.best) or describe_by(world)),
     "range of rates": (lay_range, lambda world: probes.learning_rate_range(SHORT)),
     "ranks of a soup": (soup_again, lambda world: soups.soup_ranks({"one": [SHORT]})),
+    "ranks of an ensemble": (ensemble_again, lambda world: ensembles.ensemble_ranks({"one": [SHORT]}, weights="equal")),
     "matches of an audit": (audit, lambda world: label_audit.label_audit(experiments.run(SHORT), shown=2)),
     "kept descriptors": (locate_kept, guesses),
     "digests": (digest_anew, lambda world: contents.digests(world.places.queries.path)),
@@ -638,7 +660,7 @@ def test_a_damaged_city_is_a_sentence(world, damage):
 
 def test_every_module_that_reads_own_files_is_tested_here():
     tested = "record state whitened probes soups locating contents label_tables report build stamps taken checkpoint"
-    tested = {*tested.split(), "readme", "label_audit"}
+    tested = {*tested.split(), "readme", "label_audit", "ensembles"}
     sources = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
     asks = re.compile(r"own_files\.(read|is_intact|require|require_folder|read_or_make)\(")
     assert {file.stem for file in sources if asks.search(file.read_text())} == tested
