@@ -9,7 +9,7 @@ THREADS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
 STRIP = metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info
 
 COURSEWORK = 00 10 20 21 22 23 24 25 32 90
-CONTRIBUTION = 01 30 31 33 34 70 71
+CONTRIBUTION = 01 30 31 33 34 40 41 42 43 70 71
 SYSTEMS = 50 51 60
 
 .PHONY: help report contribution systems test lab fuzz bench bench-publish readme pretrain strip

@@ -82,7 +82,7 @@ def options_table(source: str) -> str:
     classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
     topics = {line: text.strip("- ") for line, text in comments.items() if text.startswith("--- ")}
     lines = ["| option | default | what it is |", "|---|---|---|"]
-    for name in ("Config", "TupleOptions", "ClassOptions", "GroupOptions", "PairOptions"):
+    for name in ("Config", "TupleOptions", "ClassOptions", "GroupOptions", "PlaceOptions", "PairOptions"):
         kind = classes[name]
         if name != "Config":
             about = ast.get_docstring(kind).splitlines()[0]
@@ -151,7 +151,7 @@ def recalls_table(assets: Path) -> str:
         cells = [f"{row.recall:.1f} [{row.low:.1f}, {row.high:.1f}]" for row in rows.itertuples() if row.n in RECALLS]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     first, summary = table.iloc[0], assets / "90_summary" / "predictions.csv"
-    said = f"{first.queries} queries at {first.places} places, {first.seeds} seeds."
+    said = f"{first.queries} queries, {first.seeds} seeds; intervals over {int(first.units)} {first.unit}."
     if summary.exists():
         verdicts = own_files.read(summary, "run 90_summary again").verdict.value_counts().sort_index()
         told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())

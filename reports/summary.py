@@ -16,7 +16,7 @@ def summary(folder: Path) -> str:
     cells = [f"{row.recall:5.1f} [{row.low:.1f}, {row.high:.1f}]" for row in recalls.itertuples()]
     table = recalls.assign(cell=cells).pivot_table("cell", "variant", "n", aggfunc="first", sort=False)
     table = table.add_prefix("recall@").rename_axis(index=None, columns=None)
-    lines = ["The share of queries, in %, that are found among the first N (95 % intervals over places):", str(table)]
+    lines = ["The share of queries, in %, that are found among the first N (95 % intervals):", str(table)]
     verdicts = folder / "90_summary" / "predictions.csv"
     if verdicts.exists():
         counts = pd.read_csv(verdicts).verdict.value_counts()

@@ -26,6 +26,10 @@ FIGURES = {
     "32_gradients": "curves surfaces",
     "33_short_descriptors": "dimensions",
     "34_what_networks_see": "heat covered tsne",
+    "40_backbone": "networks heads",
+    "41_ensemble_multiscale": "forest",
+    "42_attention": "examples forest",
+    "43_mining": "effort pairs forest apart",
     "70_speed": "ratios phases",
     "71_scale": "pareto growth",
     "90_summary": "forest later covered claims",
@@ -168,6 +172,46 @@ def what_networks_see(sign: int) -> tuple[dict, dict]:
     return {"agreement": agreement}, {"verdict": "confirmed" if sign == BETTER else "refuted"}
 
 
+def backbones(sign: int) -> tuple[dict, dict]:
+    tables = {}
+    for end, names in (("", ("ResNet-18", "ViT, patches")), ("_heads", ("GeM", "NetVLAD", "SALAD"))):
+        found = recalls(sign, *names).query("n == 1")
+        tables[f"costs{end}"] = found.assign(describe_ms=[1.5, 3.0, 2.0][: len(names)], bytes_per_image=2048)
+    named = ("ViT, patches", "NetVLAD", "SALAD")
+    return tables | {"predictions": predictions(sign, *named), "rates": rates_table(named, (0.5, 1.0), 1)}, {}
+
+
+def ensembles(sign: int) -> tuple[dict, dict]:
+    names = ["NetVLAD", "flip", "3 scales, averaged", "2 NetVLADs", "GeM + NetVLAD"]
+    tables = {"recall": recalls(sign, *names), "weights": rows(seed=[0, 1], weights=["0.5 : 0.5", "0.3 : 0.7"])}
+    costs = tables["recall"].query("n == 1").assign(describe_ms=[1.0, 2.0, 4.0, 2.0, 1.5], bytes_per_image=1024)
+    return tables | {"costs": costs, "gains": gains(sign, *names[1:]), "predictions": predictions(sign, *names[1:])}, {}
+
+
+def attentions(sign: int) -> tuple[dict, dict]:
+    """Where cars are is not known of the results that decide nothing."""
+    names = ("CBAM", "CRN")
+    shares = gains(-sign, *names, *(f"{name}, untrained" for name in names))
+    verdict = "confirmed" if sign == BETTER else "refuted"
+    shares = shares.assign(area=5.0, share=5.0 + shares.gain, unit="places", units=60, verdict=[verdict] * 2 + [""] * 2)
+    tables = {"gains": gains(sign, *names), "predictions": predictions(sign, *names)}
+    tables["rates"] = rates_table(names, (1.0, 10.0), 1)
+    tables["shares"] = shares[:0] if sign == OPEN else shares
+    return tables, {"faster": 10.0, "config": Config.of("smoke").options()}
+
+
+def mining(sign: int) -> tuple[dict, dict]:
+    """There are no batches of places, and no walls are known, of the results that decide nothing."""
+    names = ["full 20", "random", *([] if sign == OPEN else ["places"])]
+    first = recalls(sign, *names).query("n == 1")
+    tables = {"recall": first, "spent": first.assign(learned=1920, described=960, minutes=0.5)}
+    radii = ["beyond 10 m", "beyond 25 m"]
+    tables["recall_apart"] = recalls(sign, *radii).query("n == 1")
+    tables["false_negatives"] = rows(variant=radii, metres=[30, 50], false=None if sign == OPEN else 4.0)
+    tables |= {"predictions": predictions(sign, *names[1:]), "rates": rates_table(names, (0.5, 1.0), 1)}
+    return tables, {"usual": "full 20"}
+
+
 def speed(sign: int) -> tuple[dict, dict]:
     ratio, around, bar, verdict = (2.5, 30.0, "missed", "refuted") if sign == WORSE else (1.0, 5.0, "met", "confirmed")
     names = [f"{pooling}, {way}" for pooling in ("GeM", "NetVLAD") for way in ("jittered", "kept")]
@@ -199,4 +243,5 @@ def summary(sign: int) -> tuple[dict, dict]:
 
 
 MAKERS = [dataset, own_photographs, baseline, optimizer, other_city, train_distance, test_distance, augmentation]
-MAKERS += [image_size, sare, losses, gradients, short_descriptors, what_networks_see, speed, scale, summary]
+MAKERS += [image_size, sare, losses, gradients, short_descriptors, what_networks_see, backbones, ensembles, attentions]
+MAKERS += [mining, speed, scale, summary]

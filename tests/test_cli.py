@@ -10,7 +10,7 @@ import pytest
 
 from tests.tiny import TINY
 from vg_core.__main__ import main
-from vg_core.config import Config, GroupOptions, PairOptions, TupleOptions, names
+from vg_core.config import Config, GroupOptions, PairOptions, PlaceOptions, TupleOptions, names
 from vg_core.models import build_model, load_model, save_model
 
 WORDS = [
@@ -32,6 +32,7 @@ def test_train_prints_recall_and_where_the_model_is(street, capsys):
     assert main(["train", *SMALL]) == 0
     printed = capsys.readouterr().out
     assert "R@1" in printed
+    assert re.search(r"^independent +\d+ blocks of \d+ m", printed, re.MULTILINE)
     model = printed.split("model: ")[1].strip()
     assert main(["test", "--model", model]) == 0
     printed = capsys.readouterr().out
@@ -295,5 +296,6 @@ def test_help_names_every_option(capsys):
         main(["train", "--help"])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for option in [*names(Config), *names(TupleOptions), *names(GroupOptions), *names(PairOptions), "preset"]:
+    kinds = TupleOptions, GroupOptions, PlaceOptions, PairOptions
+    for option in [name for kind in (Config, *kinds) for name in names(kind)] + ["preset"]:
         assert f"--{option} " in printed or f"--{option}," in printed

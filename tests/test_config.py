@@ -15,6 +15,7 @@ from vg_core.config import (
     Config,
     GroupOptions,
     PairOptions,
+    PlaceOptions,
     TupleOptions,
     names,
 )
@@ -50,7 +51,7 @@ def test_a_config_cannot_be_changed():
     [
         ({"poolng": "gem"}, "no option 'poolng'; did you mean pooling"),
         ({"pooling": "gemm"}, "pooling='gemm' is unknown; choose one of: average, max, gem, netvlad"),
-        ({"mining": "hard"}, "choose one of: full, partial, random"),
+        ({"mining": "hard"}, "choose one of: full, partial, msls_weighted, random"),
         ({"lr": 0}, "lr=0 must be from 1e-12 to 1000"),
         ({"queries_per_epoch": 1500}, "must be a multiple of cache_refresh_rate=1000"),
         ({"image_size": [480, 20]}, r"image_size=\(480, 20\) must be \(height, width\)"),
@@ -253,6 +254,7 @@ def test_losses_of_other_kinds_start_from_their_defaults_with_as_many_images():
     kinds = {"triplet": TupleOptions, "geo_classification": ClassOptions, "cosface": GroupOptions}
     for loss, kind in kinds.items():
         assert type(config.replace(loss=loss).task) is kind and config.replace(loss=loss).task.images_per_row == 7
+    assert config.replace(loss="multi_similarity_of_places").task == PlaceOptions(images_per_row=4)
     assert config.replace(loss="soft_margin").task == PairOptions() and PairOptions.images_per_row == 2
     arc = Config.of("smoke", "cosplace", M=20.0).replace(loss="arcface")
     assert (arc.task.loss, arc.task.M, arc.task.logit_scale) == ("arcface", 20, None)

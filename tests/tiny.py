@@ -28,6 +28,10 @@ TINY = Config(
 GROUPS = TINY.replace(
     loss="cosface", images_per_row=1, M=30.0, alpha=360, N=2, L=1, min_images_per_class=4, groups_num=2
 )
+# the same places, four photographs of each a row
+PLACES = TINY.replace(
+    loss="multi_similarity_of_places", images_per_row=4, M=30.0, alpha=360, memory_size=20, train_batch_size=4
+)
 
 
 def rounds_on_disk(folder):

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from vg_core.config import PRESETS, PROFILES, Config, GroupOptions, PairOptions, TupleOptions
+from vg_core.config import PRESETS, PROFILES, Config, GroupOptions, PairOptions, PlaceOptions, TupleOptions
 from vg_core.datasets.checks import check_recall, oddities
 from vg_core.datasets.folders import image_files, taken_at
 from vg_core.datasets.places import load_places
 from vg_core.evaluation.comparisons import recall_table
+from vg_core.evaluation.units import worth
 from vg_core.figures.interactive_maps import locate_map
 from vg_core.models.backbones import said_of_size
 from vg_core.models.checkpoint import checkpoint_hash, load_model, read_facts
@@ -47,11 +48,11 @@ class _Command:
 
 
 @dataclass(frozen=True)
-class Train(GroupOptions, TupleOptions, PairOptions, Config):
+class Train(GroupOptions, TupleOptions, PlaceOptions, PairOptions, Config):
     """Train on a dataset, keep the model with the best recall on val, test it once; goes on if it was interrupted."""
 
     task: tyro.conf.Suppress[None] = None  # its options are those of this command
-    loss: str = TupleOptions.loss  # of tuples: triplet, …; of classes: geo_classification, cosface, …; soft_margin
+    loss: str = TupleOptions.loss  # of tuples: triplet, …; of classes: cosface, …; of places, of pairs: see the README
     preset: Literal[*PRESETS] = "none"  # settings of a paper to start from; other options replace single ones
 
     def __post_init__(self):
@@ -213,10 +214,10 @@ def _say(*lines: str, stream: TextIO | None = None) -> None:
 
 def _report(card: dict, ranks: pd.DataFrame) -> None:
     """Recall with its 95 % interval, under the protocol it depends on."""
-    for name, value in card.items():
-        _say(f"{name:26} {value}")
-    for row in recall_table(ranks.assign(variant="model", seed=0)).itertuples():
-        print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}] over {row.units:.0f} {row.unit}")
+    table = recall_table(ranks.assign(variant="model", seed=0))
+    _say(*(f"{name:26} {value}" for name, value in (card | {"independent": worth(table)}).items()))
+    for row in table.itertuples():
+        print(f"R@{row.n:<2} {row.recall:5.1f} %  [{row.low:.1f}, {row.high:.1f}]")
 
 
 def main(arguments: list[str]) -> int:
@@ -230,9 +231,8 @@ def main(arguments: list[str]) -> int:
         profile, preset = given.get("--profile"), given.get("--preset")
         profile, preset = profile if profile in PROFILES else "full", preset if preset in PRESETS else "none"
         train = subcommand("train", default=Train(**Config.of(profile, preset).options(), preset=preset))
-        others = Test, Soup, Benchmark, Cache, Describe, Locate
-        others = tuple(Annotated[one, subcommand(one.__name__.lower())] for one in others)
-        commands = Union[(Annotated[Train, train], *others)]
+        more = Test, Soup, Benchmark, Cache, Describe, Locate
+        commands = Union[Annotated[Train, train], *(Annotated[one, subcommand(one.__name__.lower())] for one in more)]
         tyro.cli(commands, prog="python -m vg_core", description=__doc__, args=arguments, use_underscores=True)()
     except KINDS as error:
         if not has_sentence(error):

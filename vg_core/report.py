@@ -104,7 +104,7 @@ def findings(predictions: pd.DataFrame) -> str:
         if pd.notna(row.gain):
             change = f"{row.gain:+.1f} points of recall@1 [{row.low:+.1f}, {row.high:+.1f}]"
             change += f", {count(int(row.queries), 'query')}, {count(int(row.seeds), 'seed')}"
-            if row.verdict == "undecided":
+            if row.verdict == "undecided" and row.decidable < 100:
                 change += f"; from {row.decidable:.1f} points on it would be decidable (80 % power)"
             if row.seeds == 1:
                 change += "; one seed says nothing of other trainings"

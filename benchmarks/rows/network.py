@@ -1,4 +1,5 @@
-"""ResNet-18 cut at conv4: descriptors of photographs and a training step, from pixels and from stems that were kept.
+"""ResNet-18 cut at conv4: descriptors of photographs and a training step, from pixels and from stems that were kept;
+and a transformer's descriptors from stems.
 
 Both sides start from normalised images, but for training steps and the compiled network of ours, which normalise them.
 """
@@ -34,6 +35,7 @@ TUPLE = (
     {"tuples": 1, "negatives": 10, "height": 480, "width": 640},
     {"tuples": 1, "negatives": 3, "height": 64, "width": 64},
 )
+TOKENS = {"images": 8, "height": 224, "width": 224}, {"images": 2, "height": 28, "width": 28}
 EXTRACTED = {"floor_bar": 1.5, "tolerance": 1e-4, "gpu_tolerance": 5e-2}  # floor: as many operations
 TRAINED = {"floor_bar": 1.4, "tolerance": 1e-2, "gpu_tolerance": 2e-1}
 STEP_RIVAL = "eager float32, NCHW, NetVLAD as a loop over clusters"
@@ -53,6 +55,26 @@ def extraction_compiled(device: torch.device, images: int, height: int, width: i
 @row("extraction from kept stems", "eager float32, NCHW", *IMAGES, bar=0.17, **EXTRACTED)
 def extraction_from_stems(device: torch.device, images: int, height: int, width: int) -> Case:
     return _extraction(device, images, (height, width), stems=True)
+
+
+@row("extraction from kept stems, DINOv2", "its first 8 of 12 blocks, frozen, again", *TOKENS, bar=0.4, **EXTRACTED)
+def extraction_from_blocks(device: torch.device, images: int, height: int, width: int) -> Case:
+    model = build_model(CONFIG.replace(backbone="dinov2_vits14", layer="block11", freeze="block7")).to(device).eval()
+    photographs, rows = Photographs(write_photographs(images, (height, width)), (height, width)), [np.arange(images)]
+    pixels, cache = normalise(photographs.batch(range(images)).to(device)), StemCache(model, photographs, images)
+    network = inference_copy(model, model.frozen_layers)
+
+    @torch.inference_mode()
+    def again() -> Tensor:
+        with mixed_precision(device):
+            return model(pixels)
+
+    @torch.inference_mode()
+    def ours() -> Tensor:
+        with mixed_precision(device):
+            return descriptors_of(network, next(cache.batches(rows)))
+
+    return Case(again, ours, floor_of(ours, device))
 
 
 @row("training step, layer3 and NetVLAD", STEP_RIVAL, *TUPLE, bar=0.5, **TRAINED)

@@ -45,7 +45,7 @@ def write_masks(city: str, split: str, kind: str) -> Path:
     folder = root / "masks" / split / kind
     if folder.is_dir():
         return folder
-    plan = _plan_of(root)
+    plan = plan_of(root)
     shots = [shot for shot in shots_of(plan, split) if shot.kind == kind]
     scene = Scene(district_of(plan, split)[0], plan.size.wall_resolution, plan.size.ground_resolution)
     scratch = unfinished(folder)
@@ -62,7 +62,7 @@ def write_masks(city: str, split: str, kind: str) -> Path:
     return folder
 
 
-def _plan_of(root: Path) -> Plan:
+def plan_of(root: Path) -> Plan:
     """What the city in a folder was drawn from."""
     try:
         found = json.loads((root / RECIPE).read_text())

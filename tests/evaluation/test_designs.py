@@ -3,31 +3,67 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tests.evaluation.test_comparisons import ranks_of
-from vg_core.evaluation.comparisons import compare_all, judge_predictions, mcnemar, paired_gain, verdict
-from vg_core.evaluation.designs import prospects, run_variance, smallest_decidable
+from vg_core.evaluation.comparisons import (
+    Hits,
+    compare_all,
+    gain_of_hits,
+    judge_predictions,
+    mcnemar,
+    paired_gain,
+    verdict,
+)
+from vg_core.evaluation.designs import leeway, prospects, run_variance, smallest_decidable
 from vg_core.report import findings
 
 PLACES = np.repeat(np.arange(50), 4)
 
 
-def runs(rng, variants: int, seeds: int, of_run: float, of_seed: float = 0.0) -> np.ndarray:
+def runs(rng, variants: int, seeds: int, of_run: float, of_seed: float = 0.0, scales=1.0) -> np.ndarray:
     """Values (variants, Q, seeds) with luck of single queries and of places, of a run and of a seed."""
+    scales = np.broadcast_to(scales, variants)[:, None, None]
     shape = (variants, len(PLACES), seeds)
     luck = rng.normal(size=shape) + rng.normal(size=(variants, 50, seeds))[:, PLACES]
-    return luck + of_run * rng.normal(size=(variants, 1, seeds)) + of_seed * rng.normal(size=(1, 1, seeds))
+    same = of_run * rng.normal(size=(variants, 1, seeds)) + of_seed * rng.normal(size=(1, 1, seeds))
+    return luck + scales * same
+
+
+EQUAL, UNEQUAL = [1.0] * 6, [1.0] * 4 + [0.3] * 2
 
 
 @pytest.mark.parametrize(("paired", "of_seed"), [(True, 0.0), (True, 2.0), (False, 0.0)])
-def test_what_runs_do_to_all_queries_is_told_from_luck(paired, of_seed):
+@pytest.mark.parametrize("scales", [EQUAL, UNEQUAL])
+def test_what_runs_do_to_all_queries_is_told_from_luck(scales, paired, of_seed):
     """0.3² on average, whatever a seed does to all variants; luck alone would show as 1.06² / 7."""
     rng = np.random.default_rng(0)
-    found = [run_variance(runs(rng, 6, 3, 0.3, of_seed), PLACES, paired) for _ in range(300)]
+    found = [run_variance(runs(rng, 6, 3, 0.3, of_seed, scales), scales, PLACES, paired) for _ in range(300)]
     assert np.mean([variance for variance, _ in found]) == pytest.approx(0.3**2, rel=0.1)
-    assert {freedom for _, freedom in found} == {10 if paired else 12}
-    without = [run_variance(runs(rng, 6, 3, 0.0, of_seed), PLACES, paired)[0] for _ in range(100)]
+    (freedom,) = {freedom for _, freedom in found}
+    assert freedom == pytest.approx(10 if paired else 12) if scales == EQUAL else 6 < freedom < 9
+    few = [run_variance(runs(rng, 6, 3, 2.0, of_seed, scales), scales, PLACES // 10, paired)[0] for _ in range(300)]
+    assert np.mean(few) == pytest.approx(2.0**2, rel=0.1)  # five units: pairs of queries in the same tell nothing
+    without = [run_variance(runs(rng, 6, 3, 0.0, of_seed, scales), scales, PLACES, paired)[0] for _ in range(100)]
     assert min(without) == 0 and np.mean(without) < 0.01
+
+
+def test_a_poor_recall_moves_less():
+    assert [leeway(recall) for recall in (0.0, 0.5, 1.0)] == [0, 1, 0]
+    moved = stats.norm.cdf(stats.norm.ppf([0.1, 0.5]) + 0.01) - [0.1, 0.5]
+    assert leeway(0.1) == leeway(0.9) == pytest.approx(moved[0] / moved[1], rel=0.02)
+
+
+def test_good_variants_are_not_judged_by_how_little_the_poor_ones_move():
+    """Two equals at a recall of one half beside four at 3 %; as if all moved alike, 20 % were false claims."""
+    rng, claims, index = np.random.default_rng(0), [], pd.MultiIndex.from_arrays([range(200), [0] * 200, PLACES])
+    index.names, seeds = ("query", "copy", "place"), pd.RangeIndex(3)
+    hard = stats.norm.ppf([0.5, 0.5, 0.97, 0.97, 0.97, 0.97])[:, None, None] * 1.2
+    for _ in range(200):
+        ease = rng.normal(size=(1, 200, 1)) + 0.6 * rng.normal(size=(6, 200, 3)) + 0.2 * rng.normal(size=(6, 1, 3))
+        tested = {name: Hits(one[:, None], index, seeds) for name, one in enumerate((ease > hard).astype(float))}
+        claims.append(gain_of_hits(tested, 0, 1)["p"] < 0.05)
+    assert np.mean(claims) < 0.1
 
 
 @pytest.fixture
@@ -123,3 +159,37 @@ def test_a_design_speaks_before_its_experiment():
     assert f"{smallest_decidable(30, 120, 3, 6):.1f} points" in said and "one seed" not in said
     assert "says nothing of the next training" in prospects(queries, [0], 6)
     assert "at 120 places" in prospects(queries.assign(easting=np.nan), [0, 1], 2)  # unknown: each is one of its own
+    apart = pd.concat([queries.assign(plane=plane) for plane in (0, 1)])
+    assert "240 queries at 60 places" in prospects(apart, [0, 1, 2], 6)  # the same coordinates in two UTM zones
+
+
+def test_a_design_of_few_runs_or_places_says_so():
+    queries = pd.DataFrame({"easting": np.arange(120) // 4 * 30.0, "northing": 0.0})
+    assert "with 4 degrees of freedom" in prospects(queries, [0, 1, 2], 2)
+    assert not any(word in prospects(queries, [0, 1, 2], 6) for word in ("degrees", "trusted"))
+    assert "no interval can be trusted" in prospects(queries[:36], [0, 1, 2], 6)
+
+
+def test_gains_and_losses_that_cancel_in_every_place_are_no_certainty():
+    """In each place one query is won and one is lost; variants that find the very same differ by less for sure."""
+    hits = {"a": np.tile([[1, 0]], 20), "b": np.tile([[0, 1]], 20)}
+    gain = paired_gain(ranks_of(hits, np.arange(40) // 2), "a", "b")
+    same = paired_gain(ranks_of(hits | {"b": hits["a"]}, np.arange(40) // 2), "a", "b")
+    assert (gain["gain"], gain["p"]) == (same["gain"], same["p"]) == (0, 1)
+    assert gain["high"] == pytest.approx(100 * stats.t.ppf(0.975, 19) * 2**0.5 / 20)
+    assert same["high"] == pytest.approx(100 * stats.t.ppf(0.975, 19) * 2**0.5 / 40 * 1.05)
+    assert verdict(same, "same", tolerance=9.0) == "confirmed"
+
+
+@pytest.mark.parametrize(("variants", "freedom"), [(2, 4), (3, 4), (6, 10)])
+def test_two_variants_keep_the_freedom_of_all_their_runs(variants, freedom):
+    """What a seed does to all is taken out from three variants on: of two it would cost half of the freedom."""
+    hits = {
+        name: one.T > 0 for name, one in zip("abcdef", runs(np.random.default_rng(0), variants, 3, 1.0), strict=False)
+    }
+    gain = paired_gain(ranks_of(hits, PLACES), "a", "b")
+    moved = 100 * np.stack([one.mean(axis=1) - one.mean() for one in hits.values()])  # (variants, seeds)
+    if variants > 2:
+        moved -= moved.mean(axis=0)
+    of_runs = stats.t.ppf(0.975, freedom) * np.sqrt(2 / 3 * np.square(moved).sum() / freedom)
+    assert (gain["high"] - gain["low"]) / 2 == pytest.approx(of_runs, rel=0.1)  # the rest hardly counts

@@ -34,6 +34,14 @@ def test_variants_keep_their_order_and_one_seed_is_enough():
     rng = np.random.default_rng(0)
     table = pd.concat([shares_of(rng, variant=name, seeds=1) for name in ("soa", "cbam")])
     assert list(share_table(table).variant) == ["soa", "cbam"]
+    nothing = share_table(table[:0])
+    assert nothing.empty and list(nothing) == list(share_table(table))
+
+
+def test_an_attention_that_is_everywhere_the_same_gains_nothing_for_sure():
+    table = shares_of(np.random.default_rng(0))
+    (found,) = share_table(table.assign(share=table.area)).to_dict("records")
+    assert found["gain"] == found["low"] == found["high"] == 0
 
 
 def test_intervals_cover_95_percent():

@@ -1,16 +1,19 @@
 """Blocks of queries that count as one: they grow with what streets share, and stay within a plane."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from vg_core.evaluation.ranks import cells
+from vg_core.evaluation.ranks import cells, positions
 from vg_core.evaluation.units import TRUSTED, effective_number, independent
+
+STREET = pd.DataFrame({"easting": np.arange(400) * 25.0, "northing": 0.0})
 
 
 @pytest.fixture
 def street():
     """Names of 400 places, one query in each, 25 m apart along a street."""
-    return np.array(cells(np.stack([np.arange(400) * 25.0, np.zeros(400)], axis=1)))
+    return np.array(cells(positions(STREET)))
 
 
 def stretches(length: int) -> np.ndarray:
@@ -31,9 +34,10 @@ def test_the_order_of_queries_does_not_matter(street):
     assert unit == independent(hits, street)[1] and (codes == independent(hits, street)[0][order]).all()
 
 
-def test_blocks_stay_within_their_plane(street):
-    """Two zones whose coordinates are the same: nothing says that their places are near each other."""
-    both, hits = [f"{plane}{place}" for plane in ("32T_", "33T_") for place in street], np.tile(stretches(4), (2, 1))
+def test_blocks_stay_within_their_plane():
+    """Two UTM zones whose coordinates are the same: nothing says that their places are near each other."""
+    zones = pd.concat([STREET.assign(plane=plane) for plane in (0, 1)])
+    both, hits = cells(positions(zones)), np.tile(stretches(4), (2, 1))
     codes, unit = independent(hits, both)
     assert unit == "blocks of 100 m" and not set(codes[:400]) & set(codes[400:])
     apart, _ = independent(np.concatenate([stretches(4), 1 - stretches(4)]), both)

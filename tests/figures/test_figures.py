@@ -40,6 +40,7 @@ EVERY = {
     "training_curves": lambda: figures.training_curves(*history("GeM", "NetVLAD")),
     "mining_hardness": lambda: figures.mining_hardness(history("GeM")[0]),
     "domain_scores": lambda: figures.domain_scores(scores()),
+    "effort_curves": lambda: figures.effort_curves(efforts()),
     "range_test": lambda: figures.range_test(rates()),
     "distance_to_positive": lambda: figures.distance_to_positive(images()),
     "images_per_place": lambda: figures.images_per_place(images()),
@@ -69,6 +70,12 @@ def scores() -> pd.DataFrame:
     return rounds.assign(
         **{name: np.where(told if "domain" in name else rebuilt, at, np.nan) for name, at in scores.items()}
     )
+
+
+def efforts() -> pd.DataFrame:
+    """Of two trainings with two seeds."""
+    found = history(*NAMES[:2], seeds=2)[1]
+    return found.assign(learned=480 * found.epoch, described=720 * found.epoch, minutes=0.2 * found.epoch)
 
 
 def svg(figure) -> bytes:

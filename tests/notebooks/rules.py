@@ -161,6 +161,15 @@ def without_dictionaries(name: str, notebook: NotebookNode) -> list[str]:
     ]
 
 
+def foretold(name: str, notebook: NotebookNode) -> list[str]:
+    """Before its experiment a notebook that judges predictions prints which gains can be decided."""
+    wanted = ("vg.prospects", "vg.sweep", "vg.judge_predictions")
+    said, made, judged = ([(number, call.lineno) for number, call in calls(notebook, one)] for one in wanted)
+    if not judged or (said and min(said) < min(made + judged)):
+        return []
+    return ["no print(vg.prospects(…)) comes before the experiment"]
+
+
 RULES = (
     plain_python,
     titled,
@@ -173,6 +182,7 @@ RULES = (
     without_measurements,
     paged,
     without_dictionaries,
+    foretold,
 )
 
 

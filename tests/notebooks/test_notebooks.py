@@ -38,7 +38,11 @@ def test_no_cell_is_repeated_between_notebooks():
 
 def test_every_rule_finds_something_in_a_notebook_that_breaks_them_all():
     cells = ["%matplotlib inline", "from scipy.stats import norm\ndef f(x):\n    return x", *["x = 1"] * 13]
-    cells += ["\n".join(["y = 2"] * 16), f"page.close({{}}, {', '.join(f'n{i}=1' for i in range(7))})", "z = 3"]
+    cells += [
+        "\n".join(["y = 2"] * 16),
+        f"page.close({{}}, {', '.join(f'n{i}=1' for i in range(7))})",
+        "vg.judge_predictions(y)",
+    ]
     notebook = v4.new_notebook(cells=[v4.new_markdown_cell("It finds 71.2 %."), *map(v4.new_code_cell, cells)])
     notebook.cells[2].outputs = [v4.new_output("stream", text="71.2")]
     assert [rule.__name__ for rule in rules.RULES if not rule("Optimizer-2", notebook)] == []

@@ -73,7 +73,7 @@ def test_recalls_and_intervals_are_those_of_every_other_test():
     found = scores(ranks.assign(dataset="tokyo247", part="all", dim=64, positives=1))
     expected = recall_table(ranks.assign(variant="model", seed=0), at=(1, 5, 10))
     assert found["value"].tolist() == pytest.approx(expected["recall"].tolist())
-    for name in ("low", "high", "queries", "places"):
+    for name in ("low", "high", "queries", "places", "units"):
         assert found[name].tolist() == pytest.approx(expected[name].tolist())
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tests.tiny import TINY
 from vg_core.evaluation.shares import share_table
@@ -23,6 +24,16 @@ def test_shares_on_known_pixels(street, monkeypatch):
     assert found.share.between(0, 1).all() and found.share.nunique() > 4
     table = share_table(found)
     assert list(table.variant) == ["CRN", "SOA"] and (table.places == 8).all()
+
+
+def test_crn_starts_from_a_trained_netvlad(street):
+    start = run(TINY.replace(pooling="netvlad", epochs_num=1))
+    found = run(CRN.replace(pooling="netvlad", weights=f"run:{start.id}"))
+    for part in ("backbone", "head.pool"):
+        theirs, ours = (one.model().get_submodule(part).state_dict() for one in (start, found))
+        assert theirs.keys() == ours.keys() and all(torch.equal(theirs[name], ours[name]) for name in ours)
+    with pytest.raises(FileNotFoundError, match=r"there is no run of_nobody in .*: make it first"):
+        run(CRN.replace(weights="run:of_nobody"))
 
 
 def test_nobody_knows_where_the_cars_of_photographs_are(street):

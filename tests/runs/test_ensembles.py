@@ -23,6 +23,8 @@ def test_an_ensemble_of_one_network_is_that_network(street):
     for configs in ([SHORT], [SHORT, SHORT]):
         found = ensemble_ranks({"one": configs}, (1,))
         pd.testing.assert_frame_equal(found.drop(columns="weights")[[*swept]], swept)
+        assert found.attrs["origin"]["datasets"] == swept.attrs["origin"]["datasets"]
+        assert found.attrs["origin"]["runs"] == swept.attrs["origin"]["runs"] * len(configs)
     assert set(found.weights) == {"0.5 : 0.5"}
 
 
@@ -62,6 +64,9 @@ def test_weights_are_chosen_on_val_and_tables_are_read_back(street, monkeypatch)
     for other in ({"weights": "equal"}, {"whitened_dim": 3}, {"seeds": (1,)}):
         with pytest.raises(pytest.fail.Exception):
             ensemble_ranks({"both": [SHORT, OTHER]}, **other)
+    next((street / "images" / "test" / "queries").iterdir()).unlink()  # of other photographs nothing is known
+    with pytest.raises(pytest.fail.Exception):
+        ensemble_ranks({"both": [SHORT, OTHER]})
 
 
 def test_members_that_differ_in_their_seeds_alone_stay_apart(street):
@@ -79,11 +84,29 @@ def test_members_may_be_shown_at_several_scales_but_not_in_several_views(street)
         ensemble_ranks({"both": [SHORT, SHORT.replace(val_positives_dist_threshold=20.0)]}, weights="equal")
 
 
+def test_zones_are_searched_together_or_not_at_all(street):
+    for file in (street / "images" / "test").rglob("*@32@T@*"):
+        if "@04021" in file.name:  # of 402,000 … 402,210 m
+            file.rename(file.with_name(file.name.replace("@32@T@", "@10@T@")))
+    assert len(ensemble_ranks({"both": [SHORT, OTHER]}, weights="equal")) == 16
+    with pytest.raises(ValueError, match=r"all UTM zones in one: .* test_search=joint"):
+        ensemble_ranks({"both": [SHORT, OTHER.replace(test_search="own_zone")]}, weights="equal")
+
+
+def test_nothing_is_no_ensemble():
+    for nothing in ({}, {"both": []}):
+        with pytest.raises(ValueError, match="there is nothing to join: name ensembles"):
+            ensemble_ranks(nothing)
+
+
 def test_costs_of_tests_and_of_ensembles_which_add_up(street, monkeypatch):
     scales = SHORT.replace(test_method="hard_resize+multi_scale_concatenated")
     table = describe_costs({"one": SHORT, "scales": scales, "both": [SHORT, OTHER]}).set_index("variant")
     assert list(table.descriptor_dim) == [64, 192, 128] and list(table.bytes_per_image) == [256, 768, 512]
     assert (table.describe_ms > 0).all()
-    monkeypatch.setattr(ensembles, "_cost", lambda one: (len(one.config.pooling), 64))
-    whitened = describe_costs({"one": SHORT, "both": [SHORT, OTHER]}, whitened_dim=10)
-    assert list(whitened.describe_ms) == [3, 6] and list(whitened.bytes_per_image) == [256, 40]
+    asked = []
+    monkeypatch.setattr(ensembles, "_cost", lambda one: (asked.append(one) or len(one.config.pooling), 64))
+    some = {"one": SHORT, "both": [SHORT, OTHER], "whitened": [SHORT, OTHER]}
+    whitened = describe_costs(some, {"whitened": 10})
+    assert list(whitened.describe_ms) == [3, 6, 6] and list(whitened.bytes_per_image) == [256, 512, 40]
+    assert len(asked) == 2  # a network is timed once, or it would differ from itself

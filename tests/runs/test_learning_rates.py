@@ -36,6 +36,12 @@ def test_the_best_epoch_decides_and_the_smaller_rate_wins_a_tie(reached):
     assert list(tried) == ["a, × 0.5", "a, × 2", "b, × 0.5", "b, × 2"] and (seeds, cluster) == ([7], "here")
 
 
+def test_another_rate_than_the_networks_may_be_chosen(reached):
+    reached({"a, × 1": [0, 10], "a, × 4": [0, 20]})
+    own, _ = choose_rates({"a": TINY.replace(attention="crn", attention_lr=0.5)}, [1, 4], option="attention_lr")
+    assert own == {"a": TINY.replace(attention="crn", attention_lr=2.0)}
+
+
 @pytest.mark.parametrize(("rates_tried", "ends"), [([1, 2, 4], 1), ([1, 2], 2), ([2], 0)])
 def test_choices_at_an_end_are_counted_where_there_is_a_choice(reached, rates_tried, ends):
     reached({"a, × 1": [0, 10], "a, × 2": [0, 20], "a, × 4": [0, 5], "b, × 1": [0, 9], "b, × 2": [0, 8]})

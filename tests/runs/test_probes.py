@@ -9,7 +9,13 @@ from vg_core.datasets.places import PlaceSet
 from vg_core.models import build_model
 from vg_core.retrieval.descriptors import describe
 from vg_core.runs import probes
-from vg_core.runs.probes import learning_rate_range, mined_positives, photograph_classes, positives_lost
+from vg_core.runs.probes import (
+    learning_rate_range,
+    mined_negatives,
+    mined_positives,
+    photograph_classes,
+    positives_lost,
+)
 from vg_core.system import paths
 
 
@@ -38,6 +44,23 @@ def test_mined_positives_are_the_nearest_descriptors_within_the_threshold():
         assert table.positive[row] == places.database.path[chosen]
         assert table.distance[row] == pytest.approx(distances.min(), abs=1e-5)
         assert table.metres[row] <= TINY.task.train_positives_dist_threshold
+
+
+@pytest.mark.parametrize("mining", ["full", "partial", "msls_weighted", "random"])
+def test_mined_negatives_are_those_that_a_training_would_get(street, mining):
+    config = TINY.replace(mining=mining, neg_samples_num=24, val_positives_dist_threshold=40.0)
+    model, places = build_model(config).eval(), PlaceSet.load("street", "train")
+    table = mined_negatives(model, config)
+    assert table.groupby("query").size().eq(3).all() and table["query"].nunique() == 24
+    assert table.metres.min() > 40 and table.turn.isna().all() and table.shared.isna().all()
+    database, queries = (describe(model, list(t.path), config.image_size) for t in (places.database, places.queries))
+    numbers = {path: number for number, path in enumerate(places.database.path)}
+    first = table[table["query"] == places.queries.path[0]].negative.map(numbers)
+    distances = np.linalg.norm(queries[0] - database, axis=1)
+    far = np.setdiff1d(range(24), places.neighbours(40)[0])
+    if mining != "random":  # the pool is the whole database; views of one place look alike
+        np.testing.assert_allclose(distances[first], np.sort(distances[far])[:3], atol=1e-6)
+    pd.testing.assert_frame_equal(table, mined_negatives(model, config))
 
 
 @pytest.mark.usefixtures("street")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -21,7 +22,7 @@ from vg_core.runs.probes import learning_rate_range
 from vg_core.training import trainer
 from vg_core.training.classes import GeoClassification
 from vg_core.training.objective import Objective, RoundKey
-from vg_core.training.objectives import hard_positives, make_objective
+from vg_core.training.objectives import hard_positives, make_objective, rarity
 from vg_core.training.progress import Progress
 from vg_core.training.step import follow_schedule, make_optimizer
 
@@ -126,6 +127,23 @@ def test_the_normaliser_reaches_the_loss(places):
     assert losses[1].item() == pytest.approx(3 * losses[0].item())
     with pytest.raises(ValueError, match="normaliser=queries does nothing to the loss 'n_pair'"):
         make_objective(TINY.replace(loss="n_pair", joint_normaliser="queries"), places, 8)
+
+
+def test_queries_by_night_and_sideways_come_more_often(places):
+    """Of ten, two by night and four sideways: 1 + 10/2 and 1 + 10/4 times as often as others, both added up."""
+    notes = ["night_forward", "night_sideways_oslo", *["Day_Sideways"] * 3, *["day_forward"] * 4, ""]
+    chances = rarity(pd.Series(notes), "street train")
+    np.testing.assert_allclose(chances, np.array([6, 8.5, *[3.5] * 3, *[1] * 5]) / 30)
+    tagged = replace(places, queries=places.queries.assign(note=["night_forward"] * 2 + ["day_forward"] * 22))
+    config = TINY.replace(mining="msls_weighted", cache_refresh_rate=8, neg_samples_num=24)
+    objective, shown = make_objective(config, tagged, 8), np.zeros(24)
+    for seed in range(200):
+        rows, _ = drawn(objective, seed)
+        assert len({*rows[:, 0]}) == 8
+        shown[rows[:, 0] - 24] += 1
+    assert shown[:2].min() > 1.5 * shown[2:].max()
+    with pytest.raises(ValueError, match="street train: no query's name has a note of night or sideways"):
+        make_objective(config, places, 8)
 
 
 @pytest.mark.parametrize("mining", ["full", "random"])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.children import started
-from tests.tiny import GROUPS, TINY, fit, rounds_on_disk
+from tests.tiny import GROUPS, PLACES, TINY, fit, rounds_on_disk
 from vg_core.datasets.places import PlaceSet
 from vg_core.models import load_model
 from vg_core.system import own_files
@@ -85,7 +85,7 @@ def train_and_die(config, folder, place, calls):
     fit(config, folder)
 
 
-@pytest.mark.parametrize("config", [TINY, GROUPS], ids=["tuples", "groups"])
+@pytest.mark.parametrize("config", [TINY, GROUPS, PLACES], ids=["tuples", "groups", "places"])
 def test_killed_run_ends_like_an_uninterrupted_one(street, tmp_path, config):
     whole = fit(config, tmp_path / "whole")
     step, save, validate = (f"vg_core.training.trainer:Trainer.{name}" for name in ("step", "save", "validate"))

@@ -13,6 +13,7 @@ from vg_core.config.tasks import (
     ClassOptions,
     GroupOptions,
     PairOptions,
+    PlaceOptions,
     Task,
     TupleOptions,
     kind_of,
@@ -27,6 +28,7 @@ __all__ = [
     "Config",
     "GroupOptions",
     "PairOptions",
+    "PlaceOptions",
     "TupleOptions",
     "names",
 ]
@@ -63,7 +65,7 @@ class Config:
     ] = "resnet18"  # fmt: skip
     layer: str = "layer3"  # last layer used; layer3 is "conv4" of the literature; block0, block1, … of transformers
     freeze: str = "layer2"  # frozen up to and including this layer; "none" trains everything
-    weights: str = "imagenet"  # or dinov2, places365, streets (ours), none, a file, cosplace:ResNet18_512, megaloc
+    weights: str = "imagenet"  # dinov2, places365, streets (ours), none, a file, run:ID, megaloc, cosplace:ResNet18_512
     pooling: Literal[  # feature maps to one descriptor; cls is the class token of ViT and DINOv2
         "average", "max", "gem", "netvlad", "cls", "seqpool", "mixvpr", "boq", "salad"
     ] = "gem"  # fmt: skip
@@ -229,7 +231,7 @@ def names(kind: type) -> list[str]:
 
 def _unknown(name: str, task: type) -> str:
     """Sentence about an option that there is not, or not for this kind of loss."""
-    if name in {*names(TupleOptions), *names(GroupOptions), *names(PairOptions)}:
+    if name in {*names(TupleOptions), *names(GroupOptions), *names(PlaceOptions), *names(PairOptions)}:
         return f"{name} does nothing to a loss of {task.kind}; leave it out"
     known = [one for one in (*names(Config), *names(task)) if one != "profile"]
     near = difflib.get_close_matches(name, known, 1) or [", ".join(known)]

@@ -1,4 +1,4 @@
-"""Options of what a training learns from, by kind of loss: tuples, classes, classes in groups, or pairs."""
+"""Options of what a training learns from, by kind of loss: tuples, classes, classes in groups, places, or pairs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,9 @@ class TupleOptions:
     margin: float = 0.1  # of the triplet losses, sos (published: 1.25) and hphn_quadruplet (0.5)
     joint_normaliser: Literal["pairs", "queries"] = "pairs"  # what the sums of the joint SARE losses are divided by
     sos_lambda: float = 10.0  # weight of the second-order term of sos
-    mining: Literal["full", "partial", "random"] = "full"  # candidates: drawn per query, shared by all, not compared
+    mining: Literal[  # candidates: drawn per query; shared by all; shared, and rare queries come often; not compared
+        "full", "partial", "msls_weighted", "random"
+    ] = "full"  # fmt: skip
     negs_num_per_query: int = 10  # the nearest of the candidates
     neg_samples_num: int = 1000  # candidates drawn for each query (full) or shared by all (partial)
     train_positives_dist_threshold: float = 10.0  # metres; hard positives (learned from) lie within
@@ -111,6 +113,36 @@ class GroupOptions(ClassOptions):
 
 
 @dataclass(frozen=True)
+class PlaceOptions:
+    """Options of a training that learns from batches of places: several photographs of each, and pairs mined online."""
+
+    loss: str = "multi_similarity_of_places"  # of all pairs of a batch, mined online (Wang et al., CVPR 2019)
+    images_per_row: int = 12  # photographs that count as one of train_batch_size, queries_per_epoch, cache_refresh_rate
+    images_per_place: int = 4  # of them, photographs of one place (GSV-Cities: 4)
+    M: float = 10.0  # metres; a place is a square cell of this side …
+    alpha: int = 30  # degrees; … and photographs in it that look the same way; 360 is all, and needs no heading
+    memory_size: int = 0  # photographs of earlier batches whose descriptors are compared, too (cross-batch memory)
+
+    adapts, night_batches = False, "merged"
+    N, L, groups_order = 1, 1, "sorted"  # all places are one group
+    kind, row_option = "places", "images_per_row"
+
+    def __post_init__(self):
+        check(self)
+        if self.images_per_row % self.images_per_place:
+            raise ValueError(
+                f"images_per_row={self.images_per_row} must be a multiple of images_per_place={self.images_per_place}: "
+                "a row holds whole places"
+            )
+        if 360 % self.alpha:
+            raise ValueError(f"alpha={self.alpha} must divide 360 degrees, as 30 does, or one place is narrower")
+
+    @classmethod
+    def in_rows_of(cls, images: int) -> "PlaceOptions":
+        return cls(images_per_row=max(images - images % cls.images_per_place, cls.images_per_place))
+
+
+@dataclass(frozen=True)
 class PairOptions:
     """Options of a training that learns which aerial image shows where a panorama was taken (cross-view retrieval).
 
@@ -158,8 +190,9 @@ class PairOptions:
 
 OF_SAFA = ("position_maps", "reduce")
 OF_ORICNN = ("orientation_maps", "random_turns", "legacy_batch_statistics")
-Task = TupleOptions | ClassOptions | GroupOptions | PairOptions
+Task = TupleOptions | ClassOptions | GroupOptions | PlaceOptions | PairOptions
 CLASSES = ("geo_classification",)  # losses that tell classes apart
+PLACES = ("multi_similarity_of_places",)  # those of batches of places
 PAIRS = ("soft_margin",)  # those of pairs
 MARGINS = ("cosface", "arcface", "sphereface", "softmax", "emms", "emms_log_of_sum")  # those of classes in groups
 STYLED = {"fda", "fda_synthetic_night"}  # augmentations that need photographs by night
@@ -167,6 +200,6 @@ NIGHTS = {"synthetic_night", "synthetic_night_mild", *STYLED}  # and all that ma
 
 
 def kind_of(loss: object) -> type:
-    """The options that a loss of this name has; all but those of classes and of pairs learn from tuples."""
-    kinds = {ClassOptions: CLASSES, GroupOptions: MARGINS, PairOptions: PAIRS}
+    """The options that a loss of this name has; all but those of classes, places and pairs learn from tuples."""
+    kinds = {ClassOptions: CLASSES, GroupOptions: MARGINS, PlaceOptions: PLACES, PairOptions: PAIRS}
     return next((kind for kind, losses in kinds.items() if loss in losses), TupleOptions)

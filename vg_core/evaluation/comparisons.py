@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from vg_core.evaluation.designs import run_variance
+from vg_core.evaluation.designs import independent_gains, leeway, run_variance
 from vg_core.evaluation.intervals import LEVEL, Error, mean_variance, recall_interval
 from vg_core.evaluation.ranks import AT
 from vg_core.evaluation.units import effective_number, independent
+
+ROUNDING = 1e-20  # of a variance; one hit of a million queries in a hundred runs makes more
 
 
 class Hits(NamedTuple):
@@ -96,8 +98,10 @@ def gain_of_hits(tested: Mapping[str, Hits], a: str, b: str) -> dict:
     differences = np.concatenate([mean - means[b] for variant, mean in means.items() if variant != b], axis=1)
     codes, unit = independent(differences, ours.places)
     queries, units, gains = len(codes), effective_number(codes), means[a] - means[b]
-    # where all agree: as if two more units did not, one each way (Bonett and Price, J. Educ. Behav. Statistics 2012)
-    variance = mean_variance(gains, codes).item() if np.ptp(gains) > 0 and codes.any() else 2 / units**2
+    variance = mean_variance(gains, codes).item() if codes.any() else 0.0
+    if variance < ROUNDING:  # all units, or even all queries, agree: as if two did not, one each way
+        agreeing = units if gains.any() else independent_gains(queries, units)
+        variance = 2 / agreeing**2  # Bonett and Price, J. Educ. Behav. Statistics 2012
     error = Error(((variance, max(units - 1, 1)), *_of_runs(ours, theirs, list(same.values()), codes)))
     gain, half = float(gains.mean()), error.quantile(LEVEL) * error.deviation
     low, high = np.clip([gain - half, gain + half], -1, 1).tolist()
@@ -198,14 +202,14 @@ def _none_beyond(gain: Mapping, margin: float | None) -> str:
 def _of_runs(ours: Hits, theirs: Hits, pool: list[Hits], codes: np.ndarray) -> list[tuple[float, float]]:
     """The `Error` term of what runs do to all their queries alike; none where no variant has two seeds that differ."""
     pool = [hits for hits in pool if len(hits.seeds) > 1 and hits.moves()]
+    share = sum(leeway(hits.found.mean()) ** 2 / len(hits.seeds) for hits in (ours, theirs) if hits.moves())
+    if not pool or not share:
+        return []
     alike = [hits for hits in pool if hits.seeds.equals(ours.seeds)]
     paired = ours.seeds.equals(theirs.seeds) and ours.moves() and theirs.moves() and len(alike) > 1
-    pool = alike if paired else pool
-    count = sum(1 / len(hits.seeds) for hits in (ours, theirs) if hits.moves())
-    if not pool or not count:
-        return []
-    variance, freedom = run_variance([hits.found[:, 0] for hits in pool], codes, paired)
-    return [(count * variance, freedom)]
+    found = [hits.found[:, 0] for hits in (alike if paired else pool)]  # (Q, S) each
+    variance, freedom = run_variance(found, [leeway(one.mean()) for one in found], codes, paired)
+    return [(share * variance, freedom)]
 
 
 def _all_hits(ranks: pd.DataFrame, variants: Iterable[str], n: int, threshold: float | None) -> dict[str, Hits]:

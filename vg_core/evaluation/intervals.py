@@ -25,7 +25,9 @@ class Error:
         return float(np.sqrt(sum(variance for variance, _ in self.terms)))
 
     def quantile(self, p: float) -> float:
-        """How many standard deviations are exceeded, on one side or the other, with probability p."""
+        """How many standard deviations are exceeded, on either side, with probability p; 0 where nothing varies."""
+        if self.deviation == 0:
+            return 0.0
         weighted = sum(variance * special.stdtrit(freedom, 1 - p / 2) for variance, freedom in self.terms)
         return float(weighted) / self.deviation**2
 

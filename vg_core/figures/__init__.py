@@ -13,11 +13,12 @@ from vg_core.figures.recalls import (
 )
 from vg_core.figures.speed import phase_bars, recall_against_time, speed_ratios, time_against_images
 from vg_core.figures.trade_offs import cost_scatter, metric_grid
-from vg_core.figures.training import domain_scores, mining_hardness, range_test, training_curves
+from vg_core.figures.training import domain_scores, effort_curves, mining_hardness, range_test, training_curves
 
 __all__ = [
-    "cost_scatter", "distance_to_positive", "domain_scores", "error_cdf", "false_claims", "force_field",
-    "force_surfaces", "gain_forest", "headings", "images_per_place", "metric_grid", "mining_hardness", "phase_bars",
-    "push_curves", "range_test", "recall_against_metres", "recall_against_time", "recall_bars", "recall_by_dimension",
-    "recall_curves", "recalls_covered", "speed_ratios", "time_against_images", "times", "training_curves",
+    "cost_scatter", "distance_to_positive", "domain_scores", "effort_curves", "error_cdf", "false_claims",
+    "force_field", "force_surfaces", "gain_forest", "headings", "images_per_place", "metric_grid", "mining_hardness",
+    "phase_bars", "push_curves", "range_test", "recall_against_metres", "recall_against_time", "recall_bars",
+    "recall_by_dimension", "recall_curves", "recalls_covered", "speed_ratios", "time_against_images", "times",
+    "training_curves",
 ]  # fmt: skip

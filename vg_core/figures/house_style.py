@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from vg_core.evaluation.units import TRUSTED
+from vg_core.evaluation.units import worth
 from vg_core.system.text import count, each_text, printable
 
 COLUMN, FULL = 3.15, 6.5  # inches: two figures in a line of the report, or one; it shrinks what is wider, letters too
@@ -140,15 +140,15 @@ def protocol(axes: Axes, recalls: pd.DataFrame, interval: str) -> None:
         if known:
             parts.append(f"{known[0]:,}–" * (len(known) > 1) + count(known[-1], noun))
     if "units" in recalls and len(recalls):
-        fewest = recalls.loc[recalls["units"].idxmin()]
-        parts.append(f"{fewest['units']:.0f} {fewest['unit']}")
-        interval += f" · fewer than {TRUSTED}: no interval can be trusted" * bool(fewest["units"] < TRUSTED)
+        parts.append(worth(recalls))
     remark(axes, " · ".join([*parts, interval]))
 
 
 def remark(axes: Axes, text: str) -> None:
     """Small grey lines above the axes, for what a reader must know to read them; they are broken between " · "."""
     joined = text.replace(" ", "\u00a0").replace("\u00a0·\u00a0", " · ")
-    lines = wrap(joined, int(axes.figure.get_figwidth() / LETTER))
-    text = "\n".join(line.replace("\u00a0", " ").removesuffix(" ·") for line in lines)
+    axes.figure.draw_without_rendering()  # lines end where the axes do, which must have their place
+    room = axes.get_window_extent().x1 / axes.figure.dpi  # inches
+    lines = wrap(joined, int(room / LETTER))
+    text = "\n".join(line.replace("\u00a0", " ").removesuffix(" ·").removeprefix("· ") for line in lines)
     axes.set_title(text, fontsize=7, color=ink("grey"), loc="right", pad=3)

@@ -38,6 +38,24 @@ def training_curves(history: pd.DataFrame, validation: pd.DataFrame) -> Figure:
     return figure
 
 
+@plot("epoch learned described minutes recall_1")
+def effort_curves(effort: pd.DataFrame) -> Figure:
+    """Validation recall (%) after each epoch over the images that passed through the network and over the minutes.
+
+    Columns of ``effort``: epoch, learned, described, minutes, recall_1, and variant and seed where there are several,
+    of which means are shown.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(FULL, 1.9), sharey=True)
+    effort = effort.assign(images=(effort.learned + effort.described) / 1000)
+    for number, name, rows in variants(effort):
+        means = rows.groupby("epoch")[["images", "minutes", "recall_1"]].mean()
+        for axes, cost in zip(panels, ("images", "minutes"), strict=True):
+            axes.plot(means[cost], means.recall_1, label=name, **look(number), marker=".")
+    panels[0].set(xlabel="thousand images learned from or described", ylabel="validation recall@1 (%)")
+    panels[1].set(xlabel="minutes of mining and training")
+    return figure
+
+
 @plot("epoch round active positive_distance negative_distance excluded")
 def mining_hardness(history: pd.DataFrame) -> Figure:
     """Over the mining rounds: triplets that still have a loss (%), distances of the mined images, what was left out.

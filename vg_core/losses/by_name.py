@@ -12,7 +12,7 @@ from vg_core.system.errors import ByName
 LOSSES: dict[str, Loss] = ByName(
     "loss", {name: one for module in (tuples, rivals) for name, one in vars(module).items() if isinstance(one, Loss)}
 )
-WHOLE_BATCH = ("sos",)  # whose value is no mean over the tuples of a batch
+WHOLE_BATCH = ("sos", "multi_similarity_of_places")  # whose value is no mean over the rows of a batch
 
 
 def make_loss(

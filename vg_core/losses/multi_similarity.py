@@ -8,26 +8,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vg_core.losses.tuples import precise
-
 EPSILON = 0.1  # cosine
 
 
-def multi_similarity_of_places(
-    descriptors: Tensor, places: Tensor, alpha: float = 1.0, beta: float = 50.0, base: float = 0.0, mined: bool = True
+def multi_similarity_of_pairs(
+    similarities: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    alpha: float = 1.0,
+    beta: float = 50.0,
+    base: float = 0.0,
+    mined: bool = True,
 ) -> Tensor:
-    """Mean over photographs of log(1 + sum_P exp(-alpha (s - base))) / alpha + log(1 + sum_N exp(beta (s - base))) /
-    beta; descriptors (B, D), unit vectors, and the numbers (B,) of their places.
+    """Mean over anchors of log(1 + sum_P exp(-alpha (s - base))) / alpha + log(1 + sum_N exp(beta (s - base))) / beta;
+    similarities s (B, C) of B anchors and C photographs, dot products of unit vectors.
 
-    s are dot products with the other photographs of the same place, P, and with those of others, N. ``mined`` counts
-    only pairs that are hard: positives less than EPSILON more alike than the most alike negative, and negatives less
-    than EPSILON less alike than the least alike positive. Photographs without a pair add 0, and count.
+    Pairs that are ``positive`` (B, C), P, show the same place, those that are ``negative`` (B, C), N, another; pairs
+    that are neither do not count. ``mined`` counts only those that are hard: positives less than EPSILON more alike
+    than the most alike negative, and negatives less than EPSILON less alike than the least alike positive. Anchors
+    without a pair add 0, and count.
     """
-    with torch.autocast(descriptors.device.type, enabled=False):
-        x = precise(descriptors)
-        s = x @ x.T  # (B, B)
-    same = places[:, None] == places  # (B, B)
-    positive, negative = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device), ~same
+    s = similarities
     if mined:
         nearest = s.masked_fill(~negative, -torch.inf).amax(1, keepdim=True)  # (B, 1), most alike negative
         farthest = s.masked_fill(~positive, torch.inf).amin(1, keepdim=True)  # (B, 1), least alike positive
@@ -37,5 +38,5 @@ def multi_similarity_of_places(
 
 
 def _log1psumexp(exponents: Tensor, which: Tensor) -> Tensor:
-    """(B,) log(1 + sum of exp) over some of each row of exponents (B, B); 0 where there are none."""
+    """(B,) log(1 + sum of exp) over some of each row of exponents (B, C); 0 where there are none."""
     return F.pad(exponents.masked_fill(~which, -torch.inf), (1, 0)).logsumexp(dim=1)

@@ -32,7 +32,7 @@ def mine_round(
     rng: np.random.Generator,
     mine: Callable[..., tuple[Tensor, Tensor]] = mine,
 ) -> tuple[Tensor, Tensor, dict]:
-    """(positives (Q,), negatives (Q, count)) as database indices, and how hard they are.
+    """(positives (Q,), negatives (Q, count)) as database indices, and facts: how hard they are, what it took.
 
     ``describe`` is asked for the whole database in "full" mining, for the shared pool and the positives in "partial",
     for positives and drawn negatives in "random". Source: Berton et al., CVPR 2022, section 3.3.
@@ -58,4 +58,4 @@ def mine_round(
         positives, negatives = mine(queries, database, hard, soft, place[pool], count, place[previous])
     facts = hardness(queries, database, positives, negatives, margin)
     numbers = from_numpy(needed)
-    return numbers[positives], numbers[negatives], facts | {"excluded": dropped}
+    return numbers[positives], numbers[negatives], facts | {"excluded": dropped, "described": len(found)}

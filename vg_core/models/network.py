@@ -142,10 +142,10 @@ def build_model(config: Config) -> GeoModel:
     """A network as configured, on the CPU; what is random in it follows from ``config.seed`` alone.
 
     ``config.weights`` is "imagenet" (torchvision's IMAGENET1K_V1), "dinov2", "places365", "streets" (ours, of a
-    rendered city), "none" (random), a released model (cosplace:ResNet18_512, megaloc) or the path of a file of weights,
-    of ours or of others: its backbone is taken, and its pooling and linear layer if they fit. ValueError for an unknown
-    layer or a file that does not fit, FileNotFoundError. One that is not ``ready`` needs ``pooling.initialise``. The
-    network of pairs has two branches (``vg_core.cross_view``).
+    rendered city), "none" (random), a finished run (run:ID), a released model (cosplace:ResNet18_512, megaloc) or the
+    path of a file of weights, of ours or of others: its backbone is taken, and its pooling and linear layer if they
+    fit. ValueError for an unknown layer or a file that does not fit, FileNotFoundError. One that is not ``ready`` needs
+    ``pooling.initialise``. The network of pairs has two branches (``vg_core.cross_view``).
     """
     if config.task.kind == "pairs":
         from vg_core.cross_view.building import build_branches  # which needs this room

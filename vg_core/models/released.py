@@ -1,4 +1,4 @@
-"""Models that others have released, and ImageNet's weights: by name, fetched once into the folder of PyTorch's hub."""
+"""Models by name: of finished runs, and what others have released, fetched once into the folder of PyTorch's hub."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,10 @@ from urllib.error import HTTPError
 
 import torch
 
+from vg_core.config import PROFILES
 from vg_core.models.backbones import STREETS
 from vg_core.models.tensor_files import read_tensors
-from vg_core.system import own_files
+from vg_core.system import own_files, paths
 from vg_core.system.downloads import download
 from vg_core.system.errors import ByName
 from vg_core.system.files import replacing
@@ -32,7 +33,8 @@ PLACES365 = "http://places2.csail.mit.edu/models_places365/{}_places365.pth.tar"
 
 
 def model_file(model: str | Path) -> Path:
-    """The file of a model, which a path names, or "megaloc", "cosplace:ResNet18_512" and the like; fetched if need be.
+    """The file of a model, which a path names, or "megaloc", "cosplace:ResNet18_512" and the like; fetched if need be;
+    or "run:ID", the best model of the run of that name.
 
     KeyError for a network that its makers do not list; OSError says what failed and where to place it by hand.
     """
@@ -40,6 +42,8 @@ def model_file(model: str | Path) -> Path:
     if str(model) == "megaloc":  # Berton, Masone, "MegaLoc: one retrieval to place them all", CVPR workshops 2025
         return fetched(MEGALOC, "the model megaloc (MIT licence)", otherwise, name="megaloc.safetensors")
     maker, _, network = str(model).partition(":")
+    if maker == "run":
+        return _best_of(network)
     if maker not in RELEASED:
         return Path(model)
     repository, widths = RELEASED[maker]
@@ -47,6 +51,14 @@ def model_file(model: str | Path) -> Path:
     file = ByName(f"model of {maker}", {name: f"{name}_{maker}.pth" for name in names})[network]
     url = f"{SERVER}/{repository}/releases/download/v1.0/{file}"
     return fetched(url, f"the model {model}", otherwise)
+
+
+def _best_of(run: str) -> Path:
+    """The best model of a run; FileNotFoundError where none of this name was made here."""
+    files = [paths.checkpoints_folder(profile) / run / "best.safetensors" for profile in PROFILES]
+    if found := next(filter(Path.is_file, files), None):
+        return found
+    raise FileNotFoundError(f"there is no run {run} in {paths.checkpoints_folder('full').parent}: make it first")
 
 
 def weights_file(weights: str, backbone: str) -> Path | None:

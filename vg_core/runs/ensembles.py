@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from vg_core.system.devices import pick_device
 from vg_core.training.trainer import VAL_SEED
 
 Members = Sequence[np.ndarray]  # descriptors (N, D_m) of each network m
-TIMED, TIMES = 64, 3  # photographs that are described for a time, and how often; the fastest counts
+TIMED, TIMES = 32, 8  # photographs that are described for a time, and how often; the fastest counts
 
 
 def ensemble_ranks(
@@ -38,33 +39,44 @@ def ensemble_ranks(
     A seed is added to each member's own: networks that differ in nothing else may be members, too. ``weights`` are
     equal, or those of `best_weights` by the ``selected_by`` of the first member. With a ``whitened_dim`` other than 0
     what was joined is whitened, as learned on database images of the first member's training split. Runs that are not
-    finished are made; what was tested once is read back. ValueError for members that were tested on different
-    photographs, and for test methods that show several views of a query.
+    finished are made; what was tested once is read back. ``attrs["origin"]`` is that of `sweep`. ValueError for members
+    that were tested on different photographs, or on each zone by itself, and for test methods that show several views
+    of a query.
     """
-    found = []
+    if not ensembles or not all(ensembles.values()):
+        raise ValueError("there is nothing to join: name ensembles, and for each the configurations of its members")
+    found, origin = [], {"runs": [], "datasets": {}}
     for name, configs in ensembles.items():
         for seed in seeds:
             runs = [run(config.replace(seed=config.seed + seed)) for config in configs]
-            key = hashlib.sha256("\n".join(f"{one.id} {one.test}" for one in runs).encode()).hexdigest()[:12]
+            facts = [f"{one.id} {one.test} {one.card['fingerprint']}" for one in runs]
+            key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
             folder = paths.runs_folder(configs[0].profile) / "ensembles"
             file = folder / f"{weights}-{whitened_dim}-{key}.parquet"
             ranks = own_files.read_or_make(file, lambda runs=runs: _tested(runs, weights, whitened_dim))
             found.append(ranks.assign(variant=name, seed=seed))
-    return pd.concat(found, ignore_index=True)
+            origin["runs"] += [one.id for one in runs]
+            origin["datasets"] |= {one.card["dataset"]: one.card["fingerprint"] for one in runs}
+    ranks = pd.concat(found, ignore_index=True)
+    ranks.attrs["origin"] = origin
+    return ranks
 
 
-def describe_costs(variants: Mapping[str, Config | Sequence[Config]], whitened_dim: int = 0) -> pd.DataFrame:
+def describe_costs(
+    variants: Mapping[str, Config | Sequence[Config]], whitened: Mapping[str, int] | None = None
+) -> pd.DataFrame:
     """What it costs to describe a photograph: variant, describe_ms, descriptor_dim, bytes_per_image.
 
-    A variant is a configuration or, for an ensemble, several, whose costs add up; ``whitened_dim`` is that of
-    ensembles. Milliseconds include decoding, for all alike, and are measured here and now.
+    A variant is a configuration or, for an ensemble, several, whose costs add up; ``whitened`` has the ``whitened_dim``
+    of the ensembles that are. Milliseconds include decoding, for all alike, and are measured here and now, once for
+    each configuration.
     """
+    members = {name: [one] if isinstance(one, Config) else one for name, one in variants.items()}
+    measured = {config: _cost(run(config)) for config in dict.fromkeys(chain.from_iterable(members.values()))}
     rows = []
-    for name, configs in variants.items():
-        one = isinstance(configs, Config)
-        costs = [_cost(run(config)) for config in ([configs] if one else configs)]
-        milliseconds, widths = map(sum, zip(*costs, strict=True))
-        width = widths if one or not whitened_dim else whitened_dim
+    for name, configs in members.items():
+        milliseconds, width = map(sum, zip(*(measured[config] for config in configs), strict=True))
+        width = (whitened or {}).get(name, width)
         rows.append((name, milliseconds, width, 4 * width))
     return pd.DataFrame(rows, columns=["variant", "describe_ms", "descriptor_dim", "bytes_per_image"])
 
@@ -86,6 +98,8 @@ def _tested(runs: Sequence[Run], weights: str, whitened_dim: int) -> pd.DataFram
     places, protocol = load_places(config, "test"), Within(config.val_positives_dist_threshold)
     if len({(one.card["fingerprint"], one.card["threshold_m"]) for one in runs}) > 1:
         raise ValueError(f"{', '.join(one.id for one in runs)} were tested on different photographs, or by thresholds")
+    if any(one.card.get("search") == "own_zone" for one in runs):  # which only sets of several zones tell
+        raise ValueError("ensembles search all UTM zones in one: test their members with test_search=joint, too")
     shares = _on_val(runs) if weights == "val" else (1 / len(runs),) * len(runs)
     queries, database = (joined(members, shares) for members in _described(runs, places))  # (Q, D), (N, D)
     if whitened_dim:

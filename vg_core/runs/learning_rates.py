@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import pandas as pd
 
@@ -10,16 +11,17 @@ from vg_core.runs.experiments import histories, sweep
 
 
 def choose_rates(
-    variants: Mapping[str, Config], rates: Sequence[float], seed: int = 0, cluster: str = "auto"
+    variants: Mapping[str, Config], rates: Sequence[float], seed: int = 0, cluster: str = "auto", option: str = "lr"
 ) -> tuple[dict[str, Config], pd.DataFrame]:
     """The variants, each at the rate with which it reached the highest recall on val; and a table of what was tried.
 
-    ``rates`` are multiples of a variant's own learning rate; each is trained whole with ``seed``, and the smaller one
-    wins a tie. Test queries play no part. Recall is that of the variant's ``selected_by``. The table has a row per
-    variant and rate: ``variant``, ``rate``, ``val`` (the best recall of its epochs, in percent; NaN where the training
-    failed) and ``chosen``. A variant whose trainings all failed is in the table alone. ``cluster``: see ``sweep``.
+    ``rates`` are multiples of a variant's own learning rate, or of another ``option``, such as attention_lr; each is
+    trained whole with ``seed``, and the smaller one wins a tie. Test queries play no part. Recall is that of the
+    variant's ``selected_by``. The table has a row per variant and rate: ``variant``, ``rate``, ``val`` (the best recall
+    of its epochs, in percent; NaN where the training failed) and ``chosen``. A variant whose trainings all failed is in
+    the table alone. ``cluster``: see ``sweep``.
     """
-    trials = {(name, rate): c.replace(lr=rate * c.lr) for name, c in variants.items() for rate in sorted(rates)}
+    trials = {(name, rate): _times(variants[name], option, rate) for name, rate in product(variants, sorted(rates))}
     tried = {f"{name}, × {rate:g}": config for (name, rate), config in trials.items()}
     sweep(tried, [seed], cluster)
     validation = histories(tried, [seed])[1]
@@ -30,6 +32,10 @@ def choose_rates(
     table["chosen"] = table.index.isin(taken)
     own = {name: trials[name, rate] for name, rate in table.loc[taken, ["variant", "rate"]].itertuples(index=False)}
     return own, table
+
+
+def _times(config: Config, option: str, rate: float) -> Config:
+    return config.replace(**{option: rate * getattr(config, option)})
 
 
 def at_end(tried: pd.DataFrame) -> int:

@@ -1,6 +1,7 @@
 """Short looks at a training that save no weights: which learning rates it bears, and what mining hands to it."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pandas as pd
 from vg_core.config import Config
 from vg_core.datasets.photographs import Photographs
 from vg_core.datasets.places import load_places
+from vg_core.datasets.walls import shared_walls
+from vg_core.evaluation.ranks import positions
 from vg_core.mining import nearest_positives
+from vg_core.mining.rounds import Round, mine_round
 from vg_core.models import GeoModel
 from vg_core.retrieval.descriptors import describe_photographs
 from vg_core.runs.record import Job
@@ -69,6 +73,30 @@ def mined_positives(model: GeoModel, config: Config) -> pd.DataFrame:
     table.loc[rows, "metres"] = np.linalg.norm(here - there[chosen], axis=1)
     table.loc[rows, "distance"] = (queries - database[chosen]).norm(dim=1).cpu().numpy()
     return table
+
+
+def mined_negatives(model: GeoModel, config: Config) -> pd.DataFrame:
+    """One row per training query and negative that mining by this model picks: query, negative (paths), metres, turn
+    (degrees between their headings, NaN if unknown), shared (how much both show the same walls, 0 to 1; NaN where
+    nobody knows, as of photographs that were not generated).
+
+    Mining is the configured one, with pools drawn by the seed, and queries have no negatives of an earlier visit.
+    """
+    places, task = load_places(config, "train"), config.task
+    hard, soft = hard_positives(config, places), places.neighbours(config.val_positives_dist_threshold)
+    rows, size = np.flatnonzero([len(near) for near in hard]), len(places.database)  # (R,)
+    images = Photographs([*places.database.path, *places.queries.path], config.image_size, mapped=True)
+    none = np.full((len(rows), task.negs_num_per_query), -1)
+    start = Round(size, size, rows, [hard[row] for row in rows], [soft[row] for row in rows], none)
+    describe = partial(describe_photographs, model, images, config.infer_batch_size)
+    mining, rng = task.mining.replace("msls_weighted", "partial"), np.random.default_rng(config.seed)
+    _, negatives, _ = mine_round(start, mining, task.neg_samples_num, task.margin, describe, rng)  # (R, count)
+    here = places.queries.iloc[np.repeat(rows, negatives.shape[1])]  # (R x count,)
+    there = places.database.iloc[negatives.flatten().numpy()]
+    table = pd.DataFrame({"query": here.path.to_numpy(), "negative": there.path.to_numpy()})
+    table["metres"] = np.linalg.norm(positions(here) - positions(there), axis=1)
+    table["turn"] = np.abs((here.heading.to_numpy() - there.heading.to_numpy() + 180) % 360 - 180)
+    return table.assign(shared=shared_walls(table["query"], table.negative))
 
 
 def photograph_classes(config: Config) -> pd.DataFrame:

@@ -17,7 +17,8 @@ BOUNDS: dict[str, tuple[float, float]] = {  # both ends are allowed; whatever is
         ("whitened_dim", 0, 4096),
         ("train_batch_size infer_batch_size batch_size accumulate patience top", 1, LARGEST),
         ("queries_per_epoch cache_refresh_rate negs_num_per_query neg_samples_num images_per_row", 1, LARGEST),
-        ("epochs_num lr_halving_epochs val_queries seed batch_hard_count", 0, LARGEST),
+        ("images_per_place", 2, LARGEST),
+        ("epochs_num lr_halving_epochs val_queries seed batch_hard_count memory_size", 0, LARGEST),
         ("train_positives_dist_threshold val_positives_dist_threshold", 0.001, 20_000_000),  # metres, to the antipodes
         ("train_positives_min_dist", 0, 20_000_000),
         ("lr attention_lr classifiers_lr", 1e-12, 1000),

@@ -47,7 +47,7 @@ class GeoClassification(Objective):
     def draw(self, _key: RoundKey, rng: np.random.Generator, _describe: Describe) -> tuple[np.ndarray, dict]:
         """(R, P) images in random order, none twice before all have been drawn; no facts."""
         many = self.rows_per_round * self.images_per_row
-        return _shuffled(self.images, many, rng).reshape(self.rows_per_round, self.images_per_row), {}
+        return shuffled(self.images, many, rng).reshape(self.rows_per_round, self.images_per_row), {}
 
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
         return self.head.loss(encode(pixels).descriptors, self.labels[rows.ravel()])
@@ -100,7 +100,7 @@ class GroupClassification(Objective):
         """
         self._wake((key.epoch - 1) % len(self.heads))
         size, many = int(self.sizes[self.group]), self.rows_per_round * self.images_per_row
-        classes = self.starts[self.group] + _shuffled(np.arange(size), many, rng)  # (R x P,)
+        classes = self.starts[self.group] + shuffled(np.arange(size), many, rng)  # (R x P,)
         images = self.images[self.first[classes] + rng.integers(self.counts[classes])]  # (R x P,)
         rows = images.reshape(self.rows_per_round, self.images_per_row)
         return rows, {"group": self.group + 1, "classes": size}
@@ -121,14 +121,15 @@ class GroupClassification(Objective):
         return max(1, int(classes) // self.images_per_row)
 
 
-def classes_of(config: Config, places: PlaceSet) -> Classes:
-    """Classes of database images and queries; says how many there are. ValueError, in a sentence, for a training that
-    has none.
+def classes_of(config: Config, places: PlaceSet, least: str = "min_images_per_class") -> Classes:
+    """Classes of database images and queries; says how many there are. ``least`` is the option that says how many
+    photographs a class has at least. ValueError, in a sentence, for a training that has none.
     """
     name, task, tables = f"{places.name} train", config.task, (places.database, places.queries)
     where = np.concatenate([np.column_stack([positions(table), table.heading]) for table in tables]).T  # (3, I)
     options = task.M, task.alpha, task.N, task.L
-    found = classes_and_groups(*where, *options, task.min_images_per_class, task.groups_order)
+    fewest = getattr(task, least)
+    found = classes_and_groups(*where, *options, fewest, task.groups_order)
     if not config.epochs_num:
         return found
     images, unknown = len(where[2]), int(np.isnan(where[2]).sum()) if task.alpha < 360 else 0
@@ -140,7 +141,7 @@ def classes_of(config: Config, places: PlaceSet) -> Classes:
     if not len(found.corners):
         largest = np.bincount(classes_and_groups(*where, *options, 1).of_images + 1)[1:].max()
         raise ValueError(
-            f"{name}: no class has min_images_per_class={task.min_images_per_class} photographs, the largest has "
+            f"{name}: no class has {least}={fewest} photographs, the largest has "
             f"{largest}; lower it, or raise M or alpha"
         )
     members, said = np.count_nonzero(found.of_images >= 0), f", {unknown} have no heading" if unknown else ""
@@ -149,6 +150,6 @@ def classes_of(config: Config, places: PlaceSet) -> Classes:
     return found
 
 
-def _shuffled(things: np.ndarray, many: int, rng: np.random.Generator) -> np.ndarray:
+def shuffled(things: np.ndarray, many: int, rng: np.random.Generator) -> np.ndarray:
     """So many of the things (M,) in random order, none twice before all have been drawn."""
     return np.concatenate([rng.permutation(things) for _ in range(-(-many // len(things)))])[:many]

@@ -12,8 +12,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from vg_core.augmentation.by_name import Augment
+from vg_core.config import Config
+from vg_core.losses.by_name import WHOLE_BATCH
 from vg_core.mining.rounds import Describe
 from vg_core.models.network import Encoded
+from vg_core.system import processes
 from vg_core.system.bounds import LARGEST
 
 Encode = Callable[[Tensor], Encoded]  # pixels (M, 3, H, W), or the frozen layers' maps of them -> what the network says
@@ -70,3 +73,12 @@ class Objective(nn.Module):
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
         """Mean loss, a scalar, of some of the rows (B, P), from the pixels of their B x P images."""
         raise NotImplementedError
+
+
+def check_whole_batch(config: Config, name: str) -> None:
+    """Raises ValueError, in a sentence, for a loss of whole batches where these would be cut."""
+    if config.task.loss in WHOLE_BATCH and (config.accumulate > 1 or processes.size() > 1):
+        raise ValueError(
+            f"{name}: the loss {config.task.loss} is one of a whole batch, which accumulate={config.accumulate} and "
+            f"{processes.size()} processes would cut; take 1 of both"
+        )

@@ -1,24 +1,26 @@
-"""Objectives by name of their loss: those of classes and of pairs, and that of mined tuples, which is here."""
+"""Objectives by name of their loss: those of classes, places and pairs, and that of mined tuples, which is here."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from vg_core.config import Config
 from vg_core.datasets.places import PlaceSet, neighbours
-from vg_core.losses.by_name import LOSSES, WHOLE_BATCH, make_loss
+from vg_core.losses.by_name import LOSSES, make_loss
 from vg_core.losses.margins import MARGINS
 from vg_core.mining import TooFew, mine, random_negatives
 from vg_core.mining.rounds import Describe, Round, mine_round
 from vg_core.system import processes
 from vg_core.system.errors import ByName
 from vg_core.training.classes import GeoClassification, GroupClassification
-from vg_core.training.objective import Encode, Objective, RoundKey
+from vg_core.training.objective import Encode, Objective, RoundKey, check_whole_batch
 from vg_core.training.pairs import Pairs
+from vg_core.training.places import Places
 
 
 class Tuples(Objective):
@@ -44,6 +46,8 @@ class Tuples(Objective):
         self.trainable = np.flatnonzero([len(positives) for positives in self.hard])
         self.rows_per_round = min(config.cache_refresh_rate, len(self.trainable))
         self.photographs = places.queries.path
+        weighted = task.mining == "msls_weighted" and config.epochs_num
+        self.chances = rarity(places.queries.note[self.trainable], self.name) if weighted else None  # (T,)
         if config.epochs_num:
             self._check()
         self.positions = places.database[["easting", "northing"]].to_numpy()  # (N, 2)
@@ -52,12 +56,13 @@ class Tuples(Objective):
 
     def draw(self, _key: RoundKey, rng: np.random.Generator, describe: Describe) -> tuple[np.ndarray, dict]:
         """(R, P) tuples of queries drawn at random, and facts that say how hard they are."""
-        task, chosen = self.config.task, rng.permutation(self.trainable)[: self.rows_per_round]  # (R,)
+        task, chosen = self.config.task, self._queries(rng)
         hard, soft = ([lists[q] for q in chosen] for lists in (self.hard, self.soft))
         previous = self.previous[chosen].cpu().numpy()  # (R, count)
         start = Round(self.database, self.first_query, chosen, hard, soft, previous)
+        mining = "partial" if self.chances is not None else task.mining
         try:
-            found = mine_round(start, task.mining, task.neg_samples_num, task.margin, describe, rng, shared_mine)
+            found = mine_round(start, mining, task.neg_samples_num, task.margin, describe, rng, shared_mine)
         except TooFew as error:
             remedy = f"raise neg_samples_num, to {self.database} at most, or "
             raise self._too_few(chosen[error.row], f"neg_samples_num={task.neg_samples_num}", remedy) from error
@@ -70,6 +75,12 @@ class Tuples(Objective):
 
     def loss(self, encode: Encode, pixels: Tensor, rows: np.ndarray) -> Tensor:
         return self.loss_of.whole(encode(pixels).descriptors.view(*rows.shape, -1))
+
+    def _queries(self, rng: np.random.Generator) -> np.ndarray:
+        """(R,) queries of a round, each once: drawn at random, rare ones more often with "msls_weighted" mining."""
+        if self.chances is None:
+            return rng.permutation(self.trainable)[: self.rows_per_round]
+        return rng.choice(self.trainable, self.rows_per_round, replace=False, p=self.chances)
 
     def _others(self, queries: np.ndarray, negatives: np.ndarray, soft: list[np.ndarray], rng) -> np.ndarray:
         """(R, 1) n* of quadruplets: random database images near neither a query nor one of its negatives (R, count)."""
@@ -92,11 +103,7 @@ class Tuples(Objective):
         one with too few negatives.
         """
         task = self.config.task
-        if task.loss in WHOLE_BATCH and (self.config.accumulate > 1 or processes.size() > 1):
-            raise ValueError(
-                f"{self.name}: the loss {task.loss} is one of a whole batch, which accumulate={self.config.accumulate} "
-                f"and {processes.size()} processes would cut; take 1 of both"
-            )
+        check_whole_batch(self.config, self.name)
         if not self.mined:
             raise ValueError(
                 f"{self.name}: of hphn_quadruplet one negative is n*; negs_num_per_query must be 2 or more"
@@ -124,7 +131,7 @@ OBJECTIVES: dict[str, Callable[[Config, PlaceSet, int], Objective]] = ByName(
     dict.fromkeys(LOSSES, Tuples)
     | {"geo_classification": GeoClassification}
     | dict.fromkeys(MARGINS, GroupClassification)
-    | {"soft_margin": Pairs},
+    | {"multi_similarity_of_places": Places, "soft_margin": Pairs},
 )
 
 
@@ -143,6 +150,24 @@ def hard_positives(config: Config, places: PlaceSet) -> list[np.ndarray]:
     if not least:
         return near
     return [np.setdiff1d(some, same) for some, same in zip(near, places.neighbours(least), strict=True)]
+
+
+def rarity(notes: pd.Series, name: str) -> np.ndarray:
+    """Chances (T,) of queries: 1, and as much again for all by night together as for all, and so for all that look
+    sideways, divided by their sum. ``notes`` of their names tell, as day_forward or night_sideways do.
+
+    ValueError, in a sentence, where no note tells. Source: Berton et al., CVPR 2022, whose name is msls_weighted.
+    """
+    words = notes.str.lower().str.split("_")
+    weights = np.ones(len(notes))
+    for rare in ("night", "sideways"):
+        those = words.apply(lambda some, rare=rare: rare in some).to_numpy(bool)  # (T,)
+        weights[those] += len(notes) / max(1, those.sum())
+    if (weights == 1).all():
+        raise ValueError(
+            f"{name}: no query's name has a note of night or sideways, so none is rare; mining=partial is the same"
+        )
+    return weights / weights.sum()
 
 
 def shared_mine(queries: Tensor, database: Tensor, hard, soft, pool: np.ndarray, count: int, previous: np.ndarray):

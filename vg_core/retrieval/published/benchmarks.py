@@ -14,7 +14,7 @@ from torch import nn
 
 from vg_core.datasets.images import read_image
 from vg_core.evaluation.intervals import recall_interval
-from vg_core.evaluation.units import independent
+from vg_core.evaluation.units import effective_number, independent
 from vg_core.models.network import GeoModel
 from vg_core.retrieval.descriptors import describe_views
 from vg_core.retrieval.published.ground_truth import AT, Region, crop
@@ -68,9 +68,9 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
     """One row per descriptor width, part and metric of what `benchmark` returned.
 
     Columns dataset, part, dim, measure (a metric: "mAP" or "R@1" …), value, low, high (%), queries, places, as in
-    ``reports/published_sare.csv``. Part "all" is the queries of all times. The 95 % intervals are those of
-    `recall_interval` over independent places (11 landmarks of Oxford, and of Paris); they hold for mAP too, since
-    values in 0…1 vary no more than hits with the same mean.
+    ``reports/published_sare.csv``, and unit, units, those of `recall_table`. Part "all" is the queries of all times.
+    The 95 % intervals are those of `recall_interval` over independent places (11 landmarks of Oxford, and of Paris);
+    they hold for mAP too, since values in 0…1 vary no more than hits with the same mean.
     """
     rows = []
     for dim, shown in table.groupby("dim", sort=False):
@@ -80,11 +80,13 @@ def scores(table: pd.DataFrame) -> pd.DataFrame:
         for part, some in parts.items():
             hits = {f"R@{n}": some["rank"].between(1, n) for n in AT} if "rank" in some else None
             values = pd.DataFrame(hits or {"mAP": some["average_precision"]})  # (Q, metrics), 0…1
-            codes, _ = independent(values.to_numpy(float), some["place"])
+            codes, unit = independent(values.to_numpy(float), some["place"])
             low, high = 100.0 * recall_interval(values.to_numpy(float), codes)
             names = {"dataset": some["dataset"].iloc[0], "part": part, "dim": dim, "measure": values.columns}
             columns = {"value": 100.0 * values.mean().to_numpy(), "low": low, "high": high}
-            rows.append(pd.DataFrame({**names, **columns, "queries": len(some), "places": some["place"].nunique()}))
+            counts = {"queries": len(some), "places": some["place"].nunique()}
+            counts |= {"unit": unit, "units": effective_number(codes)}
+            rows.append(pd.DataFrame({**names, **columns, **counts}))
     return pd.concat(rows, ignore_index=True)
 
 
