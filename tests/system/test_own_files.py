@@ -313,7 +313,8 @@ def draw_city(world):
 
 def see_walls(world):
     plan = SimpleNamespace(size=SimpleNamespace(wall_resolution=1, ground_resolution=1))
-    made = {"plan_of": plan, "district_of": [None], "Scene": None, "shots_of": []}
+    shot = SimpleNamespace(camera=None, kind="queries", name="a.jpg")
+    made = {"plan_of": plan, "district_of": [None], "Scene": None, "shots_of": [shot], "walls_seen": TABLE}
     for name, value in made.items():
         world.patch.setattr(sight, name, lambda *_, value=value: value)
     world.patch.setenv("VG_DATA", str(world.out))
