@@ -13,6 +13,7 @@ from vg_core.datasets.photographs import Photographs, in_parts
 from vg_core.datasets.places import load_places
 from vg_core.datasets.traffic import traffic_pixels
 from vg_core.figures.galleries import over_grey
+from vg_core.models.network import inference_copy
 from vg_core.models.precision import normalise
 from vg_core.runs.experiments import run
 from vg_core.runs.record import Run
@@ -63,7 +64,7 @@ def attention_of(one: Run, photographs: Iterable) -> Tensor:
     """(N, h, w) weights of the locations of photographs, on the model's device; ValueError without an attention."""
     if one.config.attention == "none":
         raise ValueError(f"{one.id} has no attention to be shown; train one with --attention")
-    model = one.model().to(pick_device())
+    model = inference_copy(one.model().to(pick_device()))
     images = Photographs(list(photographs), one.config.tested_at)
     device = next(model.parameters()).device
     parts = images.batches(in_parts(np.arange(len(images)), one.config.infer_batch_size))  # (B, 3, H, W) each
