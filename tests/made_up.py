@@ -32,7 +32,7 @@ FIGURES = {
     "43_mining": "effort pairs forest apart",
     "70_speed": "ratios phases",
     "71_scale": "pareto growth",
-    "90_summary": "forest later covered claims",
+    "90_summary": "forest_1 forest_2 forest_3 forest_4 covered claims",
 }
 
 

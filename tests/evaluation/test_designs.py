@@ -181,6 +181,14 @@ def test_gains_and_losses_that_cancel_in_every_place_are_no_certainty():
     assert verdict(same, "same", tolerance=9.0) == "confirmed"
 
 
+def test_two_ways_to_test_one_training_that_find_the_same_are_the_same():
+    """What runs do to all of their queries moves both alike."""
+    rng, places = np.random.default_rng(0), np.arange(200) % 50
+    trained = rng.random((3, 200)) < np.array([[0.3], [0.5], [0.7]])
+    ranks = ranks_of({"whole": trained, "crop": trained, "other": rng.random((3, 200)) < 0.5}, places)
+    assert paired_gain(ranks, "whole", "crop")["high"] < 2 < 20 < paired_gain(ranks, "whole", "other")["high"]
+
+
 @pytest.mark.parametrize(("variants", "freedom"), [(2, 4), (3, 4), (6, 10)])
 def test_two_variants_keep_the_freedom_of_all_their_runs(variants, freedom):
     """What a seed does to all is taken out from three variants on: of two it would cost half of the freedom."""

@@ -277,10 +277,13 @@ def test_a_diverged_run_is_hatched_and_a_missing_one_is_empty():
 
 
 def test_a_long_name_leaves_room_for_its_line():
-    table = comparison().assign(variant=["25 · train × 0.75, test × 0.75", "SGD", "jitter"])
+    table = comparison().assign(
+        variant=["25 · train × 0.75, test × 0.75", "30 · NetVLAD, exponential joint over ind", "jitter"]
+    )
     axes = figures.gain_forest(table).axes[0]
     axes.figure.draw_without_rendering()
-    assert axes.get_yticklabels()[0].get_text() == "25 · train × 0.75, test\n× 0.75"
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["25 · train × 0.75, test\n× 0.75", "30 · NetVLAD, exponential\njoint over ind", "jitter"]
     assert axes.get_window_extent().width > 0.3 * axes.figure.bbox.width
 
 

@@ -203,7 +203,7 @@ def _of_runs(ours: Hits, theirs: Hits, pool: list[Hits], codes: np.ndarray) -> l
     """The `Error` term of what runs do to all their queries alike; none where no variant has two seeds that differ."""
     pool = [hits for hits in pool if len(hits.seeds) > 1 and hits.moves()]
     share = sum(leeway(hits.found.mean()) ** 2 / len(hits.seeds) for hits in (ours, theirs) if hits.moves())
-    if not pool or not share:
+    if not pool or not share or np.array_equal(ours.found, theirs.found):  # found alike: the same trainings
         return []
     alike = [hits for hits in pool if hits.seeds.equals(ours.seeds)]
     paired = ours.seeds.equals(theirs.seeds) and ours.moves() and theirs.moves() and len(alike) > 1

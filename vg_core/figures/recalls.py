@@ -1,5 +1,6 @@
 """Pictures of recall: against N, between variants, as paired gains, against metres."""
 
+from itertools import count
 from textwrap import fill
 
 import matplotlib.pyplot as plt
@@ -121,7 +122,7 @@ def _banded_lines(table: pd.DataFrame, x: str) -> tuple[Figure, Axes]:
 
 def _one_line_each(names: pd.Series) -> tuple[Figure, Axes]:
     """Axes with one horizontal line per name, the first on top; a long name takes two lines of text."""
-    names = [fill(name, max(NAME, len(name) // 2 + 4)) for name in names]
+    names = [next(text for width in count(NAME) if (text := fill(name, width)).count("\n") < 2) for name in names]
     line = 0.25 if any("\n" in name for name in names) else 0.19  # inches
     figure, axes = plt.subplots(figsize=(COLUMN, 0.65 + line * max(len(names), 2)))
     axes.set_yticks(np.arange(len(names)), names)
