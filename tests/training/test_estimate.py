@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.tiny import GROUPS, TINY, fit
+from tests.tiny import GROUPS, PLACES, TINY, fit
 from vg_core.__main__ import main
 from vg_core.datasets.places import PlaceSet
+from vg_core.losses import LOSSES
 from vg_core.runs.experiments import compared, run
 from vg_core.system import own_files
 from vg_core.system.devices import PEAK
@@ -67,6 +68,15 @@ def test_counts_are_those_of_the_run(sets, tmp_path, monkeypatch, mining):
     assert found["test"] == pytest.approx(32 / 60)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [*(TINY.replace(loss=loss) for loss in LOSSES), TINY.replace(loss="hphn_quadruplet", negs_num_per_query=2), PLACES],
+    ids=lambda config: f"{config.task.loss}-{config.task.images_per_row}",
+)
+def test_every_loss_can_be_measured(sets, config):
+    assert measure_cost(config, sets[:2], CPU).bytes_to_learn_row > 0
+
+
 def test_frozen_layers_output_is_kept_as_the_training_keeps_it(sets):
     one = 4 * 64 * 8 * 8
     assert measure_cost(FROZEN, sets[:2], CPU).bytes_cached == (48 * one, 32 * one)
@@ -118,7 +128,7 @@ def test_more_than_a_few_images_are_tried_only_where_they_fit(sets, monkeypatch,
         trainer.Trainer, "step", lambda self, pixels, rows: tried.append(len(pixels)) or step(self, pixels, rows)
     )
     takes = measure_cost(TINY, sets[:2], CPU)
-    assert tried[:3] == [3, 3, 6] and tried[3:] == [12 if free > 10**5 else 6]
+    assert tried[:3] == [4, 4, 8] and tried[3:] == [12 if free > 10**5 else 8]
     assert takes.seconds_to_learn > 0 and takes.bytes_to_learn > 0
 
 

@@ -23,7 +23,9 @@ from vg_core.system import processes
 from vg_core.system.devices import free_memory, peak_of
 from vg_core.training.trainer import FIRST, Trainer
 
-FEW = 3  # images that memory is measured on first, then twice as many: a batch without room could end the process
+# images that memory is measured on first, then twice as many: a batch without room could end the process; as many as
+# the shortest row of hphn_quadruplet has
+FEW = 4
 SHOWN = 12  # photographs that are decoded, and timed on a CPU; batches of any size repeat them
 MARGIN = 1.3  # on bytes that follow from those of few images, or are counted: memory lies in pieces
 
