@@ -14,33 +14,29 @@ import sys
 from pathlib import Path
 
 from vg_core.system import interrupts
-from vg_core.system.errors import sentence
-from vg_core.system.text import printable
 
 
 def main() -> int:
-    """Exit status of the command. What takes a second to import is imported here, where Ctrl-C is a sentence."""
-    interrupts.once()
+    """Exit status of the command."""
+    return interrupts.exit_status(look, fault=2)
+
+
+def look() -> int:
+    """What the command does, and its status. What takes a second to import is imported here, where Ctrl-C is a
+    sentence.
+    """
     args = parser().parse_args()
-    try:
-        if __package__:
-            from .checks.examination import examine
-            from .checks.reports import as_json, as_text, status, write_map
-        else:  # run as a script: its own folder is on the path
-            from checks.examination import examine
-            from checks.reports import as_json, as_text, status, write_map
-        survey, findings = examine(args.dataset, args.radius, args.deep)
-        print((as_json if args.json else as_text)(survey, findings), flush=True)
-        if args.html:
-            write_map(survey, findings, args.html)
-        return status(findings)
-    except (ValueError, OSError) as error:
-        print(f"error: {printable(sentence(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        interrupts.no_more()
-        print("\nstopped", file=sys.stderr)
-        return 130
+    if __package__:
+        from .checks.examination import examine
+        from .checks.reports import as_json, as_text, status, write_map
+    else:  # run as a script: its own folder is on the path
+        from checks.examination import examine
+        from checks.reports import as_json, as_text, status, write_map
+    survey, findings = examine(args.dataset, args.radius, args.deep)
+    print((as_json if args.json else as_text)(survey, findings), flush=True)
+    if args.html:
+        write_map(survey, findings, args.html)
+    return status(findings)
 
 
 def parser() -> argparse.ArgumentParser:

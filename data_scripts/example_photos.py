@@ -24,7 +24,6 @@ from PIL.ExifTags import GPS, IFD, Base
 from vg_core.datasets.labels import Label, parse_name
 from vg_core.datasets.splits import find_split
 from vg_core.system import interrupts
-from vg_core.system.errors import sentence
 from vg_core.system.files import not_written, unfinished
 from vg_core.system.text import printable
 
@@ -35,17 +34,16 @@ EVERY = {"no position": (50, 7), "0, 0": (100, 20), "HEIC": (50, 30), "twice": (
 
 def main() -> int:
     """Exit status of the command."""
-    interrupts.once()
+    return interrupts.exit_status(take)
+
+
+def take() -> None:
+    """What the command does."""
     folder = parser().parse_args().folder
-    try:
-        if folder.exists():
-            raise FileExistsError(f"{folder} is there already; name another folder")
-        count = fill(folder)
-    except (ValueError, OSError) as error:
-        print(f"error: {printable(sentence(error))}", file=sys.stderr)
-        return 1
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already; name another folder")
+    count = fill(folder)
     print(f"{printable(folder)}: {count:,} photographs of the generated city, with EXIF data")
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:

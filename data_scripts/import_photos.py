@@ -19,27 +19,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vg_core.system import interrupts
-from vg_core.system.errors import sentence
-from vg_core.system.text import printable
 
 
 def main() -> int:
-    """Exit status of the command. What takes a second to import is imported here, where Ctrl-C is a sentence."""
-    interrupts.once()
-    try:
-        if __package__:
-            from .importing.layout import import_photos
-        else:  # run as a script: its own folder is on the path
-            from importing.layout import import_photos
-        import_photos(parser().parse_args())
-    except (ValueError, OSError) as error:
-        print(f"error: {printable(sentence(error))}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        interrupts.no_more()
-        print("\nstopped; nothing unfinished is left, the same command begins again", file=sys.stderr)
-        return 130
-    return 0
+    """Exit status of the command."""
+    return interrupts.exit_status(copy)
+
+
+def copy() -> None:
+    """What the command does. What takes a second to import is imported here, where Ctrl-C is a sentence."""
+    if __package__:
+        from .importing.layout import import_photos
+    else:  # run as a script: its own folder is on the path
+        from importing.layout import import_photos
+    import_photos(parser().parse_args())
 
 
 def parser() -> argparse.ArgumentParser:

@@ -21,27 +21,22 @@ PARENT = "VG_PARENT"  # environment variable: number of the process that started
 
 
 def main() -> int:
-    """Exit status of the command. What takes a second to import is imported here, where Ctrl-C is a sentence."""
-    interrupts.once()
-    try:
-        if PARENT in os.environ:
-            Thread(target=end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
-        if __package__:
-            from .city import dataset, plan
-        else:  # run as a script: its own folder is on the path
-            from city import dataset, plan
-        args = parser(plan).parse_args()
-        counts = {"database": args.database, "queries": args.queries}
-        for name in args.city:
-            dataset.build_city(name, args.size, args.seed, args.workers, force=args.force, **counts)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        interrupts.no_more()
-        print("\nstopped; nothing unfinished is left, the same command begins again", file=sys.stderr)
-        return 130
-    return 0
+    """Exit status of the command."""
+    return interrupts.exit_status(draw)
+
+
+def draw() -> None:
+    """What the command does. What takes a second to import is imported here, where Ctrl-C is a sentence."""
+    if PARENT in os.environ:
+        Thread(target=end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
+    if __package__:
+        from .city import dataset, plan
+    else:  # run as a script: its own folder is on the path
+        from city import dataset, plan
+    args = parser(plan).parse_args()
+    counts = {"database": args.database, "queries": args.queries}
+    for name in args.city:
+        dataset.build_city(name, args.size, args.seed, args.workers, force=args.force, **counts)
 
 
 def parser(plan) -> argparse.ArgumentParser:

@@ -8,27 +8,17 @@ import sys
 from vg_core.system import interrupts
 
 
-def main() -> int:
-    """Exit status of the command."""
-    interrupts.once()
+def draw() -> None:
+    """What the command does."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--city", default="toycity", help="one that is drawn already (default: toycity)")
     p.add_argument("--split", default="test", help="default: test")
     p.add_argument("--photographs", default="queries", help="folder of the split (default: queries)")
     args = p.parse_args()
-    try:
-        from city.masks import write_masks  # takes a second
+    from city.masks import write_masks  # takes a second
 
-        print(write_masks(args.city, args.split, args.photographs))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        interrupts.no_more()
-        print("\nstopped; nothing unfinished is left, the same command begins again", file=sys.stderr)
-        return 130
-    return 0
+    print(write_masks(args.city, args.split, args.photographs))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_status(draw))

@@ -8,26 +8,16 @@ import sys
 from vg_core.system import interrupts
 
 
-def main() -> int:
-    """Exit status of the command."""
-    interrupts.once()
+def draw() -> None:
+    """What the command does."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--city", default="toycity", help="one that is drawn already (default: toycity)")
     p.add_argument("--split", default="train", help="default: train")
     args = p.parse_args()
-    try:
-        from city.sight import write_walls  # takes a second
+    from city.sight import write_walls  # takes a second
 
-        print(write_walls(args.city, args.split))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        interrupts.no_more()
-        print("\nstopped; nothing unfinished is left, the same command begins again", file=sys.stderr)
-        return 130
-    return 0
+    print(write_walls(args.city, args.split))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_status(draw))

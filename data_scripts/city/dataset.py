@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from vg_core.datasets.generated import RECIPE
 from vg_core.system.files import not_written, remove_leftovers, unfinished
 from vg_core.system.paths import data_root
 
@@ -34,7 +35,6 @@ from .scene import Scene
 from .shots import Shot, district_of, shots_of
 from .traffic import make_traffic
 
-RECIPE = "toy_city.json"  # in the dataset's folder: what it was made from
 VERSION = 1  # of the pictures: raised when the same plan gives other bytes
 CHUNK = 16  # photographs handed to a process at a time; neighbours share textures
 
@@ -101,6 +101,15 @@ def make_plan(name: str, size: str, seed: int, database: int | None = None, quer
 def recipe(plan: Plan) -> dict:
     """What a dataset's bytes depend on, as JSON values."""
     return {"city": plan.city, "seed": plan.seed, "version": VERSION, "size": asdict(plan.size)}
+
+
+def plan_of(root: Path) -> Plan:
+    """What the city in a folder was drawn from; FileNotFoundError for what is no city."""
+    try:
+        found = json.loads((root / RECIPE).read_text())
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{root} is no generated city: only of those is it known what they show") from error
+    return Plan(found["city"], type(sizes_of(found["city"])["tiny"])(**found["size"]), found["seed"])
 
 
 def usable_cores() -> int:

@@ -1,6 +1,5 @@
 """Where cars and people are in photographs of a city: what changes when they are left out."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,7 @@ from tqdm import tqdm
 from vg_core.system.files import not_written, unfinished
 from vg_core.system.paths import data_root
 
-from .dataset import RECIPE
-from .plan import Plan, sizes_of
+from .dataset import plan_of
 from .render import render
 from .scene import Scene
 from .shots import Shot, district_of, shots_of
@@ -60,14 +58,3 @@ def write_masks(city: str, split: str, kind: str) -> Path:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
-
-
-def plan_of(root: Path) -> Plan:
-    """What the city in a folder was drawn from."""
-    try:
-        found = json.loads((root / RECIPE).read_text())
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{root} is no generated city: only of those it is known where cars and people are"
-        ) from error
-    return Plan(found["city"], type(sizes_of(found["city"])["tiny"])(**found["size"]), found["seed"])

@@ -10,7 +10,7 @@ from vg_core.system.files import replacing
 from vg_core.system.paths import data_root
 
 from .camera import Camera
-from .masks import plan_of
+from .dataset import plan_of
 from .scene import Scene
 from .shots import district_of, shots_of
 from .trace import cast_columns

@@ -7,7 +7,7 @@ from data_scripts.city import dataset
 from data_scripts.city.scene import Scene
 from data_scripts.city.shots import district_of, shots_of
 from data_scripts.city.sight import PIECE, walls_seen
-from vg_core.datasets import walls
+from vg_core.datasets import generated
 from vg_core.datasets.places import PlaceSet
 from vg_core.datasets.walls import shared_walls
 
@@ -44,7 +44,7 @@ def test_photographs_share_the_walls_that_both_show(tmp_path, monkeypatch):
     database, queries = list(places.database.path), list(places.queries.path)
     with_itself = shared_walls(database, database)  # the table is drawn now
     assert (with_itself > 0).all() and (with_itself <= 1.001).all()
-    monkeypatch.setattr(walls, "run_script", None)  # and read back from now on
+    monkeypatch.setattr(generated, "run_script", None)  # and read back from now on
     turned = shared_walls(np.repeat(database[:6], 6), database[:6] * 6).reshape(6, 6)  # six views of one place
     assert (turned.max(axis=1) == turned.diagonal()).all() and ((turned == 0).sum(axis=1) == 3).all()  # but neighbours
     one, other = np.repeat(queries, 12), database * 6

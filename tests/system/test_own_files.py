@@ -370,8 +370,7 @@ WRITERS = {
         lambda world: world.out / "mine.safetensors",
     ),
     "vg_core.models.released:fetched": fetch_again,
-    "vg_core.runs.soups:soup_ranks": soup_again,
-    "vg_core.runs.ensembles:ensemble_ranks": ensemble_again,
+    "vg_core.runs.record:tested_together": ensemble_again,
     "vg_core.runs.label_audit:label_audit": audit,
     "vg_core.retrieval.descriptor_store:write": store,
     "vg_core.system.own_files:write_folder": export,
@@ -660,8 +659,8 @@ def test_a_damaged_city_is_a_sentence(world, damage):
 
 
 def test_every_module_that_reads_own_files_is_tested_here():
-    tested = "record state whitened probes soups locating contents label_tables report build stamps taken checkpoint"
-    tested = {*tested.split(), "readme", "label_audit", "ensembles"}
+    tested = "record state whitened probes locating contents label_tables report build stamps taken checkpoint"
+    tested = {*tested.split(), "readme", "label_audit"}
     sources = [*(paths.ROOT / "vg_core").rglob("*.py"), *paths.REPORTS.glob("*.py")]
     asks = re.compile(r"own_files\.(read|is_intact|require|require_folder|read_or_make)\(")
     assert {file.stem for file in sources if asks.search(file.read_text())} == tested

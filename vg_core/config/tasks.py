@@ -34,6 +34,11 @@ class TupleOptions:
             )
 
     @property
+    def pool(self) -> str:
+        """Whose the candidates are, as ``mining`` says: weighted mining only draws other queries than partial."""
+        return "partial" if self.mining == "msls_weighted" else self.mining
+
+    @property
     def images_per_row(self) -> int:
         return 2 + self.negs_num_per_query
 

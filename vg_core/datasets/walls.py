@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from vg_core.datasets.traffic import RECIPE
-from vg_core.system.scripts import run_script
+from vg_core.datasets.generated import drawn
 
 
 def shared_walls(photographs: Sequence, others: Sequence) -> np.ndarray:
@@ -17,12 +16,11 @@ def shared_walls(photographs: Sequence, others: Sequence) -> np.ndarray:
     Of each four metres of wall it is the share of the columns in which these are nearest, in the photograph that shows
     less of them, summed up. The table of walls is drawn when it is not there yet; OSError when that fails.
     """
-    if not len(photographs) or not (_root_of(photographs[0]) / RECIPE).exists():
+    if not len(photographs):
+        return np.empty(0)
+    split = Path(photographs[0]).parts[-3]
+    if (file := drawn(photographs[0], f"walls/{split}.csv", "walls_seen")) is None:
         return np.full(len(photographs), np.nan)
-    root, split = _root_of(photographs[0]), Path(photographs[0]).parents[1].name
-    file = root / "walls" / f"{split}.csv"
-    if not file.exists():
-        run_script("walls_seen", "--city", root.name, "--split", split)
     table = pd.read_csv(file)
     rows, names = pd.factorize(table.folder + "/" + table.name)
     pieces = table.groupby(["wall", "piece"]).ngroup()
@@ -30,11 +28,6 @@ def shared_walls(photographs: Sequence, others: Sequence) -> np.ndarray:
     seen = csr_array((table.share, (rows, pieces)), shape)  # (I + 1, W)
     one, other = (seen[pd.Index(names).get_indexer(_names(some))] for some in (photographs, others))  # (M, W) each
     return one.minimum(other).sum(axis=1)
-
-
-def _root_of(photograph) -> Path:
-    """<root>/images/<split>/<folder>/<name>"""
-    return Path(photograph).parents[3]
 
 
 def _names(photographs: Sequence) -> list[str]:

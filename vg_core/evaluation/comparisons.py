@@ -103,7 +103,7 @@ def gain_of_hits(tested: Mapping[str, Hits], a: str, b: str) -> dict:
         agreeing = units if gains.any() else independent_gains(queries, units)
         variance = 2 / agreeing**2  # Bonett and Price, J. Educ. Behav. Statistics 2012
     error = Error(((variance, max(units - 1, 1)), *_of_runs(ours, theirs, list(same.values()), codes)))
-    gain, half = float(gains.mean()), error.quantile(LEVEL) * error.deviation
+    gain, half = float(gains.mean()), error.half()
     low, high = np.clip([gain - half, gain + half], -1, 1).tolist()
     counts = {"queries": queries, "places": ours.places.nunique(), "seeds": min(len(ours.seeds), len(theirs.seeds))}
     points = {"gain": 100 * gain, "low": 100 * low, "high": 100 * high}

@@ -31,6 +31,10 @@ class Error:
         weighted = sum(variance * special.stdtrit(freedom, 1 - p / 2) for variance, freedom in self.terms)
         return float(weighted) / self.deviation**2
 
+    def half(self) -> float:
+        """Half of the 95 % interval."""
+        return self.quantile(LEVEL) * self.deviation
+
     def p(self, difference: float) -> float:
         """Two-sided p of a difference, if there were none in truth."""
         least = 1e-12  # quantiles of smaller ones are no longer exact
@@ -41,7 +45,7 @@ class Error:
 
     def decidable(self) -> float:
         """The smallest true difference that is found with 80 % power: by p < 5 %."""
-        return (self.quantile(LEVEL) + self.quantile(2 * MISSED)) * self.deviation
+        return self.half() + self.quantile(2 * MISSED) * self.deviation
 
 
 def mean_variance(values: np.ndarray, codes: np.ndarray) -> np.ndarray:

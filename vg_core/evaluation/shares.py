@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from vg_core.evaluation.designs import run_variance
-from vg_core.evaluation.intervals import LEVEL, Error, mean_variance
+from vg_core.evaluation.intervals import Error, mean_variance
 from vg_core.evaluation.units import effective_number, independent
 
 NUMBERS = ["area", "share", "gain", "low", "high", "decidable"]
@@ -32,9 +32,8 @@ def share_table(shares: pd.DataFrame) -> pd.DataFrame:
             of_runs, freedom = run_variance([found], [1.0], codes, paired=False)
             terms.append((of_runs / seeds, freedom))
         gain, error = means.mean(), Error(tuple(terms))
-        half = error.quantile(LEVEL) * error.deviation
         numbers = {"area": part.area.mean(), "share": part.share.mean(), "gain": gain}
-        numbers |= {"low": gain - half, "high": gain + half, "decidable": error.decidable()}
+        numbers |= {"low": gain - error.half(), "high": gain + error.half(), "decidable": error.decidable()}
         counts = {"queries": len(found), "places": places.nunique(), "seeds": seeds, "unit": unit, "units": units}
         rows.append({"variant": variant, **{name: 100 * number for name, number in numbers.items()}, **counts})
     return pd.DataFrame(rows, columns=["variant", *NUMBERS, *COUNTS])

@@ -29,14 +29,19 @@ def whiten(checkpoint: Path) -> None:
     if model.whitening is not None:
         return
     places = load_places(config := model.config.replace(whitened_dim=WIDEST), "train")  # which pairs refuse
-    chosen = np.random.default_rng(config.seed).permutation(len(places.database))[:LEARNED_ON]
     images = photographs_of(places, config.image_size)  # as in the training: these pixels are decoded already
-    descriptors = describe_photographs(model, images, config.infer_batch_size, np.sort(chosen))  # (n, D)
+    chosen = learned_from(places, config.seed)
+    descriptors = describe_photographs(model, images, config.infer_batch_size, chosen)  # (n, D)
     learned = Whitening.learn(descriptors.cpu().numpy(), widest(model.pooled_dim, len(places.database)))
     model.cpu().whiten(learned)
     if processes.first():
         own_files.write(whitened_file(checkpoint), model_bytes(model))
     processes.wait()
+
+
+def learned_from(places: PlaceSet, seed: int) -> np.ndarray:
+    """(n,) sorted numbers of the database images that a whitening is learned on, drawn at random."""
+    return np.sort(np.random.default_rng(seed).permutation(len(places.database))[:LEARNED_ON])
 
 
 def widest(values: int, images: int) -> int:

@@ -16,7 +16,7 @@ from vg_core.figures.galleries import over_grey
 from vg_core.models.network import inference_copy
 from vg_core.models.precision import normalise
 from vg_core.runs.experiments import run
-from vg_core.runs.record import Run
+from vg_core.runs.record import Run, spread
 from vg_core.system.devices import pick_device
 
 
@@ -47,7 +47,7 @@ def attention_pictures(runs: Mapping[str, Run], count: int = 6) -> dict[str, lis
     """
     config = next(iter(runs.values())).config
     queries = load_places(config, "test").queries.path
-    chosen = queries.iloc[np.linspace(0, len(queries) - 1, count).round().astype(int)]
+    chosen = queries.iloc[spread(np.arange(len(queries)), count)]
     photographs = Photographs(chosen, config.tested_at).batch(range(len(chosen))).permute(0, 2, 3, 1).numpy()
     columns = {"query": list(photographs)}
     if pixels := traffic_pixels(chosen):

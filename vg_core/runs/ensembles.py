@@ -1,8 +1,8 @@
 """Ensembles of trained networks beside the runs they are made of, and what ways to test cost."""
 
-import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Literal
 
@@ -13,14 +13,14 @@ import torch
 from vg_core.config import Config
 from vg_core.datasets.places import PlaceSet, load_places
 from vg_core.evaluation.ranks import Within
-from vg_core.models.whitening import LEARNED_ON, Whitening
+from vg_core.models.whitening import Whitening
 from vg_core.retrieval.descriptors import Strategy, describe_photographs, describe_views, photographs_of
 from vg_core.retrieval.ensembles import best_weights, joined
 from vg_core.retrieval.ranking import search
 from vg_core.retrieval.strategies import RESTYLED, make_strategy
+from vg_core.retrieval.whitened import learned_from
 from vg_core.runs.experiments import run
-from vg_core.runs.record import Run
-from vg_core.system import own_files, paths
+from vg_core.runs.record import Run, tested_together
 from vg_core.system.devices import pick_device
 from vg_core.training.trainer import VAL_SEED
 
@@ -49,11 +49,8 @@ def ensemble_ranks(
     for name, configs in ensembles.items():
         for seed in seeds:
             runs = [run(config.replace(seed=config.seed + seed)) for config in configs]
-            facts = [f"{one.id} {one.test} {one.card['fingerprint']}" for one in runs]
-            key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
-            folder = paths.runs_folder(configs[0].profile) / "ensembles"
-            file = folder / f"{weights}-{whitened_dim}-{key}.parquet"
-            ranks = own_files.read_or_make(file, lambda runs=runs: _tested(runs, weights, whitened_dim))
+            way = f"ensembles/{weights}-{whitened_dim}"
+            ranks = tested_together(runs, way, partial(_tested, runs, weights, whitened_dim))
             found.append(ranks.assign(variant=name, seed=seed))
             origin["runs"] += [one.id for one in runs]
             origin["datasets"] |= {one.card["dataset"]: one.card["fingerprint"] for one in runs}
@@ -121,8 +118,8 @@ def _on_val(runs: Sequence[Run]) -> tuple[float, ...]:
 def _whitening(runs: Sequence[Run], shares: Sequence[float], dim: int) -> Whitening:
     """Learned as `whiten` does for one network."""
     places = load_places(runs[0].config, "train")
-    chosen = np.random.default_rng(runs[0].config.seed).permutation(len(places.database))[:LEARNED_ON]
-    some = PlaceSet(places.name, places.split, places.database.iloc[np.sort(chosen)], places.database.iloc[:0])
+    chosen = learned_from(places, runs[0].config.seed)
+    some = PlaceSet(places.name, places.split, places.database.iloc[chosen], places.database.iloc[:0])
     return Whitening.learn(joined(_described(runs, some)[1], shares), dim)
 
 

@@ -89,8 +89,8 @@ def mined_negatives(model: GeoModel, config: Config) -> pd.DataFrame:
     none = np.full((len(rows), task.negs_num_per_query), -1)
     start = Round(size, size, rows, [hard[row] for row in rows], [soft[row] for row in rows], none)
     describe = partial(describe_photographs, model, images, config.infer_batch_size)
-    mining, rng = task.mining.replace("msls_weighted", "partial"), np.random.default_rng(config.seed)
-    _, negatives, _ = mine_round(start, mining, task.neg_samples_num, task.margin, describe, rng)  # (R, count)
+    rng = np.random.default_rng(config.seed)
+    _, negatives, _ = mine_round(start, task.pool, task.neg_samples_num, task.margin, describe, rng)  # (R, count)
     here = places.queries.iloc[np.repeat(rows, negatives.shape[1])]  # (R x count,)
     there = places.database.iloc[negatives.flatten().numpy()]
     table = pd.DataFrame({"query": here.path.to_numpy(), "negative": there.path.to_numpy()})

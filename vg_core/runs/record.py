@@ -1,6 +1,7 @@
 """What a run leaves behind, and reading it back: tables per query and per round, the best model, the state to go on."""
 
-from collections.abc import MutableMapping
+import hashlib
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,6 +172,15 @@ def read_run(config: Config, test_tables: Path, remedy: str = "fetch the tables 
     files = [test_tables / name for name in ("card.json", "ranks.parquet")]
     files += [tables / name for name in ("history.csv", "validation.csv")]
     return Run(config, tables.name, test_tables.name, *(own_files.read(file, remedy) for file in files))
+
+
+def tested_together(runs: Sequence[Run], way: str, test: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The ranks that ``test`` makes of several runs together, such as their soup; read back where it did so already in
+    this ``way`` (a path below the folder of runs), on the photographs that these runs were tested on.
+    """
+    facts = [f"{one.id} {one.test} {one.card['fingerprint']}" for one in runs]
+    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+    return own_files.read_or_make(paths.runs_folder(runs[0].config.profile) / f"{way}-{key}.parquet", test)
 
 
 def spread(indices: np.ndarray, count: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Soups of trained networks: written to a file, or tested beside the runs they are made of."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,8 @@ from vg_core.models.soup import greedy_soup, uniform_soup
 from vg_core.retrieval.ranking import evaluate
 from vg_core.runs.experiments import run
 from vg_core.runs.making import examine
-from vg_core.system import own_files, paths
+from vg_core.runs.record import tested_together
+from vg_core.system import paths
 from vg_core.system.devices import pick_device
 from vg_core.system.files import scratch_folder
 
@@ -50,10 +51,8 @@ def soup_ranks(
     for name, configs in soups.items():
         for seed in seeds:
             runs = [run(config.replace(seed=seed)) for config in configs]
-            key = hashlib.sha256("\n".join([runs[0].test, *(one.id for one in runs)]).encode()).hexdigest()[:12]
-            folder = paths.runs_folder(configs[0].profile) / "soups"
-            file = folder / f"{'greedy' if greedy else 'uniform'}-{key}.parquet"
-            ranks = own_files.read_or_make(file, lambda runs=runs: _tested(runs, greedy))
+            way = f"soups/{'greedy' if greedy else 'uniform'}"
+            ranks = tested_together(runs, way, partial(_tested, runs, greedy))
             found.append(ranks.assign(variant=name, seed=seed))
     return pd.concat(found, ignore_index=True)
 

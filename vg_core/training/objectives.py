@@ -60,9 +60,8 @@ class Tuples(Objective):
         hard, soft = ([lists[q] for q in chosen] for lists in (self.hard, self.soft))
         previous = self.previous[chosen].cpu().numpy()  # (R, count)
         start = Round(self.database, self.first_query, chosen, hard, soft, previous)
-        mining = "partial" if self.chances is not None else task.mining
         try:
-            found = mine_round(start, mining, task.neg_samples_num, task.margin, describe, rng, shared_mine)
+            found = mine_round(start, task.pool, task.neg_samples_num, task.margin, describe, rng, shared_mine)
         except TooFew as error:
             remedy = f"raise neg_samples_num, to {self.database} at most, or "
             raise self._too_few(chosen[error.row], f"neg_samples_num={task.neg_samples_num}", remedy) from error
