@@ -87,7 +87,7 @@ def export_looks(profile: str = "smoke"):
     export("33_short_descriptors", TOY, figures=figures, tables={"predictions": predictions_table()}, profile=profile)
     figures = {name: pictures(3, 5) for name in ("heat", "covered", "tsne")}
     tables = {"agreement": pd.DataFrame({"correlation": [0.3, 0.8, 0.7]})}
-    numbers = {"verdict": "confirmed"}
+    numbers = {"verdict": "confirmed", "agreement": "0.60 [0.52, 0.68] over 24 queries"}
     export("34_what_networks_see", TOY, figures=figures, tables=tables, numbers=numbers, profile=profile)
 
 

@@ -10,7 +10,7 @@ MOST_CODE_CELLS = 14
 MOST_LINES = 15
 MOST_IMPORTS = 4
 MOST_NUMBERS = 6  # that no table holds
-WELCOME = {"numpy", "pandas", "IPython", "vg_core"}
+WELCOME = {"numpy", "pandas", "scipy", "IPython", "vg_core"}
 PROMISES = ("question", "expectation", "cost", "command")  # of the first cell
 MEASURED = re.compile(
     r"\d\s*%"  # 71.2 %
