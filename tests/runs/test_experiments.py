@@ -5,15 +5,12 @@ import re
 import signal
 import threading
 import time
-from multiprocessing import forkserver
 
-import dask
 import pytest
 import torch
 from distributed import LocalCluster
 from filelock import FileLock
 
-from tests import children  # noqa: F401  it says what the server imports
 from tests.tiny import TINY
 from vg_core.runs import making
 from vg_core.runs.experiments import histories, recall_table, run, sweep
@@ -22,16 +19,6 @@ from vg_core.system import paths
 from vg_core.system.devices import RAM, cores, free_memory
 
 SHORT = TINY.replace(epochs_num=1, queries_per_epoch=8)
-
-
-@pytest.fixture
-def copied_workers(own_folders):
-    """Workers are copies of a process that has imported what they need, and work in the test's folders."""
-    forkserver.ensure_running()  # with what the tests' other children need, before Dask asks for less
-    folders = {name: os.environ[name] for name in ("VG_DATA", "VG_CACHE")}
-    settings = {"worker.multiprocessing-method": "forkserver", "nanny.environ": folders}
-    with dask.config.set({f"distributed.{name}": value for name, value in settings.items()}):
-        yield
 
 
 def no_training(*_):

@@ -44,3 +44,8 @@ def test_a_network_is_trained_once_for_all_its_tests(street, clock):
     assert 0 < again < 4
     crops = left(street, clock, 10.0, a=SHORT, b=SHORT.replace(test_method="five_crops"))["a"]
     assert again < crops < 10
+
+
+def test_a_test_says_nothing_of_long_trainings(street, clock):
+    told = left(street, clock, 10.0, a=SHORT.replace(epochs_num=0), b=SHORT.replace(epochs_num=100), c=SHORT)
+    assert told["a"] == 0 < told["b"]

@@ -1,9 +1,8 @@
 """One run, and a sweep of runs: what is finished is read back, what was interrupted goes on, what is new is started."""
 
-import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from functools import partial
 from typing import TextIO
 
@@ -16,21 +15,14 @@ from vg_core.runs.lookup import Member, attempt, checked, checked_all, look_up, 
 from vg_core.runs.making import make
 from vg_core.runs.record import Job, Opened, Run
 from vg_core.runs.time_left import TimeLeft
+from vg_core.runs.workers import workers
 from vg_core.system.bounds import check_cluster
-from vg_core.system.devices import RAM, cores, free_memory
+from vg_core.system.devices import cores
 from vg_core.system.progress_bar import bar, watched
 from vg_core.system.text import printable, spoken
 from vg_core.training.taken import comparison
 
 __all__ = ["Run", "histories", "recall_table", "run", "sweep", "with_untrained"]
-
-# One thread each, since threads of several processes fight for cores. And glibc keeps the memory it has: given back
-# after every batch, as Dask would have it, it is mapped and zeroed anew, and a training step takes 1.6 times as long.
-WORKER_SETTINGS = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-    "MALLOC_TRIM_THRESHOLD_": str(2**33),
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
-}
 
 
 def run(config: Config) -> Run:
@@ -75,11 +67,12 @@ def sweep(variants: Mapping[str, Config], seeds: Iterable[int] = (0,), cluster: 
     here = cluster == "here" or not missing
     made = _one_by_one(missing, opened) if here else _by_workers(missing, cluster)
     left = TimeLeft({member: outcomes[member] for member in missing})
-    for number, (member, outcome) in enumerate(bar(made, total=len(missing), desc="runs"), 1):
-        outcomes[member] = outcome
-        seconds = left.after(member)
-        if not watched():
-            print(printable(f"{number}/{len(missing)} {_told(member, outcome, seconds)}"), flush=True)
+    with closing(made):  # an interrupt ends the workers at once
+        for number, (member, outcome) in enumerate(bar(made, total=len(missing), desc="runs"), 1):
+            outcomes[member] = outcome
+            seconds = left.after(member)
+            if not watched():
+                print(printable(f"{number}/{len(missing)} {_told(member, outcome, seconds)}"), flush=True)
     failed = [(*member, outcome) for member, outcome in outcomes.items() if isinstance(outcome, str)]
     for variant, seed, why in failed:
         print(printable(f"{variant}, seed {seed}, failed: {why}"), file=sys.stderr, flush=True)
@@ -125,22 +118,16 @@ def _one_by_one(missing: Mapping[Member, Config], opened: Opened) -> Iterator[tu
 
 
 def _by_workers(missing: Mapping[Member, Config], cluster: str) -> Iterator[tuple[Member, Run | str]]:
-    """(member, outcome) pairs as workers finish them; closing the client stops what still waits.
+    """(member, outcome) pairs as workers finish them.
 
     Tests of one trained network go to one worker: on several, each would train it.
     """
-    import dask  # takes a second that reading runs back shall not pay
-    from distributed import Client, as_completed
+    from distributed import as_completed  # takes a second that reading runs back shall not pay
 
     same: dict[Config, list[Member]] = {}
     for member, config in missing.items():
         same.setdefault(config.training(), []).append(member)
-    settings = dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_SETTINGS})
-    workers = min(cores(), len(same))
-    share = {RAM: str(free_memory(torch.device("cpu")) // workers)}
-    local = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0, "env": share}
-    local["silence_logs"] = logging.ERROR  # that a worker has to be killed at the end is no concern of the reader's
-    with settings, Client(**local, dashboard_address=":0") if cluster == "local" else Client(cluster) as client:
+    with workers(cluster, min(cores(), len(same))) as client:
         print("each run's own lines go to log.txt beside its checkpoints", flush=True)
         todo = {client.submit(_logged, [missing[m] for m in group], pure=False): group for group in same.values()}
         for future in as_completed(todo):

@@ -10,6 +10,7 @@ from vg_core.retrieval.strategies import make_strategy
 from vg_core.runs.record import Job
 
 LEARNING = 3  # passes forward and backward, counted in passes forward
+TELLING = 0.05  # share of the work that must be done, or the start of worker processes is taken for it
 
 
 class TimeLeft:
@@ -24,9 +25,12 @@ class TimeLeft:
             self.work[member] = _of_test(job) + (_of_training(job) if begins else 0)
 
     def after(self, member) -> float:
-        """Seconds left now that this one is done, too."""
+        """Seconds left now that this one is done, too; 0 while too little is done to tell."""
         self.done += self.work.pop(member)
-        return (time.monotonic() - self.started) * sum(self.work.values()) / max(self.done, 1)
+        left = sum(self.work.values())
+        if self.done < TELLING * (self.done + left):
+            return 0.0
+        return (time.monotonic() - self.started) * left / max(self.done, 1)
 
 
 def _of_training(job: Job) -> int:
