@@ -34,7 +34,8 @@ def attention_shares(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)
             if (pixels := traffic_pixels(queries)) is None:
                 return pd.DataFrame(columns=["variant", "seed", "query", "place", "area", "share"])
             masks = torch.from_numpy(np.stack(pixels))  # (Q, H, W)
-            weights = attention_of(one, queries).cpu()  # (Q, h, w)
+            images = Photographs(queries, one.config.tested_at, mapped=True)  # decoded once for all runs
+            weights = attention_of(one, images).cpu()  # (Q, h, w)
             told = {"area": share_on(torch.ones_like(weights), masks), "share": share_on(weights, masks)}  # (Q,) each
             rows = one.ranks[["query", "place"]].assign(variant=name, seed=seed)
             found.append(rows.assign(**{column: values.numpy() for column, values in told.items()}))
@@ -53,19 +54,18 @@ def attention_pictures(runs: Mapping[str, Run], count: int = 6) -> dict[str, lis
     if pixels := traffic_pixels(chosen):
         columns["cars and people"] = [over_grey(*pair) for pair in zip(photographs, pixels, strict=True)]
     for name, one in runs.items():
-        weights = attention_of(one, chosen)
+        weights = attention_of(one, Photographs(chosen, one.config.tested_at))
         scaled = (weights / weights.mean((1, 2), keepdim=True).clamp_min(1e-12) / 2).cpu().numpy()  # (count, h, w)
         columns[name] = [over_grey(*pair) for pair in zip(photographs, scaled, strict=True)]
     return columns
 
 
 @torch.inference_mode()
-def attention_of(one: Run, photographs: Iterable) -> Tensor:
+def attention_of(one: Run, images: Photographs) -> Tensor:
     """(N, h, w) weights of the locations of photographs, on the model's device; ValueError without an attention."""
     if one.config.attention == "none":
         raise ValueError(f"{one.id} has no attention to be shown; train one with --attention")
     model = inference_copy(one.model().to(pick_device()))
-    images = Photographs(list(photographs), one.config.tested_at)
     device = next(model.parameters()).device
     parts = images.batches(in_parts(np.arange(len(images)), one.config.infer_batch_size))  # (B, 3, H, W) each
     return torch.cat([model.attention_weights(normalise(part.to(device))) for part in parts])
