@@ -34,7 +34,7 @@ systems: $(READY) ## the same for CosPlace, its night study, and from the street
 	$(RUN) reports/build.py --profile smoke
 
 test: $(READY) ## run the tests
-	$(RUN) -m pytest -n auto --dist worksteal
+	$(RUN) -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 lab: $(READY) ## render the toy city, open copies of the notebooks in JupyterLab: make lab ARGS="--no-browser --port 9999"
 	$(RUN) data_scripts/toy_city.py

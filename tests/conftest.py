@@ -17,11 +17,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as jobs in the backgrou
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than there are processors, since some tests wait for processes that they start."""
-    return min(os.cpu_count() + 1, 8)
-
-
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     """No test sees the user's datasets or leaves anything in the user's cache, and none waits for the disk."""

@@ -150,13 +150,13 @@ def test_a_change_executes_it_again(executed):
         "table": lambda: (paths.REPORTS / "published.csv").write_text("a,b"),
         "no copy": copy.unlink,
         "broken copy": lambda: copy.write_text("{}"),
-        "export": _put("00_look", "numbers.json"),
         "style": lambda: (paths.ROOT / "vg_core" / "house.mplstyle").write_text("font.size: 8"),
+        "export": _put("00_look", "numbers.json"),
     }
     for what, change in changes.items():
+        assert not executed(), f"before: {what}"
         change()
         assert executed(), what
-        assert not executed(), what
 
 
 def test_an_earlier_result_that_changed_executes_later_notebooks(executed, notebooks):

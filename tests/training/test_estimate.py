@@ -137,6 +137,7 @@ def test_memory_that_ends_while_measuring_is_a_refusal(street, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(cost, "describe_photographs", without_room)
+    monkeypatch.setattr(module, "_measured", {})  # of tests before
     with pytest.raises(ValueError, match=r"^RAM is short: .* free .*; lower image_size"):
         run(TINY.replace(epochs_num=1))
 
