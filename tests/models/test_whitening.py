@@ -201,7 +201,7 @@ def memory_of_learning(count, in_dim, dim):
 
 
 @peak_is_told
-@pytest.mark.parametrize("shape", [(800, 20_000, 300), (1500, 1400, 1400)])
+@pytest.mark.parametrize("shape", [(800, 20_000, 300), (1500, 1400, 1400), (1500, 4000, 1400)])
 def test_learning_takes_less_memory_than_a_copy_of_the_descriptors(shape):
     peak, table, weight, expected = child(memory_of_learning, *shape)
     assert weight < peak < expected

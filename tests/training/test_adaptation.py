@@ -146,14 +146,8 @@ def test_the_mismatch_of_the_study_shows_labelled_photographs_as_they_are(night_
     assert torch.equal(seen[0], images) and torch.equal(seen[1], _not_normalised(images[[0, 1, 3, 4]]))
 
 
-@pytest.mark.parametrize(
-    ("domain", "options"),
-    [
-        *((domain, {}) for domain in DOMAINS),
-        (DOMAINS[0], {"legacy_normalisation": True}),
-        (DOMAINS[1], {"augmentation": "fda_synthetic_night"}),
-    ],
-)
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("options", [{}, {"legacy_normalisation": True}, {"augmentation": "fda_synthetic_night"}])
 def test_interrupted_adaptation_goes_on_bit_for_bit(night_street, tmp_path, monkeypatch, domain, options):
     config = DA.replace(domain=domain, freeze="layer1", layer="layer2", fda_beta=0.2, **options)
     whole = fit(config, tmp_path / "whole")
@@ -173,10 +167,8 @@ def test_interrupted_adaptation_goes_on_bit_for_bit(night_street, tmp_path, monk
     assert not any("domains" in name for name in load_model(tmp_path / "whole" / "best.safetensors").state_dict())
 
 
-@pytest.mark.parametrize(
-    ("name", "config"),
-    [("synthetic_night", TINY), ("fda", GROUPS), ("fda_synthetic_night", TINY), ("fda_synthetic_night", GROUPS)],
-)
+@pytest.mark.parametrize("name", ["synthetic_night", "fda", "fda_synthetic_night"])
+@pytest.mark.parametrize("config", [TINY, GROUPS], ids=["tuples", "groups"])
 def test_any_training_can_name_a_night_and_never_learns_from_kept_maps_of_it(night_street, tmp_path, name, config):
     config = config.replace(augmentation=name, fda_beta=0.2, epochs_num=1, layer="layer2", freeze="layer1")
     sets = [load_places(config, split) for split in ("train", "val")]

@@ -28,13 +28,13 @@ def attention_shares(variants: Mapping[str, Config], seeds: Iterable[int] = (0,)
     """
     found = []
     for name, config in variants.items():
+        queries = load_places(config, "test").queries.path
+        if (pixels := traffic_pixels(queries)) is None:
+            return pd.DataFrame(columns=["variant", "seed", "query", "place", "area", "share"])
+        masks = torch.from_numpy(np.stack(pixels))  # (Q, H, W)
+        images = Photographs(queries, config.tested_at, mapped=True)  # decoded once for all runs
         for seed in seeds:
             one = run(config.replace(seed=seed))
-            queries = load_places(one.config, "test").queries.path
-            if (pixels := traffic_pixels(queries)) is None:
-                return pd.DataFrame(columns=["variant", "seed", "query", "place", "area", "share"])
-            masks = torch.from_numpy(np.stack(pixels))  # (Q, H, W)
-            images = Photographs(queries, one.config.tested_at, mapped=True)  # decoded once for all runs
             weights = attention_of(one, images).cpu()  # (Q, h, w)
             told = {"area": share_on(torch.ones_like(weights), masks), "share": share_on(weights, masks)}  # (Q,) each
             rows = one.ranks[["query", "place"]].assign(variant=name, seed=seed)

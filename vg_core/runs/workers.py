@@ -50,9 +50,9 @@ def workers(cluster: str, count: int) -> Iterator["Client"]:
     These stay a minute for the next sweep, which need not wait until they have started, imported PyTorch and decoded
     photographs. An error or an interrupt ends them and what they do.
     """
-    from distributed import Client  # takes a second that reading runs back shall not pay
-
     if cluster != "local":
+        from distributed import Client  # takes a second that reading runs back shall not pay
+
         with Client(cluster) as client:
             yield client
         return
